@@ -1,0 +1,158 @@
+// Package backend is the domain of limit: claims, limits, the order in which claims are granted, and
+// the contract of the stores that keep them. It does no I/O and imports the standard library only.
+//
+// One rule decides everything: State. The embedded store, the etcd store and the executor of a
+// dag run are three places to keep its state.
+package backend
+
+import (
+	"context"
+	"os"
+	"time"
+)
+
+// Backend keeps the claims and limits of one namespace. Its methods may be called by several
+// goroutines at once. backendtest.Run is this contract as code.
+type Backend interface {
+	// String names the store as status shows it: local:/var/lib/limit, etcd://h1:2379,h2:2379.
+	String() string
+
+	// Enter puts a claim before the limits, all or nothing. The claim is held when Enter returns and
+	// its first event is Granted, or it waits in order. It fails with *ImpossibleError for a claim
+	// that can never be granted, and, with NoWait, with *BusyError for one that is not granted at
+	// once. On failure nothing of the claim stays behind. A cancelled ctx withdraws a claim that
+	// Enter has not returned yet; afterwards the Entry owns it.
+	Enter(ctx context.Context, c Claim, o EnterOptions) (Entry, error)
+
+	// Snapshot reads one consistent state. Claims of processes that are gone are not in it.
+	Snapshot(ctx context.Context) (*Snapshot, error)
+
+	// Changes sends (without blocking, so that many changes may become one) after every change
+	// of claims or settings until ctx ends, then closes. It sends once at the start.
+	Changes(ctx context.Context) (<-chan struct{}, error)
+
+	// Settings returns the limits in force; ok is false where nobody has ever set any.
+	Settings(ctx context.Context) (s Settings, ok bool, err error)
+
+	// ChangeSettings applies change to the settings in force, in one atomic step: change may be called
+	// several times. An error of change is returned as it is, and nothing is written. Waiters that
+	// the new limits admit are woken at once; those that became impossible are refused.
+	ChangeSettings(ctx context.Context, change func(s *Settings, ok bool) error) error
+
+	// Cancel asks a waiting claim to leave, or the holder of a held one to stop its command and release.
+	// It returns when the request is stored, or *NotFoundError. id is a whole id.
+	Cancel(ctx context.Context, id, reason string) error
+
+	// Drop removes a claim whoever holds it: for a machine that does not answer. Its command may
+	// still run. *NotFoundError where there is none.
+	Drop(ctx context.Context, id string) error
+
+	// Bump gives a waiting claim a new priority. *NotFoundError, or ErrHeld for a held claim.
+	Bump(ctx context.Context, id string, priority int32) error
+
+	// Close frees what the Backend itself uses. Entries must be released before.
+	Close() error
+}
+
+// EnterOptions modify Enter.
+type EnterOptions struct {
+	NoWait      bool // fail with *BusyError rather than wait
+	Replace     bool // ask the oldest holders in the way to stop, then wait
+	WatchBlocks bool // send a Blocked event whenever what blocks the claim changes
+}
+
+// Entry is a claim that Enter has put into a store, as its owner sees it.
+type Entry interface {
+	// Claim returns the claim as it stands, with its Seq, and its Grant once it is held.
+	Claim() Claim
+
+	// Events tells what happens to the claim, in order. It is never closed and never blocks the store:
+	// the owner reads it until it releases.
+	Events() <-chan Event
+
+	// Inherit returns the descriptor that keeps the claim alive for as long as a process holds it open, or nil
+	// where the store has none. The command inherits it; the Entry keeps it open until Release.
+	Inherit() *os.File
+
+	// StandAside gives back a granted claim, or takes a waiting one out of the order, so that it is not
+	// granted while it stands aside; its place in the order stays its own. StandUp puts it back; a Granted event
+	// follows when it is admitted.
+	StandAside(ctx context.Context) error
+	StandUp(ctx context.Context) error
+
+	// Release gives the claim back, held or waiting. It may be called more than once and at any time; only the
+	// first call does anything. A claim that was lost or cancelled meanwhile is not an error.
+	// ctx bounds it: afterwards the claim frees itself as that of a dead process does.
+	Release(ctx context.Context) error
+}
+
+// EventKind says what happened to a claim.
+type EventKind int
+
+const (
+	Granted     EventKind = iota // held from now on; Entry.Claim has the Grant
+	Blocked                      // Blocks has changed (with WatchBlocks only)
+	Cancelled                    // a waiting claim is gone; the holder of a held one is asked to stop, then to Release
+	Refused                      // a waiting claim is gone: Err is the *ImpossibleError that limits set meanwhile brought
+	Unreachable                  // the store does not answer; the claim is still held until KillBy
+	Reachable                    // it answers again, in time
+	Lost                         // the claim will be or is given away: no process of the command may live after KillBy
+)
+
+// Event is one thing that happened to a claim.
+type Event struct {
+	Kind   EventKind
+	Blocks []Block   // Blocked
+	Reason string    // Cancelled, Unreachable, Lost
+	Err    error     // Refused
+	KillBy time.Time // Unreachable, Lost: the last moment, on the monotonic clock; zero: at once
+}
+
+// Block is one limit that keeps a claim from being granted.
+type Block struct {
+	Limit    string   `json:"limit"` // pool:NAME, runs, tag:KEY, tag:KEY=VALUE; in a dag max_concurrent, step-tag:…
+	Used     int      `json:"used"`
+	Capacity int      `json:"capacity"`
+	By       []string `json:"by"` // ids of the holders; and of the waiter it is kept for
+	// Why tells a limit that is full from one that has room: "full", "rate" (Used starts of Capacity in the
+	// period), "paused" (limit 0), "behind" (an earlier claim in By needs more than is free),
+	// "reserved" (kept for the claim in By), "aside".
+	Why string `json:"why"`
+}
+
+// Snapshot is the state of a namespace at one instant.
+type Snapshot struct {
+	Settings    Settings
+	SettingsSet bool // false: nobody has ever set any
+	Usage       []Usage
+	Held        []HeldClaim    // by token
+	Waiting     []WaitingClaim // in order
+}
+
+// HeldClaim is a claim with what the store knows of its holder.
+type HeldClaim struct {
+	Claim
+	Orphaned bool   // its wrapper is gone, processes of its command live on
+	PIDs     []int  // of an orphaned claim: the processes that hold it, where the store can tell
+	Asked    string // a cancellation was asked for, with this reason
+}
+
+// WaitingClaim is a claim with its place and what blocks it.
+type WaitingClaim struct {
+	Claim
+	Position int // from 1, in the order of the namespace
+	Aside    bool
+	Blocks   []Block
+}
+
+// Usage is a limit and what is used of it.
+type Usage struct {
+	Limit    string // as in Block
+	Kind     LimitKind
+	Pool     string   // of a pool
+	Tag      TagLimit // of a tag limit; Value is set for one value of a per-value limit
+	Capacity int      // Unlimited
+	Used     int
+	Waiting  int // claims that need it
+	Started  int // of a pool with a rate: slots started within the last period
+}

@@ -1,0 +1,146 @@
+package backend
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Unlimited is the limit that never blocks.
+const Unlimited = -1
+
+// DefaultReserveAfter is how long a claim waits before what comes free is kept for it.
+const DefaultReserveAfter = 5 * time.Minute
+
+// BuiltinPoolLimit is the limit of a pool for which neither an own limit nor a default is set.
+const BuiltinPoolLimit = 1
+
+// MinRatePeriod is the shortest period of a rate: the shortest lease that etcd grants.
+const MinRatePeriod = 2 * time.Second
+
+// Settings are the limits of a namespace, as they stand in its store. The zero value is not
+// a default: start from NewSettings.
+type Settings struct {
+	DefaultLimit   *int            `json:"default_limit,omitempty"` // nil: BuiltinPoolLimit; Unlimited allowed
+	Granularity    Granularity     `json:"granularity,omitempty"`   // "": op
+	Pools          map[string]Pool `json:"pools,omitempty"`         // pools with a limit of their own
+	MaxRuns        int             `json:"max_concurrent_runs"`     // Unlimited: no limit; 0: nothing starts
+	TagLimits      []TagLimit      `json:"tag_concurrency_limits,omitempty"`
+	ReserveAfter   time.Duration   `json:"reserve_after,omitempty"`   // 0: DefaultReserveAfter
+	HideCommands   bool            `json:"hide_commands,omitempty"`   // status shows names only
+	HistoryEntries int             `json:"history_entries,omitempty"` // 0: the store's own bound
+}
+
+// Granularity says what holds a pool slot in a dag run: each step while it runs, or the run from start to end.
+type Granularity string
+
+const (
+	GranularityOp  Granularity = "op"
+	GranularityRun Granularity = "run"
+)
+
+// Pool is a pool's own limit.
+type Pool struct {
+	Limit int   `json:"limit"`          // slots; Unlimited allowed; 0 pauses the pool
+	Rate  *Rate `json:"rate,omitempty"` // nil: starts are not limited
+}
+
+// Rate admits at most Slots slots' worth of starts in any window of Period.
+type Rate struct {
+	Slots  int           `json:"slots"`
+	Period time.Duration `json:"period"` // at least MinRatePeriod
+}
+
+// String is the form that ParseRate reads: 10/1m0s.
+func (r Rate) String() string { return fmt.Sprintf("%d/%s", r.Slots, ShortDuration(r.Period)) }
+
+// ShortDuration prints d as time.Duration does, without the units that are zero: 1m, not 1m0s.
+func ShortDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// ParseRate reads N/PERIOD: 10/1m, 5/2s; a period without number is one of its unit: 10/m.
+func ParseRate(s string) (Rate, error) {
+	count, period, found := strings.Cut(s, "/")
+	n, err := strconv.Atoi(strings.TrimSpace(count))
+	if !found || err != nil || n < 1 {
+		return Rate{}, fmt.Errorf("rate %q is not N/PERIOD with N at least 1, such as 10/1m", s)
+	}
+	period = strings.TrimSpace(period)
+	if len(period) > 0 && (period[0] < '0' || period[0] > '9') {
+		period = "1" + period
+	}
+	d, err := time.ParseDuration(period)
+	if err != nil {
+		return Rate{}, fmt.Errorf("rate %q: period %q is not a duration such as 30s, 1m or 2h", s, period)
+	}
+	if d < MinRatePeriod {
+		return Rate{}, fmt.Errorf("rate %q: the period must be at least %s", s, MinRatePeriod)
+	}
+	return Rate{Slots: n, Period: d}, nil
+}
+
+// TagLimit bounds the runs that carry a tag.
+type TagLimit struct {
+	Key      string  `json:"key"`
+	Value    *string `json:"value,omitempty"`     // nil: every run with the key
+	PerValue bool    `json:"per_value,omitempty"` // each value has the limit for itself; Value is nil
+	Limit    int     `json:"limit"`               // 0 never admits
+}
+
+// Matches tells whether a run with this tag counts in the limit.
+func (t TagLimit) Matches(key, value string) bool {
+	return t.Key == key && (t.Value == nil || *t.Value == value)
+}
+
+// NewSettings returns the settings of a store in which nothing was set.
+func NewSettings() Settings { return Settings{MaxRuns: Unlimited} }
+
+// Clone returns a copy that shares nothing with s.
+func (s Settings) Clone() Settings {
+	if s.DefaultLimit != nil {
+		limit := *s.DefaultLimit
+		s.DefaultLimit = &limit
+	}
+	s.Pools = maps.Clone(s.Pools)
+	s.TagLimits = slices.Clone(s.TagLimits)
+	return s
+}
+
+// PoolSource says where a pool's limit comes from.
+type PoolSource string
+
+const (
+	SourceSet     PoolSource = "set"     // its own limit
+	SourceDefault PoolSource = "default" // default_limit
+	SourceBuiltin PoolSource = "builtin" // neither: BuiltinPoolLimit
+)
+
+// Pool returns the limit in force for a pool and where it comes from.
+func (s Settings) Pool(name string) (Pool, PoolSource) {
+	if p, ok := s.Pools[name]; ok {
+		return p, SourceSet
+	}
+	if s.DefaultLimit != nil {
+		return Pool{Limit: *s.DefaultLimit}, SourceDefault
+	}
+	return Pool{Limit: BuiltinPoolLimit}, SourceBuiltin
+}
+
+// Reserve returns the waiting time after which a claim reserves.
+func (s Settings) Reserve() time.Duration {
+	if s.ReserveAfter > 0 {
+		return s.ReserveAfter
+	}
+	return DefaultReserveAfter
+}
