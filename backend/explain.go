@@ -1,0 +1,185 @@
+package backend
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Claim returns a claim of the State, or nil.
+func (s *State) Claim(id string) *Claim {
+	if m, ok := s.members[id]; ok {
+		return m.claim
+	}
+	return nil
+}
+
+// Held returns the holders by token.
+func (s *State) Held() []*Claim {
+	var held []*Claim
+	for _, m := range s.members {
+		if m.held {
+			held = append(held, m.claim)
+		}
+	}
+	slices.SortFunc(held, func(a, b *Claim) int {
+		return cmp.Or(cmp.Compare(a.Grant.Token, b.Grant.Token), compareClaims(a, b))
+	})
+	return held
+}
+
+// Waiting is the number of claims that wait, those aside left out.
+func (s *State) Waiting() int { return s.waiting }
+
+// Explain returns everyone who waits in order, with what blocks each at now: one pass over all of them. It admits nobody.
+func (s *State) Explain(now time.Duration) []WaitingClaim {
+	s.begin(now)
+	waiting := make([]*member, 0, s.waiting)
+	for _, m := range s.members {
+		if !m.held {
+			waiting = append(waiting, m)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *member) int { return compareClaims(a.claim, b.claim) })
+	holders := s.holders()
+	explained := make([]WaitingClaim, len(waiting))
+	for i, m := range waiting {
+		w := WaitingClaim{Claim: *m.claim, Position: i + 1, Aside: m.aside}
+		if !m.aside {
+			s.block(m, func(n need, why string, by *member) {
+				w.Blocks = append(w.Blocks, n.limit.describe(why, by, holders[n.limit]))
+			})
+		}
+		explained[i] = w
+	}
+	return explained
+}
+
+// BlocksOf returns what blocks one waiting claim at now.
+func (s *State) BlocksOf(id string, now time.Duration) []Block {
+	for _, w := range s.Explain(now) {
+		if w.ID == id {
+			return w.Blocks
+		}
+	}
+	return nil
+}
+
+// holders lists the ids that hold each limit, by token.
+func (s *State) holders() map[*limit][]string {
+	by := map[*limit][]string{}
+	for _, c := range s.Held() {
+		for _, n := range s.members[c.ID].needs {
+			if n.limit.key.kind != KindRate {
+				by[n.limit] = append(by[n.limit], c.ID)
+			}
+		}
+	}
+	return by
+}
+
+func (l *limit) describe(why string, by *member, holders []string) Block {
+	b := Block{Limit: l.name, Used: l.used, Capacity: l.capacity, Why: why, By: []string{}}
+	if why == WhyFull {
+		b.By = holders
+	}
+	if by != nil {
+		b.By = append(slices.Clone(holders), by.claim.ID)
+	}
+	return b
+}
+
+// InTheWay returns the oldest holders that have to go before the claim fits, its ancestors spared.
+func (s *State) InTheWay(c *Claim) []*Claim {
+	missing := map[*limit]int{}
+	needs := s.needsOf(c)
+	defer s.forgetAllUnused(needs)
+	for _, n := range needs {
+		if n.limit.key.kind == KindRate || n.limit.capacity == Unlimited {
+			continue
+		}
+		if over := n.slots - n.limit.room(); over > 0 {
+			missing[n.limit] = over
+		}
+	}
+	var way []*Claim
+	for _, h := range s.Held() {
+		if slices.Contains(c.Ancestors, h.ID) || h.ID == c.ID {
+			continue
+		}
+		chosen := false
+		for _, n := range s.members[h.ID].needs {
+			if missing[n.limit] > 0 {
+				missing[n.limit] -= n.slots
+				chosen = true
+			}
+		}
+		if chosen {
+			way = append(way, h)
+		}
+	}
+	return way
+}
+
+// Usage returns every limit that is set or needed, pools by name, then the run queue, then tag limits in the order of the settings.
+func (s *State) Usage(now time.Duration) []Usage {
+	s.begin(now)
+	var usage []Usage
+	names := map[string]bool{}
+	for name := range s.settings.Pools {
+		names[name] = true
+	}
+	for key := range s.limits {
+		if key.kind == KindPool {
+			names[key.pool] = true
+		}
+	}
+	for _, name := range sortedKeys(names) {
+		pool, _ := s.settings.Pool(name)
+		u := Usage{Limit: s.names.Pool + name, Kind: KindPool, Pool: name, Capacity: pool.Limit}
+		u.count(s.limits[limitKey{kind: KindPool, pool: name}])
+		if l := s.limits[limitKey{kind: KindRate, pool: name}]; l != nil {
+			u.Started = l.used
+		}
+		usage = append(usage, u)
+	}
+	runs := Usage{Limit: s.names.Runs, Kind: KindRuns, Capacity: s.settings.MaxRuns}
+	runs.count(s.limits[limitKey{kind: KindRuns}])
+	usage = append(usage, runs)
+	for i, t := range s.settings.TagLimits {
+		usage = append(usage, s.tagUsage(i, t)...)
+	}
+	return usage
+}
+
+// tagUsage is one row for a tag limit, or one for each value in use of a limit per value.
+func (s *State) tagUsage(i int, t TagLimit) []Usage {
+	var rows []Usage
+	for key, l := range s.limits {
+		if key.kind != KindTag || key.tag != i {
+			continue
+		}
+		u := Usage{Limit: l.name, Kind: KindTag, Tag: t, Capacity: t.Limit}
+		if t.PerValue {
+			value := key.value
+			u.Tag.Value = &value
+		}
+		u.count(l)
+		rows = append(rows, u)
+	}
+	if len(rows) == 0 {
+		name := s.names.Tag + t.Key
+		if t.Value != nil {
+			name += "=" + *t.Value
+		}
+		return []Usage{{Limit: name, Kind: KindTag, Tag: t, Capacity: t.Limit}}
+	}
+	slices.SortFunc(rows, func(a, b Usage) int { return cmp.Compare(a.Limit, b.Limit) })
+	return rows
+}
+
+func (u *Usage) count(l *limit) {
+	if l != nil {
+		u.Used, u.Waiting = l.used, l.waiting
+	}
+}

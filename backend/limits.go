@@ -1,0 +1,194 @@
+package backend
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"time"
+)
+
+// LimitKind tells the four kinds of limits apart.
+type LimitKind int
+
+const (
+	KindPool LimitKind = iota
+	KindRuns
+	KindTag
+	KindRate // of a pool; shares its name
+)
+
+// Names are how a State calls its limits.
+type Names struct{ Pool, Runs, Tag string }
+
+// StoreNames are the names of the limits that all runs share: pool:NAME, runs, tag:KEY, tag:KEY=VALUE.
+func StoreNames() Names { return Names{Pool: "pool:", Runs: "runs", Tag: "tag:"} }
+
+// ExecutorNames are the names of the limits of one dag run: max_concurrent, step-tag:KEY, step-tag:KEY=VALUE.
+func ExecutorNames() Names { return Names{Pool: "pool:", Runs: "max_concurrent", Tag: "step-tag:"} }
+
+// limitKey is what makes a limit the same limit: its kind, the pool's name or the tag limit's
+// place in the settings, and the tag's value where each value has its own.
+type limitKey struct {
+	kind  LimitKind
+	pool  string
+	tag   int
+	value string
+}
+
+// limit is one limit with what is used of it.
+type limit struct {
+	key      limitKey
+	ordinal  uint64 // in order of creation; names the limit within the key of a line
+	name     string
+	capacity int
+	rate     *Rate // of KindRate
+	used     int   // by holders; of a rate: slots started within the period
+	waiting  int   // members in line that need it
+	refs     int   // members that need it
+	numbers  numbers
+	starts   []start // of a rate, oldest first
+
+	// What a pass over the order has found so far; valid where pass is the State's.
+	pass     uint64
+	blocker  *member // the first that does not fit here: nobody behind it is admitted
+	reserver *member // what comes free is kept for it
+}
+
+// need is what one claim asks of one limit.
+type need struct {
+	limit *limit
+	slots int
+}
+
+// start is a grant within the period of a rate.
+type start struct {
+	id    string
+	slots int
+	at    time.Duration
+}
+
+// impossible tells whether the limit can never hold so many slots, whoever leaves. A limit of 0 is a pause.
+func (l *limit) impossible(slots int) bool {
+	return l.capacity > 0 && slots > l.capacity
+}
+
+// room is the number of free slots; negative after the limit was lowered below its use.
+func (l *limit) room() int {
+	if l.capacity == Unlimited {
+		return int(^uint(0) >> 1)
+	}
+	return l.capacity - l.used
+}
+
+// needsOf finds the limits that a claim meets under the settings in force, in the order of their creation.
+func (s *State) needsOf(c *Claim) []need {
+	needs := make([]need, 0, len(c.Pools)+2)
+	for _, name := range sortedKeys(c.Pools) {
+		pool, _ := s.settings.Pool(name)
+		needs = append(needs, need{s.limit(limitKey{kind: KindPool, pool: name}, s.names.Pool+name, pool.Limit, nil), c.Pools[name]})
+		if pool.Rate != nil {
+			needs = append(needs, need{s.limit(limitKey{kind: KindRate, pool: name}, s.names.Pool+name, pool.Rate.Slots, pool.Rate), c.Pools[name]})
+		}
+	}
+	if c.Runs == 0 {
+		return needs
+	}
+	needs = append(needs, need{s.limit(limitKey{kind: KindRuns}, s.names.Runs, s.settings.MaxRuns, nil), c.Runs})
+	for i, t := range s.settings.TagLimits {
+		value, tagged := c.Tags[t.Key]
+		if !tagged || !t.Matches(t.Key, value) {
+			continue
+		}
+		key, name := limitKey{kind: KindTag, tag: i}, s.names.Tag+t.Key
+		if t.PerValue {
+			key.value = value
+		}
+		if t.PerValue || t.Value != nil {
+			name += "=" + value
+		}
+		needs = append(needs, need{s.limit(key, name, t.Limit, nil), 1})
+	}
+	slices.SortFunc(needs, func(a, b need) int { return cmp.Compare(a.limit.ordinal, b.limit.ordinal) })
+	return needs
+}
+
+// limit finds or makes a limit.
+func (s *State) limit(key limitKey, name string, capacity int, rate *Rate) *limit {
+	l, ok := s.limits[key]
+	if !ok {
+		s.ordinal++
+		l = &limit{key: key, ordinal: s.ordinal, name: name, capacity: capacity, rate: rate}
+		s.limits[key] = l
+		if key.kind == KindRate {
+			s.rates[key.pool] = l
+		}
+	}
+	return l
+}
+
+// lineKey is equal for claims with the same needs.
+func lineKey(needs []need) string {
+	b := make([]byte, 0, 4*len(needs))
+	for _, n := range needs {
+		b = binary.AppendUvarint(b, n.limit.ordinal)
+		b = binary.AppendUvarint(b, uint64(n.slots))
+	}
+	return string(b)
+}
+
+// expire forgets the starts that are out of the window at now.
+func (l *limit) expire(now time.Duration) {
+	for len(l.starts) > 0 && l.starts[0].at+l.rate.Period <= now {
+		l.used -= l.starts[0].slots
+		l.starts = l.starts[1:]
+	}
+}
+
+func (l *limit) addStart(st start) {
+	i, _ := slices.BinarySearchFunc(l.starts, st.at+1, func(a start, at time.Duration) int { return cmp.Compare(a.at, at) })
+	l.starts = slices.Insert(l.starts, i, st)
+	l.used += st.slots
+}
+
+func (l *limit) removeStart(id string) {
+	l.starts = slices.DeleteFunc(l.starts, func(st start) bool {
+		if st.id == id {
+			l.used -= st.slots
+		}
+		return st.id == id
+	})
+}
+
+// numbers is the set of slot numbers that are taken in a pool, a bit each.
+type numbers []uint64
+
+// take marks the n lowest free numbers and returns them.
+func (t *numbers) take(n int) []int {
+	taken := make([]int, 0, n)
+	for word := 0; len(taken) < n; word++ {
+		if word == len(*t) {
+			*t = append(*t, 0)
+		}
+		for free := ^(*t)[word]; free != 0 && len(taken) < n; free &= free - 1 {
+			bit := bits.TrailingZeros64(free)
+			(*t)[word] |= 1 << bit
+			taken = append(taken, word*64+bit)
+		}
+	}
+	return taken
+}
+
+// mark sets or clears given numbers.
+func (t *numbers) mark(given []int, taken bool) {
+	for _, n := range given {
+		for n/64 >= len(*t) {
+			*t = append(*t, 0)
+		}
+		if taken {
+			(*t)[n/64] |= 1 << (n % 64)
+		} else {
+			(*t)[n/64] &^= 1 << (n % 64)
+		}
+	}
+}
