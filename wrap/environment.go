@@ -1,0 +1,101 @@
+package wrap
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"limit/backend"
+)
+
+// The variables by which a command learns what it holds, and a nested limit that it is nested.
+const (
+	EnvRunID     = "LIMIT_RUN_ID"
+	EnvClaimID   = "LIMIT_CLAIM_ID"
+	EnvToken     = "LIMIT_TOKEN"
+	EnvNamespace = "LIMIT_NAMESPACE"
+	EnvPools     = "LIMIT_POOLS"
+	envSlot      = "LIMIT_SLOT_"
+)
+
+// Environment returns env with the variables of a held claim put in place of those of an outer one; everything else keeps its
+// bytes and its order. Slot numbers of pools that only an outer run holds stay: they are still held.
+func Environment(env []string, c backend.Claim, namespace string) []string {
+	added := []string{
+		EnvRunID + "=" + c.RunID,
+		EnvClaimID + "=" + c.ID,
+		EnvNamespace + "=" + namespace,
+		EnvPools + "=" + formatPools(c.Pools),
+	}
+	if c.Grant != nil {
+		added = append(added, EnvToken+"="+strconv.FormatInt(c.Grant.Token, 10))
+		added = append(added, slotVariables(c.Grant.Slots)...)
+	}
+	return Setenv(env, added)
+}
+
+// Setenv returns env with the assignments NAME=value added; earlier ones of the same names are dropped.
+func Setenv(env, assignments []string) []string {
+	result := slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.ContainsFunc(assignments, func(a string) bool {
+			return strings.HasPrefix(a, name) && len(a) > len(name) && a[len(name)] == '='
+		})
+	})
+	return append(result, assignments...)
+}
+
+// Getenv returns the value of a variable in env, "" where it is not set; the first of several counts, as in getenv(3).
+func Getenv(env []string, name string) string {
+	for _, entry := range env {
+		if n, value, ok := strings.Cut(entry, "="); ok && n == name {
+			return value
+		}
+	}
+	return ""
+}
+
+// formatPools is database=1,api=2, by name.
+func formatPools(pools map[string]int) string {
+	parts := make([]string, 0, len(pools))
+	for _, name := range slices.Sorted(maps.Keys(pools)) {
+		parts = append(parts, fmt.Sprintf("%s=%d", name, pools[name]))
+	}
+	return strings.Join(parts, ",")
+}
+
+// slotVariables is LIMIT_SLOT_<NAME> for each pool. Pools whose names differ only in characters that a
+// variable's name cannot hold share one variable: it lists the slots of them all, by name.
+func slotVariables(slots map[string][]int) []string {
+	var names []string
+	values := map[string][]string{}
+	for _, pool := range slices.Sorted(maps.Keys(slots)) {
+		name := envSlot + variableName(pool)
+		if _, ok := values[name]; !ok {
+			names = append(names, name)
+		}
+		for _, n := range slots[pool] {
+			values[name] = append(values[name], strconv.Itoa(n))
+		}
+	}
+	for i, name := range names {
+		names[i] = name + "=" + strings.Join(values[name], ",")
+	}
+	return names
+}
+
+// variableName is a pool's name in capitals, with _ for what a variable's name cannot hold.
+func variableName(pool string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+			return r
+		default:
+			return '_'
+		}
+	}, pool)
+}

@@ -1,0 +1,114 @@
+package wrap
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"limit/backend"
+)
+
+// The events, one JSON object a line. The zero values of fields are left out, but for those that are pointers.
+const (
+	EventQueued      = "queued"
+	EventBlocked     = "blocked"
+	EventGranted     = "granted"
+	EventStarted     = "started"
+	EventExited      = "exited"
+	EventReleased    = "released"
+	EventLost        = "lost"
+	EventCancelled   = "cancelled"
+	EventSkipped     = "skipped"
+	EventNotRun      = "not_run"
+	EventRetrying    = "retrying"
+	EventRunStarted  = "run_started"
+	EventRunFinished = "run_finished"
+)
+
+// Event is one line of an event stream. Events.Emit fills in Time and Mono.
+type Event struct {
+	Time      time.Time       `json:"time"` // RFC 3339, nanoseconds
+	Mono      float64         `json:"mono"` // seconds on CLOCK_MONOTONIC
+	Event     string          `json:"event"`
+	Run       string          `json:"run"`
+	Step      string          `json:"step,omitempty"`
+	Attempt   int             `json:"attempt,omitempty"` // from 1
+	Claim     string          `json:"claim,omitempty"`
+	PID       int             `json:"pid,omitempty"`
+	ExitCode  *int            `json:"exit_code,omitempty"`
+	Signal    string          `json:"signal,omitempty"` // SIGTERM
+	BlockedBy []backend.Block `json:"blocked_by,omitempty"`
+	Waited    *float64        `json:"waited,omitempty"` // seconds from queued to granted
+	Token     int64           `json:"token,omitempty"`
+	Reason    string          `json:"reason,omitempty"`
+}
+
+// Events writes an event stream. Its methods may be called by several goroutines, and on a nil
+// *Events, which writes nothing.
+type Events struct {
+	mu     sync.Mutex
+	w      io.Writer
+	file   *os.File // to be closed
+	failed func(error)
+}
+
+// OpenEvents appends to the named file, or writes to stderr where it is "-", or returns nil where it is "". failed is called
+// once, at the first write that fails (a full disk does not stop a command); nothing more is written then.
+func OpenEvents(name string, stderr io.Writer, failed func(error)) (*Events, error) {
+	switch name {
+	case "":
+		return nil, nil
+	case "-":
+		return &Events{w: stderr, failed: failed}, nil
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("opening the events file: %w", err)
+	}
+	return &Events{w: f, file: f, failed: failed}, nil
+}
+
+// Emit writes one event, stamped with the time at the call.
+func (e *Events) Emit(event Event) {
+	if e == nil {
+		return
+	}
+	event.Time, event.Mono = time.Now(), Monotonic().Seconds()
+	line, err := json.Marshal(event)
+	if err != nil { // no field of an Event can fail
+		panic(err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.w == nil {
+		return
+	}
+	if _, err := e.w.Write(append(line, '\n')); err != nil {
+		e.w = nil
+		if e.failed != nil {
+			e.failed(fmt.Errorf("writing events: %w; no more events are written", err))
+		}
+	}
+}
+
+// Close closes the file that OpenEvents has opened.
+func (e *Events) Close() error {
+	if e == nil || e.file == nil {
+		return nil
+	}
+	return e.file.Close()
+}
+
+// Monotonic reads CLOCK_MONOTONIC.
+func Monotonic() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
+}
