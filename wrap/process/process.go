@@ -1,0 +1,112 @@
+// Package process starts commands and stands over them: signals, the terminal, job control, ends, whole trees.
+//
+// A Supervisor is the one owner of children and signals in a program: it starts commands, waits for
+// all of them in one loop (and reaps the orphans they leave, for it is a subreaper), hands on signals, and
+// ends a command when asked to, or when its time is up. Use neither os/exec nor os/signal beside it.
+//
+// It serves two callers. One command in the caller's own process group, with everything inherited untouched, to
+// which signals are handed on (Command.Forward): nobody can tell that somebody stands in front of it. And many commands
+// at once, each in a process group of its own (Command.Group).
+package process
+
+import (
+	"os"
+	"syscall"
+	"time"
+)
+
+// Command is what to start, and how it ends.
+type Command struct {
+	Path string   // the file, as Find returned it
+	Args []string // Args[0] as typed
+	Env  []string // all of it, see Environ; LISTEN_PID of this process becomes that of the command
+	Dir  string   // "": the directory of this process, whatever became of it
+
+	// Nil: the descriptor of this process stays as it is, even closed. All descriptors of this process that are not
+	// close-on-exec are inherited too, at their numbers.
+	Stdin, Stdout, Stderr *os.File
+
+	// Keep is inherited at the first free descriptors from 100 on: files that must stay open for as
+	// long as any process of the command lives. The caller may close its own when Start returns.
+	Keep []*os.File
+
+	Forward bool // signals sent to this process go to the command, not to Signals; when it stops, this process does. For one command at a time
+	Group   bool // a process group of its own, which Stop and Kill signal. Without: that of this process
+	Session bool // a session of its own and no part of any tree: neither HoldTree nor the Kill of others concerns it
+
+	// HoldTree keeps Done open until all descendants of this process (but those of Session) are gone.
+	HoldTree bool
+
+	// Mark is an entry of Env (NAME=value) that no other command has. Kill and Stop find by it what descends from
+	// the command but has left its group and its parents.
+	Mark string
+
+	Signal  syscall.Signal // what Stop sends first; 0: SIGTERM
+	Grace   time.Duration  // between Signal and SIGKILL; 0: SIGKILL follows at once
+	Timeout time.Duration  // Stop(TimedOut) after this; 0: never
+}
+
+// Reason says why a Supervisor ended a command; the first reason stays.
+type Reason int
+
+const (
+	Ended    Reason = iota // it ended by itself, or of a signal that others sent
+	TimedOut               // Command.Timeout
+	Stopped                // Stop as the caller asked: cancelled, not needed any more
+	Lost                   // what it needs was lost: StopBy
+)
+
+// Exit is how a command ended.
+type Exit struct {
+	Code    int            // 0 to 255, where Signal is 0
+	Signal  syscall.Signal // that killed it
+	Core    bool           // with a core dump
+	Reason  Reason
+	Killed  bool // the Supervisor had to send SIGKILL
+	Started time.Time
+	Ended   time.Time
+	Usage   syscall.Rusage // of the command and the descendants it waited for
+}
+
+// Status is the exit status a shell shows: Code, or 128+Signal.
+func (e Exit) Status() int {
+	if e.Signal != 0 {
+		return 128 + int(e.Signal)
+	}
+	return e.Code
+}
+
+// Process is a started command.
+type Process struct {
+	s    *Supervisor
+	pid  int
+	done chan struct{}
+}
+
+// PID returns the process id of the command. It is for showing: use Signal, which never hits a stranger.
+func (p *Process) PID() int { return p.pid }
+
+// Done is closed when the command is gone: the command alone; with HoldTree, its descendants too; and once it was asked to
+// stop, all of its group (Command.Group) or tree.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Exit returns how the command ended; valid once Done is closed.
+func (p *Process) Exit() Exit { panic("not yet") }
+
+// Signal sends sig to the command, to its whole group where it has one. It does nothing when the command is
+// gone; a command that may not be signalled (sudo) is no error.
+func (p *Process) Signal(sig syscall.Signal) { panic("not yet") }
+
+// Stop ends the command: Command.Signal and SIGCONT to its group or tree, and SIGKILL after Grace to
+// what is left. It returns at once; Done tells when all is gone. Later calls change nothing.
+func (p *Process) Stop(why Reason) { panic("not yet") }
+
+// StopBy is Stop(Lost) at such a time that Grace is over at deadline: by then nothing of the command lives. A
+// deadline that is past or zero kills at once. Until the Stop has begun, another StopBy or Relent takes its place.
+func (p *Process) StopBy(deadline time.Time) { panic("not yet") }
+
+// Relent takes back a StopBy that has not begun, and reports whether it could.
+func (p *Process) Relent() bool { panic("not yet") }
+
+// Kill sends SIGKILL to the whole of the command now, as Stop does after Grace.
+func (p *Process) Kill(why Reason) { panic("not yet") }
