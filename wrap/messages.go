@@ -1,0 +1,143 @@
+package wrap
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"limit/backend"
+)
+
+// Verbosity says how much is said on standard error.
+type Verbosity int
+
+const (
+	Quiet   Verbosity = iota - 1 // errors alone
+	Normal                       // and what a person must know
+	Verbose                      // and every change of state
+)
+
+// Messages writes lines to standard error, each starting "limit: ". A broken pipe there is nobody's concern. Its
+// methods may be called by several goroutines.
+type Messages struct {
+	mu    sync.Mutex
+	w     io.Writer
+	level Verbosity
+}
+
+// NewMessages returns Messages to w.
+func NewMessages(w io.Writer, level Verbosity) *Messages { return &Messages{w: w, level: level} }
+
+// Error, Info and Debug write a line where the level allows it.
+func (m *Messages) Error(format string, args ...any) { m.say(Quiet, format, args) }
+func (m *Messages) Info(format string, args ...any)  { m.say(Normal, format, args) }
+func (m *Messages) Debug(format string, args ...any) { m.say(Verbose, format, args) }
+
+// Verbose tells whether Debug writes anything.
+func (m *Messages) Verbose() bool { return m.level >= Verbose }
+
+func (m *Messages) say(level Verbosity, format string, args []any) {
+	if level > m.level {
+		return
+	}
+	text := fmt.Sprintf(format, args...)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for line := range strings.SplitSeq(text, "\n") {
+		io.WriteString(m.w, "limit: "+Printable(line)+"\n")
+	}
+}
+
+// Printable returns s with what could steer a terminal written as an escape: names and commands are other people's texts.
+func Printable(s string) string {
+	clean := func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 || r == '\uFFFD' || isBidi(r) }
+	if strings.IndexFunc(s, clean) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i, r := range s {
+		switch {
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\uFFFD' && !strings.HasPrefix(s[i:], "\uFFFD"):
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case r < 0x80 && clean(r):
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case clean(r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// isBidi tells the characters that make a terminal show text in another order than it is stored.
+func isBidi(r rune) bool {
+	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f
+}
+
+// DescribeBlock says in words what keeps a claim waiting: the limit, and who is in the way by name.
+func DescribeBlock(b backend.Block, s *backend.Snapshot, now time.Time) string {
+	var text string
+	switch b.Why {
+	case backend.WhyPaused:
+		return b.Limit + " (paused: its limit is 0)"
+	case backend.WhyRate:
+		return fmt.Sprintf("%s (rate: %d of %d starts in the period)", b.Limit, b.Used, b.Capacity)
+	case backend.WhyBehind:
+		text = fmt.Sprintf("%s (%d of %d used, behind an earlier claim)", b.Limit, b.Used, b.Capacity)
+	case backend.WhyReserved:
+		text = fmt.Sprintf("%s (%d of %d used, the rest is kept for one that waited long)", b.Limit, b.Used, b.Capacity)
+	default:
+		text = fmt.Sprintf("%s (%d of %d used)", b.Limit, b.Used, b.Capacity)
+	}
+	if by := describeClaims(b.By, s, now); by != "" {
+		text += " held by " + by
+	}
+	return text
+}
+
+// describeClaims names the first few claims of a list.
+func describeClaims(ids []string, s *backend.Snapshot, now time.Time) string {
+	const most = 3
+	var names []string
+	for _, id := range ids {
+		for _, h := range s.Held {
+			if h.ID == id {
+				names = append(names, fmt.Sprintf("%s (%s, pid %d, for %s)", Shorten(h.Name, 40), h.Host, h.PID, age(now.Sub(h.Grant.GrantedAt))))
+			}
+		}
+	}
+	if len(names) > most {
+		names = append(names[:most], fmt.Sprintf("%d more", len(names)-most))
+	}
+	return strings.Join(names, ", ")
+}
+
+// Shorten cuts a text to so many characters, the last of them an ellipsis.
+func Shorten(s string, most int) string {
+	runes := []rune(s)
+	if len(runes) <= most {
+		return s
+	}
+	return string(runes[:most-1]) + "…"
+}
+
+// age prints a duration as a person would: 3s, 4m, 2h10m.
+func age(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0s"
+	case d < time.Minute:
+		return d.Truncate(time.Second).String()
+	case d < time.Hour:
+		return backend.ShortDuration(d.Truncate(time.Second))
+	default:
+		return backend.ShortDuration(d.Truncate(time.Minute))
+	}
+}
