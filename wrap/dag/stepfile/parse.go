@@ -1,0 +1,242 @@
+package stepfile
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"limit/backend"
+	"limit/config/yamlpos"
+)
+
+// Options modify Parse.
+type Options struct {
+	Params map[string]string // in place of the file's values
+}
+
+// Read reads and parses a step file.
+func Read(path string, o Options) (*File, []*yamlpos.Problem, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the step file: %w", err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, yamlpos.MaxSize+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the step file: %w", err)
+	}
+	return Parse(path, data, o)
+}
+
+// Parse parses the text of a step file. path is what problems call it, and what its directories are relative to. The error has
+// all problems of the file (yamlpos.Problems); warnings come beside a valid file too.
+func Parse(path string, data []byte, o Options) (f *File, warnings []*yamlpos.Problem, err error) {
+	doc := yamlpos.Parse(path, data)
+	p := &parser{doc: doc, file: &File{Path: path, Source: data}}
+	if !p.parse(o) {
+		return nil, doc.Warnings(), doc.Err()
+	}
+	if err := p.unknownParams(o.Params); err != nil {
+		return nil, doc.Warnings(), err
+	}
+	return p.file, doc.Warnings(), nil
+}
+
+// The keys of a step file. The schema has the same; a test holds them against each other.
+func topKeys() []string {
+	return []string{"name", "tags", "priority", "params", "env", "secrets", "dir", "shell", "timeout", "executor", "defaults", "steps"}
+}
+
+func executorKeys() []string { return []string{"max_concurrent", "tag_concurrency_limits"} }
+
+func tagLimitKeys() []string { return []string{"key", "value", "limit"} }
+
+// parser is one reading of a file.
+type parser struct {
+	doc      *yamlpos.Document
+	file     *File
+	top      yamlpos.Fields
+	dir      string // absolute: what the steps' directories are relative to
+	shell    []string
+	defaults template
+	scope    scope
+	read     []*source
+}
+
+// parse reads the whole document and tells whether it is valid.
+func (p *parser) parse(o Options) bool {
+	root := p.doc.Root()
+	if root.Kind() == yamlpos.Null {
+		root.Reject("the file is empty", "give it steps:")
+	}
+	top, ok := root.Fields(nil, topKeys()...)
+	if !ok || root.Kind() == yamlpos.Null {
+		return false
+	}
+	p.top = top
+	p.params(o.Params)
+	p.head()
+	p.executor(top.Get("executor"))
+	p.surroundings()
+	p.steps()
+	p.link()
+	return p.doc.Err() == nil
+}
+
+func (p *parser) head() {
+	f := p.file
+	f.Name = strings.TrimSuffix(filepath.Base(f.Path), filepath.Ext(f.Path))
+	if name, ok := p.top.Get("name").Scalar(); ok {
+		f.Name = name
+		if name == "" || hasControl(name) {
+			p.top.Get("name").Reject("name must be one line of text", "")
+		}
+	}
+	f.Tags, _ = p.tags(p.top.Get("tags"), p.scope)
+	if n, ok := p.top.Get("priority").Int(math.MinInt32, math.MaxInt32); ok {
+		f.Priority = int32(n)
+	}
+	f.Timeout, _ = p.top.Get("timeout").Duration(0)
+	p.secrets()
+}
+
+func (p *parser) secrets() {
+	items, _ := p.top.Get("secrets").OneOrMany()
+	for _, item := range items {
+		name, ok := item.Text()
+		switch {
+		case !ok:
+		case !variable(name):
+			item.Reject(fmt.Sprintf("%q cannot be the name of an environment variable", name), "")
+		case slices.Contains(p.file.Secrets, name):
+			item.Reject(fmt.Sprintf("secret %s is there twice", name), "")
+		default:
+			p.file.Secrets = append(p.file.Secrets, name)
+		}
+	}
+}
+
+// params reads the parameters; given values take the place of the file's.
+func (p *parser) params(given map[string]string) {
+	fields, _ := p.top.Get("params").Entries()
+	names := map[string]string{}
+	for _, e := range fields.All() {
+		param := Param{Name: e.Name}
+		if value, ok := given[e.Name]; ok {
+			param.Value = &value
+		} else if value, ok := e.Value.Scalar(); ok {
+			param.Value = &value
+		}
+		switch other, twice := names[VariableName(e.Name)]; {
+		case VariableName(e.Name) == "":
+			e.Key.Reject(fmt.Sprintf("parameter %q has no letter or digit", e.Name), "")
+		case twice:
+			e.Key.Reject(fmt.Sprintf("parameters %s and %s are both $PARAM_%s", other, e.Name, VariableName(e.Name)), "rename one")
+		}
+		names[VariableName(e.Name)] = e.Name
+		p.file.Params = append(p.file.Params, param)
+	}
+	p.scope = scope{params: p.file.Params}
+}
+
+func (p *parser) unknownParams(given map[string]string) error {
+	var known []string
+	for _, param := range p.file.Params {
+		known = append(known, param.Name)
+	}
+	for name := range given {
+		if slices.Contains(known, name) {
+			continue
+		}
+		if suggestion := yamlpos.DidYouMean(name, known); suggestion != "" {
+			return fmt.Errorf("%s has no parameter %q; %s", p.file.Path, name, suggestion)
+		}
+		return fmt.Errorf("%s has no parameter %q; declare it under params:", p.file.Path, name)
+	}
+	return nil
+}
+
+// Missing returns the names of required parameters without a value.
+func (f *File) Missing() []string {
+	var missing []string
+	for _, p := range f.Params {
+		if p.Value == nil {
+			missing = append(missing, p.Name)
+		}
+	}
+	return missing
+}
+
+// surroundings reads what all steps share: directory, shell, environment and defaults.
+func (p *parser) surroundings() {
+	base, err := filepath.Abs(filepath.Dir(p.file.Path))
+	if err != nil {
+		base = filepath.Dir(p.file.Path)
+	}
+	p.dir = p.directory(p.top.Get("dir"), p.scope, base)
+	p.shell = p.shellOf(p.top.Get("shell"), []string{"/bin/sh", "-e", "-c"})
+	p.file.Env = p.environment(p.top.Get("env"), p.scope)
+	fields, ok := p.top.Get("defaults").Fields(nil, defaultKeys()...)
+	p.defaults = template{fields: fields, grace: defaultGrace, slots: 1}
+	if ok {
+		p.common(&p.defaults)
+	}
+}
+
+func (p *parser) executor(v yamlpos.Value) {
+	fields, ok := v.Fields(nil, executorKeys()...)
+	if !ok {
+		return
+	}
+	p.file.Executor.MaxConcurrent, _ = fields.Get("max_concurrent").Int(1, math.MaxInt32)
+	items, _ := fields.Get("tag_concurrency_limits").List()
+	lines := map[string]int{}
+	for _, item := range items {
+		limit, ok := p.tagLimit(item)
+		if !ok {
+			continue
+		}
+		id := fmt.Sprintf("%q %t", limit.Key, limit.PerValue)
+		if limit.Value != nil {
+			id += fmt.Sprintf(" %q", *limit.Value)
+		}
+		if line, twice := lines[id]; twice {
+			item.Reject(fmt.Sprintf("this tag has a limit already, on line %d", line), "keep one of them")
+			continue
+		}
+		lines[id] = item.Line()
+		p.file.Executor.TagLimits = append(p.file.Executor.TagLimits, limit)
+	}
+}
+
+// tagLimit reads {key: k, limit: n} with a value, {applyLimitPerUniqueValue: true} or neither.
+func (p *parser) tagLimit(v yamlpos.Value) (backend.TagLimit, bool) {
+	fields, ok := v.Fields(nil, tagLimitKeys()...)
+	if !ok {
+		return backend.TagLimit{}, false
+	}
+	key, haveKey := fields.Require("key").Scalar()
+	limit, haveLimit := fields.Require("limit").Int(0, math.MaxInt32)
+	t := backend.TagLimit{Key: key, Limit: limit}
+	if haveKey && (key == "" || hasControl(key)) {
+		fields.Get("key").Reject("key must be the name of a tag", "")
+	}
+	value := fields.Get("value")
+	if value.Kind() == yamlpos.Mapping {
+		unique, ok := value.Fields(nil, "applyLimitPerUniqueValue")
+		if ok {
+			t.PerValue, _ = unique.Require("applyLimitPerUniqueValue").Bool()
+		}
+	} else if s, ok := value.Scalar(); ok {
+		t.Value = &s
+	}
+	return t, haveKey && haveLimit
+}
+
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
