@@ -1,0 +1,90 @@
+//go:build !cgo
+
+#include "textflag.h"
+
+// inherited: struct entry (40 bytes), then 8 unused, a kernel sigaction (32 bytes) to read into, and the 16 bytes that
+// become the thread-local storage of the first thread.
+GLOBL	·inherited(SB), NOPTR, $96
+
+// The runtime calls what _cgo_init points to before anything else. runtime/cgo sets it where it is
+// linked; this file is for programs without it.
+DATA	_cgo_init(SB)/8, $·read(SB)
+GLOBL	_cgo_init(SB), NOPTR, $8
+
+// read runs on the operating system's stack, without a g. It keeps the C calling convention's registers and, in the
+// end, points FS where the runtime expects its g, which it leaves to _cgo_init.
+TEXT ·read(SB),NOSPLIT|NOFRAME,$0
+	PUSHQ	R12
+	PUSHQ	R13
+
+	// ignored: rt_sigaction(n, nil, &old, 8) for n of 1 to 64
+	MOVQ	$1, R12
+	XORQ	R13, R13
+signal:
+	MOVQ	$13, AX
+	MOVQ	R12, DI
+	XORQ	SI, SI
+	LEAQ	·inherited+48(SB), DX
+	MOVQ	$8, R10
+	SYSCALL
+	TESTQ	AX, AX
+	JNE	next
+	CMPQ	·inherited+48(SB), $1 // SIG_IGN
+	JNE	next
+	MOVQ	R12, CX
+	DECQ	CX
+	BTSQ	CX, R13
+next:
+	INCQ	R12
+	CMPQ	R12, $64
+	JLE	signal
+	MOVQ	R13, ·inherited+0(SB)
+
+	// blocked: rt_sigprocmask(0, nil, &old, 8)
+	MOVQ	$14, AX
+	XORQ	DI, DI
+	XORQ	SI, SI
+	LEAQ	·inherited+8(SB), DX
+	MOVQ	$8, R10
+	SYSCALL
+
+	// soft, hard: prlimit64(0, RLIMIT_NOFILE, nil, &old)
+	MOVQ	$302, AX
+	XORQ	DI, DI
+	MOVQ	$7, SI
+	XORQ	DX, DX
+	LEAQ	·inherited+16(SB), R10
+	SYSCALL
+
+	// closed: fcntl(n, F_GETFD) for n of 0 to 2
+	XORQ	R12, R12
+	XORQ	R13, R13
+descriptor:
+	MOVQ	$72, AX
+	MOVQ	R12, DI
+	MOVQ	$1, SI
+	SYSCALL
+	CMPQ	AX, $-9 // EBADF
+	JNE	open
+	BTSQ	R12, R13
+open:
+	INCQ	R12
+	CMPQ	R12, $3
+	JLT	descriptor
+	MOVQ	R13, ·inherited+32(SB)
+
+	// arch_prctl(ARCH_SET_FS): g lies at -8(FS)
+	MOVQ	$158, AX
+	MOVQ	$0x1002, DI
+	LEAQ	·inherited+88(SB), SI
+	SYSCALL
+
+	POPQ	R13
+	POPQ	R12
+	RET
+
+// func atEntry() *entry
+TEXT ·atEntry(SB),NOSPLIT,$0-8
+	LEAQ	·inherited(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET

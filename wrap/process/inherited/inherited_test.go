@@ -1,0 +1,115 @@
+//go:build linux
+
+package inherited_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"limit/wrap/process/inherited"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("PRINT_INHERITED") != "" {
+		out := os.NewFile(3, "the pipe of the test")
+		fmt.Fprintln(out, func() string { b, _ := json.Marshal(inherited.AtStart()); return string(b) }())
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// seenBehind runs this test binary behind a line of sh and returns what it found.
+func seenBehind(t *testing.T, line string) inherited.State {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd := exec.Command("sh", "-c", line+` exec "$0"`, os.Args[0])
+	cmd.Env = append(os.Environ(), "PRINT_INHERITED=1")
+	cmd.ExtraFiles = []*os.File{w}
+	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
+	err = cmd.Run()
+	w.Close()
+	if err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	var s inherited.State
+	if err := json.NewDecoder(r).Decode(&s); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	return s
+}
+
+func bits(signals ...syscall.Signal) (set uint64) {
+	for _, sig := range signals {
+		set |= 1 << (sig - 1)
+	}
+	return set
+}
+
+func TestIgnoredSignalsAreSeenThoughTheRuntimeCatchesThem(t *testing.T) {
+	before := seenBehind(t, "")
+	if !before.Known {
+		t.Skip("this build cannot know what it inherits")
+	}
+	all := []string{"HUP", "INT", "QUIT", "USR1", "PIPE", "TERM", "TSTP", "WINCH", "PROF", "URG"}
+	got := seenBehind(t, "trap '' "+strings.Join(all, " ")+";").Ignored
+	want := before.Ignored | bits(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGPIPE,
+		syscall.SIGTERM, syscall.SIGTSTP, syscall.SIGWINCH, syscall.SIGPROF, syscall.SIGURG)
+	if got != want {
+		t.Errorf("with %v ignored: %#x, want %#x", all, got, want)
+	}
+}
+
+func TestBlockedSignalsAreSeen(t *testing.T) {
+	before := seenBehind(t, "")
+	if !before.Known {
+		t.Skip("this build cannot know what it inherits")
+	}
+	blocked := bits(syscall.SIGTERM, syscall.SIGUSR2, 64)
+	var old uint64
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const block, set = 0, 2
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, block, uintptr(unsafe.Pointer(&blocked)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
+	defer syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, set, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
+	if got := seenBehind(t, "").Blocked; got != before.Blocked|blocked {
+		t.Errorf("blocked: %#x, want %#x", got, before.Blocked|blocked)
+	}
+}
+
+func TestTheSoftLimitOfDescriptorsIsSeenAsItWas(t *testing.T) {
+	got := seenBehind(t, "ulimit -Sn 77;")
+	if !got.Known {
+		t.Skip("this build cannot know what it inherits")
+	}
+	if got.Soft != 77 || got.Hard < 77 {
+		t.Errorf("soft %d of hard %d, want soft 77", got.Soft, got.Hard)
+	}
+}
+
+func TestClosedStandardDescriptorsAreSeenThoughTheRuntimeOpensThem(t *testing.T) {
+	for line, want := range map[string][3]bool{
+		"":                          {},
+		"exec <&-;":                 {true, false, false},
+		"exec >&- 2>&-;":            {false, true, true},
+		"exec <&- >&- 2>&-;":        {true, true, true},
+	} {
+		got := seenBehind(t, line)
+		if !got.Known {
+			t.Skip("this build cannot know what it inherits")
+		}
+		if got.Closed != want {
+			t.Errorf("%q: closed %v, want %v", line, got.Closed, want)
+		}
+	}
+}
