@@ -15,7 +15,6 @@
 package plan
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -76,6 +75,7 @@ type node struct {
 	rank     int64
 	line     *poolLine
 	passed   bool // the condition has been met
+	last     Exit // of the attempt before, while delaying
 	outcome  Outcome
 }
 
@@ -83,15 +83,15 @@ type node struct {
 type phase uint8
 
 const (
-	blocked   phase = iota // needs are open
-	listed                 // ready, in the backlog of its line of pools
-	entered                // its claim waits in the store
-	aside                  // its claim stands aside in the store, it waits in the executor
-	standing               // holds a slot of the executor, its claim is being put back
-	queued                 // waits in the executor
-	checking               // its condition runs
-	running                // its command runs
-	delaying               // waits for its next attempt
+	blocked  phase = iota // needs are open
+	listed                // ready, in the backlog of its line of pools
+	entered               // its claim waits in the store
+	aside                 // its claim stands aside in the store, it waits in the executor
+	standing              // holds a slot of the executor, its claim is being put back
+	queued                // waits in the executor
+	checking              // its condition runs
+	running               // its command runs
+	delaying              // waits for its next attempt
 	final
 )
 
@@ -110,13 +110,26 @@ func New(f *stepfile.File, opt Options) (*Plan, error) {
 		p.index[s.ID] = i
 		p.nodes[i].missing = len(s.Needs)
 		if p.selected(i) {
-			if err := p.state.Check(p.claim(i)); err != nil {
-				return nil, fmt.Errorf("step %s: %w", s.ID, err)
+			if err := p.admissible(f, i); err != nil {
+				return nil, err
 			}
 		}
 	}
 	p.order()
 	return p, nil
+}
+
+// admissible refuses a step that no slot will ever be free for.
+func (p *Plan) admissible(f *stepfile.File, i int) error {
+	if limit, never := f.NeverAdmitted(f.Steps[i]); never {
+		return fmt.Errorf("step %s has the tag %s, whose limit is 0: it can never start; raise the limit or leave the step out", f.Steps[i].ID, limit)
+	}
+	c := p.claim(i)
+	c.Runs = f.Steps[i].Slots
+	if err := p.state.Check(c); err != nil {
+		return fmt.Errorf("step %s: %w", f.Steps[i].ID, err)
+	}
+	return nil
 }
 
 // Begin makes the steps ready that need nothing. It is called once, first.
@@ -182,7 +195,7 @@ func (p *Plan) ended(i int, exit Exit, now time.Duration) {
 		p.settle(i, Outcome{State: Succeeded, Exit: exit})
 	case p.cancelled == "" && !exit.Final && s.Retry.Wanted(n.attempt, exit.Code):
 		delay := s.Retry.After(n.attempt)
-		n.phase = delaying
+		n.phase, n.last = delaying, exit
 		p.delayed.add(i, now+delay)
 		p.emit(Action{Kind: Retrying, Step: i, Attempt: n.attempt, Exit: exit, Delay: delay})
 	default:
@@ -227,6 +240,10 @@ func (p *Plan) abandon(which func(i int) bool, reason string) {
 		if ph := p.nodes[i].phase; ph == checking || ph == running || ph == final || !which(i) {
 			continue
 		}
+		if p.nodes[i].phase == delaying {
+			p.settle(i, Outcome{State: Failed, Exit: p.nodes[i].last, Reason: reason})
+			continue
+		}
 		p.withdraw(i)
 		p.settle(i, Outcome{State: NotRun, Reason: reason})
 	}
@@ -263,17 +280,4 @@ func (p *Plan) claim(i int) *backend.Claim {
 		}
 	}
 	return c
-}
-
-// errNoStep is what a runner's mistake leads to.
-var errNoStep = errors.New("a step is reported in a state in which it is not")
-
-// expect guards against a runner that reports what was not asked for.
-func (p *Plan) expect(i int, phases ...phase) {
-	for _, ph := range phases {
-		if p.nodes[i].phase == ph {
-			return
-		}
-	}
-	panic(fmt.Errorf("%w: %s is in phase %d", errNoStep, p.steps[i].ID, p.nodes[i].phase))
 }
