@@ -109,7 +109,7 @@ func describeClaims(ids []string, s *backend.Snapshot, now time.Time) string {
 	for _, id := range ids {
 		for _, h := range s.Held {
 			if h.ID == id {
-				names = append(names, fmt.Sprintf("%s (%s, pid %d, for %s)", Shorten(h.Name, 40), h.Host, h.PID, age(now.Sub(h.Grant.GrantedAt))))
+				names = append(names, fmt.Sprintf("%s (%s, pid %d, for %s)", Shorten(h.Name, 40), h.Host, h.PID, Age(now.Sub(h.Grant.GrantedAt))))
 			}
 		}
 	}
@@ -128,8 +128,8 @@ func Shorten(s string, most int) string {
 	return string(runes[:most-1]) + "…"
 }
 
-// age prints a duration as a person would: 3s, 4m, 2h10m.
-func age(d time.Duration) string {
+// Age prints a duration as a person would: 3s, 4m, 2h10m.
+func Age(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "0s"

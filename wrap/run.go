@@ -353,7 +353,7 @@ func (e *Event) setExit(exit Exit) {
 func (r *Run) whyWaiting(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, firstWaitMessage)
 	defer cancel()
-	waited := age(time.Since(r.waiting))
+	waited := Age(time.Since(r.waiting))
 	s, err := r.Backend.Snapshot(ctx)
 	if err != nil {
 		return fmt.Sprintf("waiting for %s for %s", joinNeeds(r.Claim), waited)
@@ -429,4 +429,15 @@ func because(reason string) string {
 		return ""
 	}
 	return " (" + reason + ")"
+}
+
+// RunUnlimited runs a command without any claim.
+func RunUnlimited(supervisor *process.Supervisor, command process.Command, messages *Messages) Exit {
+	p, err := supervisor.Start(command)
+	if err != nil {
+		messages.Error("%v", err)
+		return Exit{Code: process.StartCode(err)}
+	}
+	<-p.Done()
+	return exitOf(p.Exit())
 }

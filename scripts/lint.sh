@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Checks what a reader must be able to rely on: the format, vet on every platform that is built, staticcheck, and the
+# arrows between packages (who may import whom). Says what is wrong and exits 1. The whole takes about a minute.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+failed=0
+complain() { printf 'lint: %s\n' "$*" >&2; failed=1; }
+
+unformatted=$(gofmt -l main.go wrap backend config integration)
+[ -z "$unformatted" ] || complain "not gofmt-ed: $unformatted"
+
+for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do
+	GOOS=${platform%/*} GOARCH=${platform#*/} CGO_ENABLED=0 go vet ./... || complain "go vet fails for $platform"
+done
+
+go tool -modfile=.ci/tools/go.mod staticcheck ./... || complain "staticcheck has findings"
+
+# The arrows: a package, and what of this module it may import (a trailing /... allows what is below). The last match counts.
+arrows='
+limit                          limit/wrap/cli
+limit/wrap/cli                 limit/...
+limit/wrap/dag/...             limit/wrap limit/wrap/process limit/wrap/dag/... limit/backend limit/backend/memory limit/config/yamlpos
+limit/wrap/dag                 limit/wrap limit/wrap/process limit/wrap/dag/... limit/backend limit/backend/memory limit/config/yamlpos
+limit/wrap                     limit/wrap/process limit/backend
+limit/wrap/process             limit/wrap/process/...
+limit/wrap/process/...         limit/wrap/process/...
+limit/config                   limit/config/yamlpos limit/backend
+limit/config/yamlpos           -
+limit/backend                  -
+limit/backend/...              limit/backend
+limit/backend/etcd/...         limit/backend limit/backend/etcd/...
+limit/backend/etcd             limit/backend limit/backend/etcd/...
+limit/integration/...          limit/...
+limit/integration              limit/...
+'
+matches() { # pattern path
+	case $1 in
+	*/...) [[ $2 == "${1%/...}"/* ]] ;;
+	*) [[ $2 == "$1" ]] ;;
+	esac
+}
+while read -r package imports; do
+	allowed= known=
+	while read -r pattern targets; do
+		[ -n "$pattern" ] && matches "$pattern" "$package" && { allowed=$targets known=1; }
+	done <<<"$arrows"
+	[ -n "$known" ] || { complain "no arrow is drawn for package $package: add it to scripts/lint.sh"; continue; }
+	for import in $imports; do
+		case $import in
+		limit | limit/*)
+			ok=
+			for target in $allowed; do matches "$target" "$import" && ok=1; done
+			[ -n "$ok" ] || complain "$package must not import $import"
+			;;
+		go.etcd.io/etcd/client/*) [[ $package == limit/backend/etcd ]] || complain "$package must not import $import: backend/etcd alone does" ;;
+		github.com/urfave/cli/*) [[ $package == limit/wrap/cli ]] || complain "$package must not import $import: wrap/cli alone does" ;;
+		*.*/*) [[ $package != limit/backend ]] || complain "backend imports the standard library only, not $import" ;;
+		esac
+	done
+done < <(go list -f '{{.ImportPath}} {{join .Imports " "}}' ./...)
+
+if command -v shellcheck >/dev/null; then
+	shellcheck scripts/*.sh .ci/run || complain "shellcheck has findings"
+elif [ -n "${CI:-}" ]; then
+	complain "shellcheck is missing"
+fi
+exit $failed

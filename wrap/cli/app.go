@@ -1,0 +1,223 @@
+// Package cli is what a user types: the verbs, one file each, their flags and their help.
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"limit/wrap"
+	"limit/wrap/process"
+)
+
+// Streams are the standard streams of the program.
+type Streams struct {
+	In       *os.File
+	Out, Err io.Writer
+}
+
+// program is one invocation of limit.
+type program struct {
+	Streams
+	env        []string            // as this process was given it
+	supervisor *process.Supervisor // of the verbs that run commands
+}
+
+// Main runs limit with its arguments, args[0] being its name, and returns the code to exit with. Where the
+// command died of a signal, so does this process, and Main does not return.
+func Main(args []string, streams Streams) int {
+	p := &program{Streams: streams, env: process.Environ()}
+	app := p.app()
+	err := app.Run(permute(app, args))
+	var end *exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &end):
+		if end.err != nil {
+			p.complain(end.err)
+		}
+		if end.exit.Signal != 0 {
+			return process.DieOf(end.exit.Signal)
+		}
+		return end.exit.Code
+	default:
+		p.complain(err)
+		return wrap.CodeFailed
+	}
+}
+
+// complain writes an error to standard error.
+func (p *program) complain(err error) { wrap.NewMessages(p.Err, wrap.Quiet).Error("%v", err) }
+
+// exitError ends limit in a given way; err, where there is one, is to be told first.
+type exitError struct {
+	exit wrap.Exit
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.exit.Code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// exitWith ends limit with a code and says nothing.
+func exitWith(code int) error { return &exitError{exit: wrap.Exit{Code: code}} }
+
+// failWith ends limit with a code after telling err.
+func failWith(code int, err error) error { return &exitError{exit: wrap.Exit{Code: code}, err: err} }
+
+// usageError is a call whose words are off.
+func usageError(c *cli.Context, format string, args ...any) error {
+	name := "limit"
+	if c.Command != nil && c.Command.HelpName != "" {
+		name = c.Command.HelpName
+	}
+	return failWith(usageCode(name), fmt.Errorf("%s; see '%s --help'", fmt.Sprintf(format, args...), name))
+}
+
+// usageCode is 2 for the verbs of dag, as make has it, whose 125 would hide a failing step's code; 125 elsewhere.
+func usageCode(name string) int {
+	if strings.HasPrefix(name, "limit dag") {
+		return 2
+	}
+	return wrap.CodeFailed
+}
+
+// app describes the whole command line.
+func (p *program) app() *cli.App {
+	app := &cli.App{
+		Name:                      "limit",
+		HelpName:                  "limit",
+		Usage:                     "concurrency limits in front of any command",
+		UsageText:                 "limit run --pool NAME -- CMD [ARG...]\nlimit dag run FILE\nlimit status",
+		Description:               aboutText,
+		Writer:                    p.Out,
+		ErrWriter:                 p.Err,
+		HideVersion:               true,
+		HideHelpCommand:           true,
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		Flags:                     commonFlags(),
+		Commands: []*cli.Command{
+			p.runCommand(),
+			p.statusCommand(), p.whyCommand(), p.cancelCommand(), p.bumpCommand(),
+			p.poolCommand(), p.applyCommand(), p.diffCommand(), p.configCommand(),
+			p.versionCommand(), p.helpCommand(),
+		},
+		Action: p.noCommand,
+	}
+	app.OnUsageError = onUsageError
+	prepare(app.Commands, "limit")
+	return app
+}
+
+// prepare gives every command what the library wants to be told of each.
+func prepare(commands []*cli.Command, parent string) {
+	for _, c := range commands {
+		c.HideHelpCommand = true
+		c.HelpName = parent + " " + c.Name
+		c.OnUsageError = onUsageError
+		if len(c.Subcommands) == 0 {
+			c.Flags = append(c.Flags, commonFlags()...)
+			continue
+		}
+		prepare(c.Subcommands, c.HelpName)
+		if c.Action == nil {
+			c.Action = noSubcommand
+		}
+	}
+}
+
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	return usageError(c, "%s", plainFlagError(err.Error()))
+}
+
+// plainFlagError turns the words of package flag into those of this program.
+func plainFlagError(text string) string {
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		return "there is no flag " + dashes(name)
+	}
+	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
+		return "flag " + dashes(strings.TrimPrefix(name, "-")) + " needs a value"
+	}
+	if rest, ok := strings.CutPrefix(text, "invalid value "); ok {
+		if value, rest, ok := strings.Cut(rest, " for flag -"); ok {
+			name, why, _ := strings.Cut(rest, ": ")
+			return fmt.Sprintf("flag %s: %s is %s", dashes(name), value, plainParseError(why))
+		}
+	}
+	return text
+}
+
+func plainParseError(why string) string {
+	switch why {
+	case "parse error":
+		return "not a number"
+	case "value out of range":
+		return "out of range"
+	}
+	return "not usable: " + why
+}
+
+func dashes(name string) string {
+	name = strings.TrimLeft(name, "-")
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// noCommand answers limit without a command, or with one that does not exist.
+func (p *program) noCommand(c *cli.Context) error {
+	if c.NArg() == 0 {
+		cli.HelpPrinter(p.Err, cli.AppHelpTemplate, c.App)
+		return exitWith(wrap.CodeFailed)
+	}
+	return unknown(c, c.App.Commands)
+}
+
+func noSubcommand(c *cli.Context) error {
+	if c.NArg() == 0 {
+		return usageError(c, "which one? %s", strings.Join(commandNames(c.Command.Subcommands), ", "))
+	}
+	return unknown(c, c.Command.Subcommands)
+}
+
+func unknown(c *cli.Context, commands []*cli.Command) error {
+	typed := c.Args().First()
+	if close := closest(typed, commandNames(commands)); close != "" {
+		return usageError(c, "there is no command %q; did you mean %s?", typed, close)
+	}
+	return usageError(c, "there is no command %q", typed)
+}
+
+func commandNames(commands []*cli.Command) []string {
+	var names []string
+	for _, c := range commands {
+		if !c.Hidden {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+func (p *program) helpCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "help",
+		Usage:     "show help for a command",
+		ArgsUsage: "[COMMAND...]",
+		Action: func(c *cli.Context) error {
+			words := append([]string{"limit"}, c.Args().Slice()...)
+			return c.App.Run(append(words, "--help"))
+		},
+	}
+}

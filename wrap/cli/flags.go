@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"limit/config/yamlpos"
+	"limit/wrap"
+)
+
+// closest returns the candidate that a word was probably meant to be, or "".
+func closest(word string, candidates []string) string { return yamlpos.Closest(word, candidates) }
+
+// commonFlags are those of every command. They are made anew for each: the library keeps state in them.
+func commonFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "config", Usage: "read settings from `FILE`", Category: "Store"},
+		&cli.StringFlag{Name: "backend", Usage: "where claims and limits live: `local | local:DIR | etcd://H1:2379,H2:2379`", Category: "Store"},
+		&cli.StringFlag{Name: "namespace", Usage: "`NAME` of the deployment within the store", Category: "Store"},
+		durationFlag("connect-timeout", defaultConnectTimeout, "how long the store may take to answer", "Store"),
+		&cli.BoolFlag{Name: "q", Usage: "say nothing but errors", Category: "Messages"},
+		&cli.BoolFlag{Name: "v", Usage: "say every change of state", Category: "Messages"},
+	}
+}
+
+// defaultConnectTimeout is how long a store may take to answer at first.
+const defaultConnectTimeout = 10 * time.Second
+
+// text returns the value of a flag wherever it was given: before the command or after it.
+func text(c *cli.Context, name string) string {
+	if at := whereSet(c, name); at != nil {
+		return at.String(name)
+	}
+	return ""
+}
+
+// whereSet returns the context in which a flag was given, the innermost of several, or nil.
+func whereSet(c *cli.Context, name string) *cli.Context {
+	for _, at := range c.Lineage() {
+		if at.Command != nil && at.IsSet(name) && at.NumFlags() > 0 && contains(at.LocalFlagNames(), name) {
+			return at
+		}
+	}
+	return nil
+}
+
+func contains(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// messages returns where a command says what it does, as loud as -q and -v ask for.
+func (p *program) messages(c *cli.Context) *wrap.Messages {
+	level := wrap.Normal
+	switch {
+	case whereSet(c, "q") != nil:
+		level = wrap.Quiet
+	case whereSet(c, "v") != nil:
+		level = wrap.Verbose
+	}
+	return wrap.NewMessages(p.Err, level)
+}
+
+// duration is a flag's value as timeout(1) reads it, and as Go does: 10 (seconds), 1.5m, 2d, 1h30m.
+type duration struct {
+	value time.Duration
+	set   bool
+}
+
+func durationFlag(name string, value time.Duration, usage, category string) *cli.GenericFlag {
+	f := &cli.GenericFlag{Name: name, Usage: "`DURATION`: " + usage, Category: category, Value: &duration{value: value}}
+	if value == 0 {
+		f.DefaultText = "none"
+	}
+	return f
+}
+
+// Set implements flag.Value.
+func (d *duration) Set(s string) error {
+	value, err := parseDuration(s)
+	if err != nil {
+		return err
+	}
+	d.value, d.set = value, true
+	return nil
+}
+
+func (d *duration) String() string { return d.value.String() }
+
+// durationOf returns the value of a duration flag, wherever it was given, and whether it was.
+func durationOf(c *cli.Context, name string) (value time.Duration, set bool) {
+	for _, at := range c.Lineage() {
+		if d, ok := at.Generic(name).(*duration); ok && d.set {
+			return d.value, true
+		}
+	}
+	if d, ok := c.Generic(name).(*duration); ok {
+		return d.value, false
+	}
+	return 0, false
+}
+
+// parseDuration reads what timeout(1) or Go's time.ParseDuration reads.
+func parseDuration(s string) (time.Duration, error) {
+	const remedy = "use a duration such as 10, 90s, 1h30m or 2d"
+	number, unit := s, time.Second
+	if rest, ok := strings.CutSuffix(s, "d"); ok {
+		number, unit = rest, 24*time.Hour
+	}
+	if n, err := strconv.ParseFloat(number, 64); err == nil {
+		if d := n * float64(unit); d >= 0 && d < float64(1<<62) {
+			return time.Duration(d), nil
+		}
+		return 0, fmt.Errorf("out of range; %s", remedy)
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("no duration; %s", remedy)
+	}
+	return d, nil
+}

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"limit/backend"
+	"limit/backend/local"
+	"limit/config"
+	"limit/wrap"
+)
+
+// store is an opened store with the configuration that named it.
+type store struct {
+	backend.Backend
+	config    *config.Config
+	namespace string
+}
+
+// load reads the configuration, and tells what a user should know of it.
+func (p *program) load(c *cli.Context) (*config.Config, error) {
+	at := config.OS()
+	at.Env = func(name string) string { return wrap.Getenv(p.env, name) }
+	cfg, err := config.Load(config.Flags{
+		Config: text(c, "config"), Backend: text(c, "backend"), Namespace: text(c, "namespace"),
+	}, at)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range cfg.Warnings {
+		p.messages(c).Info("%v", warning)
+	}
+	return cfg, nil
+}
+
+// open opens the store for a verb that runs no command.
+func (p *program) open(c *cli.Context) (*store, error) { return p.openFor(c, defaultTTL, defaultGrace) }
+
+// openFor opens the store. A store that never had settings takes those of the configuration; where it
+// has others, one line says so.
+func (p *program) openFor(c *cli.Context, ttl, grace time.Duration) (*store, error) {
+	cfg, err := p.load(c)
+	if err != nil {
+		return nil, err
+	}
+	timeout, _ := durationOf(c, "connect-timeout")
+	ctx, cancel := context.WithTimeout(c.Context, timeout)
+	defer cancel()
+	b, err := connect(ctx, cfg, ttl, grace, timeout)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{Backend: b, config: cfg, namespace: cfg.Namespace}
+	if err := s.bringSettings(ctx, p.messages(c)); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// connect opens the store that a configuration names.
+func connect(ctx context.Context, cfg *config.Config, ttl, grace, timeout time.Duration) (backend.Backend, error) {
+	if cfg.Backend.Etcd != nil {
+		return nil, fmt.Errorf("%s: stores on etcd are not there yet; use --backend local", cfg.Backend)
+	}
+	b, err := local.Open(ctx, local.Options{Dir: cfg.Backend.Dir, Namespace: cfg.Namespace, Create: true})
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// errSame ends a change of settings that would change nothing.
+var errSame = errors.New("the settings are the same")
+
+// bringSettings gives the store the configuration's settings where it has none, and warns where it has others.
+func (s *store) bringSettings(ctx context.Context, messages *wrap.Messages) error {
+	if !s.config.HasSettings {
+		return nil
+	}
+	current, ok, err := s.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		err = s.ChangeSettings(ctx, func(settings *backend.Settings, set bool) error {
+			if set {
+				current = settings.Clone()
+				return errSame
+			}
+			*settings = s.config.Settings.Clone()
+			current = *settings
+			return nil
+		})
+		if err != nil && !errors.Is(err, errSame) {
+			return fmt.Errorf("taking the settings of %s into the store: %w", s.config.File, err)
+		}
+	}
+	if differences := config.Diff(current, s.config.Settings); len(differences) > 0 {
+		messages.Info("%s differs from the store, whose settings count (%s); 'limit apply' writes the file's", s.config.File, abridge(differences))
+	}
+	return nil
+}
+
+// abridge names the first difference and counts the others.
+func abridge(differences []string) string {
+	if len(differences) == 1 {
+		return differences[0]
+	}
+	return fmt.Sprintf("%s and %d more", differences[0], len(differences)-1)
+}
+
+// warnOfUnsetPools says that pools without any limit have the limit 1, as locks have.
+func (s *store) warnOfUnsetPools(ctx context.Context, messages *wrap.Messages, pools map[string]int) {
+	settings, _, err := s.Settings(ctx)
+	if err != nil {
+		return // Enter will tell
+	}
+	var unset []string
+	for name := range pools {
+		if _, source := settings.Pool(name); source == backend.SourceBuiltin {
+			unset = append(unset, name)
+		}
+	}
+	if len(unset) == 0 {
+		return
+	}
+	slices.Sort(unset)
+	messages.Info("pool %s has no limit and there is no default: one slot, as a lock has; 'limit pool set %s N' sets one",
+		strings.Join(unset, ", "), unset[0])
+}
+
+// parsePool and parseTag read flags.
+func parsePool(s string) (name string, slots int, err error) { return config.ParsePoolFlag(s) }
+func parseTag(s string) (key, value string, err error)       { return config.ParseTagFlag(s) }

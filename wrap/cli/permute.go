@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// stopsAtOperand is the command after whose first operand everything belongs to another one.
+const stopsAtOperand = "limit run"
+
+// permute puts flags before operands, so that limit pool set api 4 --rate 10/1m works as typed: the library stops
+// parsing at the first operand, which is right for limit run alone.
+func permute(app *cli.App, args []string) []string {
+	if len(args) == 0 {
+		return args
+	}
+	i, flags := 1, app.Flags
+	commands := app.Commands
+	var command *cli.Command
+	for i < len(args) && len(commands) > 0 {
+		if isFlag(args[i], flags) {
+			i += width(args[i], flags)
+			continue
+		}
+		if command = find(commands, args[i]); command == nil {
+			return args
+		}
+		i++
+		flags, commands = command.Flags, command.Subcommands
+	}
+	if command == nil || i > len(args) || command.HelpName == stopsAtOperand {
+		return args
+	}
+	given, operands := split(args[i:], flags)
+	result := append(append([]string{}, args[:i]...), given...)
+	return append(append(result, "--"), operands...)
+}
+
+// split tells flags, with their values, from operands.
+func split(args []string, flags []cli.Flag) (given, operands []string) {
+	for i := 0; i < len(args); {
+		switch {
+		case args[i] == "--":
+			return given, append(operands, args[i+1:]...)
+		case isFlag(args[i], flags):
+			end := min(i+width(args[i], flags), len(args))
+			given = append(given, args[i:end]...)
+			i = end
+		default:
+			operands = append(operands, args[i])
+			i++
+		}
+	}
+	return given, operands
+}
+
+// isFlag tells whether a word is a flag; a negative number is none.
+func isFlag(word string, flags []cli.Flag) bool {
+	if len(word) < 2 || word[0] != '-' {
+		return false
+	}
+	if lookup(word, flags) != nil {
+		return true
+	}
+	_, err := strconv.ParseFloat(word, 64)
+	return err != nil
+}
+
+// width is how many words a flag takes: two where its value is a word of its own.
+func width(word string, flags []cli.Flag) int {
+	if strings.Contains(word, "=") {
+		return 1
+	}
+	f := lookup(word, flags)
+	if f == nil {
+		return 1
+	}
+	if _, isBool := f.(*cli.BoolFlag); isBool {
+		return 1
+	}
+	return 2
+}
+
+func lookup(word string, flags []cli.Flag) cli.Flag {
+	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	for _, f := range flags {
+		for _, n := range f.Names() {
+			if n == name {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+func find(commands []*cli.Command, name string) *cli.Command {
+	for _, c := range commands {
+		if c.HasName(name) {
+			return c
+		}
+	}
+	return nil
+}

@@ -1,0 +1,341 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"limit/backend"
+	"limit/wrap"
+	"limit/wrap/process"
+)
+
+const runText = `Enters a claim for the slots, waits for all of them at once, runs CMD while they are held, and releases
+when it ends. Everything after the first operand, or after --, is CMD's own. CMD's streams, signals,
+terminal and exit status are as without limit; limit writes to standard error alone, each line
+starting "limit: ", and nothing if the slots are granted within a second.
+
+CMD finds in its environment LIMIT_RUN_ID, LIMIT_CLAIM_ID, LIMIT_TOKEN (a number that grows with
+every grant), LIMIT_NAMESPACE, LIMIT_POOLS (database=1,api=2) and LIMIT_SLOT_<POOL>, the numbers of its
+slots from 0 to the limit less one, which no two holders share.
+
+DURATIONS are numbers of seconds, or such as 90s, 1h30m, 2d.
+
+EXIT STATUS: CMD's own; killed by a signal, limit dies of the same.
+   75   no slot: busy, gave up waiting, or cancelled while waiting
+   76   the slot was lost while CMD ran, and it was stopped
+   124  --timeout
+   125  limit itself failed: usage, configuration, store unreachable, an impossible claim
+   126  CMD cannot be executed
+   127  there is no such command
+
+EXAMPLES:
+   limit run --pool database -- ./load.sh
+   limit run --pool gpu=2 --priority 5 --timeout 2h -- ./train
+   limit run --pool nightly --if-busy skip -c 'pg_dump shop | gzip > shop.gz'`
+
+func (p *program) runCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "run",
+		Usage:       "run a command while holding slots",
+		UsageText:   "limit run [flags] [--] CMD [ARG...]",
+		Description: runText,
+		Flags:       runFlags(),
+		Action:      p.run,
+	}
+}
+
+func runFlags() []cli.Flag {
+	const claim, command, store = "Claim", "Command", "Store"
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "pool", Usage: "claim slots of a pool, `NAME[=SLOTS]`; repeatable", Category: claim},
+		&cli.StringSliceFlag{Name: "tag", Usage: "tag the run, `KEY[=VALUE]`, for the tag limits of the run queue; repeatable", Category: claim},
+		&cli.IntFlag{Name: "priority", Usage: "`N`: higher first", Category: claim},
+		&cli.StringFlag{Name: "if-busy", Value: string(wrap.BusyWait), Usage: "`wait|fail|skip|replace`: when not granted at once: queue; exit 75; exit 0; cancel the oldest holders in the way, then queue", Category: claim},
+		durationFlag("wait", 0, "give up waiting after this and exit 75; 0 is --if-busy fail", claim),
+		&cli.IntFlag{Name: "busy-exit-code", Value: wrap.CodeBusy, Usage: "`N`, 0 to 255, instead of 75", Category: claim},
+		durationFlag("splay", 0, "sleep a random time up to this first", claim),
+		&cli.StringFlag{Name: "name", Usage: "`LABEL` shown in status (default: the command)", Category: claim},
+		&cli.StringFlag{Name: "c", Usage: "run sh -c `STRING` in place of CMD", Category: command},
+		durationFlag("timeout", 0, "run time of the command: TERM, then KILL after --grace; exit 124", command),
+		durationFlag("grace", defaultGrace, "between TERM and KILL", command),
+		&cli.StringFlag{Name: "signal", Usage: "the signal `SIG` sent first, in place of TERM", Category: command},
+		&cli.BoolFlag{Name: "hold-tree", Usage: "keep the slots until all descendants of the command are gone, daemons included", Category: command},
+		durationFlag("min-hold", 0, "keep the slots at least this long", command),
+		&cli.StringFlag{Name: "on-lost", Value: "kill", Usage: "`kill|warn`: when the claim can no longer be renewed", Category: store},
+		durationFlag("ttl", defaultTTL, "etcd lease: how long a dead machine keeps its slots", store),
+		&cli.StringFlag{Name: "if-unreachable", Value: "fail", Usage: "`fail|run`: without the store: exit 125, or run without a slot", Category: store},
+		&cli.StringFlag{Name: "events", Usage: "append events to `FILE` as JSON lines; - for standard error", Category: "Messages"},
+	}
+}
+
+const (
+	defaultGrace = 10 * time.Second
+	defaultTTL   = 60 * time.Second
+	minTTL       = 5 * time.Second
+)
+
+// request is what the flags of run ask for.
+type request struct {
+	claim     backend.Claim
+	command   process.Command
+	busy      wrap.Busy
+	busyCode  int
+	wait      time.Duration
+	minHold   time.Duration
+	splay     time.Duration
+	warnLost  bool
+	unreached bool // run without a slot where the store is unreachable
+	ttl       time.Duration
+}
+
+func (p *program) run(c *cli.Context) error {
+	r, err := p.parseRun(c)
+	if err != nil {
+		return err
+	}
+	argv := r.command.Args
+	r.command.Path, err = process.Find(argv[0], r.command.Env, "")
+	if err != nil {
+		return cannotStart(err)
+	}
+	messages := p.messages(c)
+	supervisor, err := process.NewSupervisor()
+	if err != nil {
+		return err
+	}
+	p.supervisor = supervisor
+	events, err := wrap.OpenEvents(c.String("events"), p.Err, func(err error) { messages.Error("%v", err) })
+	if err != nil {
+		return err
+	}
+	defer events.Close()
+	if sig := sleepRandomly(r.splay, supervisor); sig != 0 {
+		return &exitError{exit: wrap.Exit{Signal: sig}}
+	}
+	s, err := p.openFor(c, r.ttl, r.command.Grace)
+	if err == nil {
+		defer s.Close()
+		err = p.nest(c, s, &r.claim)
+	}
+	if err != nil {
+		return p.withoutStore(r, messages, err)
+	}
+	s.warnOfUnsetPools(c.Context, messages, r.claim.Pools)
+	run := &wrap.Run{
+		Backend: s, Supervisor: supervisor, Messages: messages, Events: events,
+		Claim: r.claim, Command: r.command, Namespace: s.namespace,
+		Busy: r.busy, BusyExitCode: r.busyCode, Wait: r.wait, MinHold: r.minHold, WarnOnLost: r.warnLost,
+	}
+	exit, err := run.Do(c.Context)
+	if err != nil && errors.Is(err, backend.ErrUnreachable) {
+		return p.withoutStore(r, messages, err)
+	}
+	if err != nil && exit.Code != wrap.CodeFailed {
+		return cannotStart(err)
+	}
+	return &exitError{exit: exit, err: err}
+}
+
+// cannotStart ends limit as a shell does that cannot execute a command.
+func cannotStart(err error) error { return failWith(process.StartCode(err), err) }
+
+// withoutStore runs the command without a slot, if that was asked for and the store cannot be reached.
+func (p *program) withoutStore(r *request, messages *wrap.Messages, err error) error {
+	if !r.unreached || !errors.Is(err, backend.ErrUnreachable) {
+		return err
+	}
+	messages.Error("%v; running without a slot, as --if-unreachable run asks for", err)
+	return &exitError{exit: wrap.RunUnlimited(p.supervisor, r.command, messages)}
+}
+
+// parseRun reads the flags and the command.
+func (p *program) parseRun(c *cli.Context) (*request, error) {
+	r := &request{claim: backend.Claim{ID: backend.NewID(), RunID: backend.NewID(), Runs: 1, Pools: map[string]int{}}}
+	for _, parse := range []func(*cli.Context, *request) error{p.parseCommand, parseClaim, parseTimes, parseChoices} {
+		if err := parse(c, r); err != nil {
+			return nil, usageError(c, "%v", err)
+		}
+	}
+	p.describeOwner(&r.claim, c.String("name"), r.command.Args)
+	return r, nil
+}
+
+func (p *program) parseCommand(c *cli.Context, r *request) error {
+	argv := c.Args().Slice()
+	if c.IsSet("c") {
+		if len(argv) > 0 {
+			return fmt.Errorf("-c takes the place of CMD, but %q is given too; write it into the string", argv[0])
+		}
+		argv = []string{"sh", "-c", c.String("c")}
+	}
+	if len(argv) == 0 {
+		return errors.New("no command is given")
+	}
+	sig := syscall.SIGTERM
+	if c.IsSet("signal") {
+		var err error
+		if sig, err = wrap.ParseSignal(c.String("signal")); err != nil {
+			return fmt.Errorf("flag --signal: %w", err)
+		}
+	}
+	r.command = process.Command{Args: argv, Env: p.env, Forward: true, HoldTree: c.Bool("hold-tree"), Signal: sig}
+	return nil
+}
+
+func parseClaim(c *cli.Context, r *request) error {
+	for _, value := range c.StringSlice("pool") {
+		name, slots, err := parsePool(value)
+		if err != nil {
+			return fmt.Errorf("flag --pool: %w", err)
+		}
+		if _, twice := r.claim.Pools[name]; twice {
+			return fmt.Errorf("flag --pool: %q is given twice; ask once, with =SLOTS", name)
+		}
+		r.claim.Pools[name] = slots
+	}
+	tags, err := parseTags(c.StringSlice("tag"))
+	if err != nil {
+		return err
+	}
+	r.claim.Tags = tags
+	priority := c.Int("priority")
+	if int(int32(priority)) != priority {
+		return fmt.Errorf("flag --priority: %d is no 32-bit number", priority)
+	}
+	r.claim.Priority = int32(priority)
+	return nil
+}
+
+// parseTags reads KEY[=VALUE] flags.
+func parseTags(values []string) (map[string]string, error) {
+	tags := map[string]string{}
+	for _, text := range values {
+		key, value, err := parseTag(text)
+		if err != nil {
+			return nil, fmt.Errorf("flag --tag: %w", err)
+		}
+		if was, twice := tags[key]; twice && was != value {
+			return nil, fmt.Errorf("flag --tag: %q is given twice, with %q and %q; a tag has one value", key, was, value)
+		}
+		tags[key] = value
+	}
+	return tags, nil
+}
+
+func parseTimes(c *cli.Context, r *request) error {
+	r.command.Timeout, _ = durationOf(c, "timeout")
+	r.command.Grace, _ = durationOf(c, "grace")
+	r.minHold, _ = durationOf(c, "min-hold")
+	r.splay, _ = durationOf(c, "splay")
+	var bounded bool
+	if r.wait, bounded = durationOf(c, "wait"); bounded && r.wait == 0 {
+		r.busy = wrap.BusyFail
+	}
+	var asked bool
+	if r.ttl, asked = durationOf(c, "ttl"); r.ttl < minTTL || r.ttl%time.Second != 0 {
+		return fmt.Errorf("flag --ttl: %s is not a whole number of seconds of at least %s", r.ttl, minTTL)
+	}
+	if r.ttl <= 2*r.command.Grace && asked {
+		return fmt.Errorf("flag --ttl: %s is not more than twice the grace of %s, which the command needs to end in time", r.ttl, r.command.Grace)
+	}
+	return nil
+}
+
+func parseChoices(c *cli.Context, r *request) error {
+	switch busy := wrap.Busy(c.String("if-busy")); busy {
+	case wrap.BusyWait, wrap.BusyFail, wrap.BusySkip, wrap.BusyReplace:
+		if r.busy == "" || busy == wrap.BusySkip {
+			r.busy = busy
+		}
+	default:
+		return fmt.Errorf("flag --if-busy: %q is not one of wait, fail, skip, replace", busy)
+	}
+	switch lost := c.String("on-lost"); lost {
+	case "kill", "warn":
+		r.warnLost = lost == "warn"
+	default:
+		return fmt.Errorf("flag --on-lost: %q is not one of kill, warn", lost)
+	}
+	switch unreachable := c.String("if-unreachable"); unreachable {
+	case "fail", "run":
+		r.unreached = unreachable == "run"
+	default:
+		return fmt.Errorf("flag --if-unreachable: %q is not one of fail, run", unreachable)
+	}
+	if r.busyCode = c.Int("busy-exit-code"); r.busyCode < 0 || r.busyCode > 255 {
+		return fmt.Errorf("flag --busy-exit-code: %d is not from 0 to 255", r.busyCode)
+	}
+	return nil
+}
+
+// describeOwner fills in what status shows of who asks.
+func (p *program) describeOwner(claim *backend.Claim, label string, argv []string) {
+	claim.Command, claim.Name = argv, label
+	if label == "" {
+		claim.Name = commandName(argv)
+	}
+	claim.PID, claim.QueuedAt = os.Getpid(), time.Now()
+	claim.Host, _ = os.Hostname()
+	claim.User = p.userName()
+}
+
+// commandName is how a command without a label is called.
+func commandName(argv []string) string { return strings.Join(argv, " ") }
+
+// userName is what the environment says: it is for people to read, and the user database costs more to ask than all the rest of
+// a start.
+func (p *program) userName() string {
+	for _, name := range []string{"LOGNAME", "USER"} {
+		if u := wrap.Getenv(p.env, name); u != "" {
+			return u
+		}
+	}
+	return "uid " + strconv.Itoa(os.Getuid())
+}
+
+// nest makes a claim within a run part of that run: it takes no run slot, and what its ancestors hold is known to it.
+func (p *program) nest(c *cli.Context, s *store, claim *backend.Claim) error {
+	run := wrap.Getenv(p.env, wrap.EnvRunID)
+	if run == "" {
+		return nil
+	}
+	claim.RunID, claim.Runs = run, 0
+	parent := wrap.Getenv(p.env, wrap.EnvClaimID)
+	if parent == "" || len(claim.Pools) == 0 {
+		return nil
+	}
+	snapshot, err := s.Snapshot(c.Context)
+	if err != nil {
+		return err
+	}
+	for _, h := range snapshot.Held {
+		if h.ID == parent {
+			claim.Ancestors = append(claim.Ancestors, h.Ancestors...)
+		}
+	}
+	claim.Ancestors = append(claim.Ancestors, parent)
+	return nil
+}
+
+// sleepRandomly sleeps up to splay; a signal ends it and is returned.
+func sleepRandomly(splay time.Duration, supervisor *process.Supervisor) syscall.Signal {
+	if splay <= 0 {
+		return 0
+	}
+	timer := time.NewTimer(rand.N(splay))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return 0
+	case sig := <-supervisor.Signals():
+		return sig
+	}
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"limit/backend"
+	"limit/config"
+)
+
+func (p *program) applyCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "apply",
+		Usage:     "write a file's limits into the store",
+		ArgsUsage: "[FILE]",
+		Description: "Replaces the store's limits by the concurrency block of FILE (default: the configuration file in\n" +
+			"force) and shows what changes. Applying it again changes nothing. Takes effect at once.\n\n" +
+			"EXIT STATUS: 0; 125 limit itself failed.",
+		Action: func(c *cli.Context) error {
+			s, wanted, err := p.openWith(c)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			var changes []string
+			err = s.ChangeSettings(c.Context, func(settings *backend.Settings, ok bool) error {
+				if changes = config.Diff(*settings, wanted); len(changes) == 0 && ok {
+					return errSame
+				}
+				*settings = wanted.Clone()
+				return nil
+			})
+			if err != nil && !errors.Is(err, errSame) {
+				return err
+			}
+			if len(changes) == 0 {
+				_, err := fmt.Fprintln(p.Out, "nothing to change")
+				return err
+			}
+			return p.printLines(changes)
+		},
+	}
+}
+
+func (p *program) diffCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "diff",
+		Usage:       "show what 'limit apply' would change",
+		ArgsUsage:   "[FILE]",
+		Description: "EXIT STATUS: 0 nothing differs; 1 something does; 125 limit itself failed.",
+		Action: func(c *cli.Context) error {
+			s, wanted, err := p.openWith(c)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			settings, _, err := s.Settings(c.Context)
+			if err != nil {
+				return err
+			}
+			changes := config.Diff(settings, wanted)
+			if len(changes) == 0 {
+				return nil
+			}
+			if err := p.printLines(changes); err != nil {
+				return err
+			}
+			return exitWith(1)
+		},
+	}
+}
+
+func (p *program) printLines(lines []string) error {
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(p.Out, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openWith opens the store without touching its settings, and returns those that the file given, or the one in force, asks for.
+func (p *program) openWith(c *cli.Context) (*store, backend.Settings, error) {
+	if c.NArg() > 1 {
+		return nil, backend.Settings{}, usageError(c, "one file at most")
+	}
+	cfg, err := p.load(c)
+	if err != nil {
+		return nil, backend.Settings{}, err
+	}
+	wanted := cfg
+	if c.NArg() == 1 {
+		if wanted, err = config.ReadFile(c.Args().First()); err != nil {
+			return nil, backend.Settings{}, err
+		}
+	}
+	if !wanted.HasSettings {
+		return nil, backend.Settings{}, noSettings(wanted.File)
+	}
+	timeout, _ := durationOf(c, "connect-timeout")
+	b, err := connect(c.Context, cfg, defaultTTL, defaultGrace, timeout)
+	if err != nil {
+		return nil, backend.Settings{}, err
+	}
+	return &store{Backend: b, config: cfg, namespace: cfg.Namespace}, wanted.Settings, nil
+}
+
+func noSettings(file string) error {
+	if file == "" {
+		return errors.New("there is no configuration file; name one, or write limit.yaml with a concurrency block")
+	}
+	return fmt.Errorf("%s has no concurrency block; there is nothing to apply", file)
+}
+
+func (p *program) configCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "config",
+		Usage:       "print the effective configuration, and where each value comes from",
+		Description: "Prints YAML that limit reads back; comments say where a value comes from.\n\nEXIT STATUS: 0; 125 limit itself failed.",
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "schema", Usage: "print the JSON schema of limit.yaml instead, for editors"}},
+		Action: func(c *cli.Context) error {
+			if c.Bool("schema") {
+				_, err := p.Out.Write(config.Schema())
+				return err
+			}
+			cfg, err := p.load(c)
+			if err != nil {
+				return err
+			}
+			_, err = p.Out.Write(cfg.Annotated())
+			return err
+		},
+	}
+}

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"io"
+	"strings"
+
+	"github.com/rivo/uniseg"
+
+	"limit/wrap"
+)
+
+// table is rows of cells in columns as wide as their widest cell. Where a line would be wider than the terminal,
+// the columns named in shrink are cut, the widest first.
+type table struct {
+	rows   [][]string
+	right  map[int]bool // columns of numbers
+	shrink []int
+}
+
+const (
+	columnGap  = 2
+	leastWidth = 8 // to which a column is cut
+)
+
+func (t *table) add(cells ...string) {
+	for i, cell := range cells {
+		cells[i] = wrap.Printable(cell)
+	}
+	t.rows = append(t.rows, cells)
+}
+
+// write lays the table out; width 0 is unbounded.
+func (t *table) write(w io.Writer, width int) error {
+	widths := t.widths(width)
+	var b strings.Builder
+	for _, row := range t.rows {
+		var line strings.Builder
+		for i, cell := range row {
+			cell = cut(cell, widths[i])
+			pad := strings.Repeat(" ", widths[i]-uniseg.StringWidth(cell))
+			if i > 0 {
+				line.WriteString(strings.Repeat(" ", columnGap))
+			}
+			if t.right[i] {
+				line.WriteString(pad + cell)
+			} else {
+				line.WriteString(cell + pad)
+			}
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (t *table) widths(most int) []int {
+	var widths []int
+	for _, row := range t.rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], uniseg.StringWidth(cell))
+		}
+	}
+	total := columnGap * (len(widths) - 1)
+	for _, w := range widths {
+		total += w
+	}
+	for most > 0 && total > most {
+		widest := -1
+		for _, i := range t.shrink {
+			if i < len(widths) && widths[i] > leastWidth && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		widths[widest]--
+		total--
+	}
+	return widths
+}
+
+// cut shortens a text to so many terminal cells, the last of them an ellipsis.
+func cut(s string, width int) string {
+	if uniseg.StringWidth(s) <= width {
+		return s
+	}
+	var b strings.Builder
+	used := 0
+	for g := uniseg.NewGraphemes(s); g.Next(); {
+		if used += g.Width(); used > width-1 {
+			break
+		}
+		b.WriteString(g.Str())
+	}
+	return b.String() + "…"
+}
