@@ -80,7 +80,7 @@ func (s *State) holders() map[*limit][]string {
 
 func (l *limit) describe(why string, by *member, holders []string) Block {
 	b := Block{Limit: l.name, Used: l.used, Capacity: l.capacity, Why: why, By: []string{}}
-	if why == WhyFull {
+	if why == WhyFull && holders != nil {
 		b.By = holders
 	}
 	if by != nil {
@@ -89,36 +89,54 @@ func (l *limit) describe(why string, by *member, holders []string) Block {
 	return b
 }
 
-// InTheWay returns the oldest holders that have to go before the claim fits, its ancestors spared.
+// InTheWay returns the oldest holders that have to go before the claim fits, its ancestors spared, and those spared without whom
+// the others are enough. Nobody is in the way of a claim that a limit of 0 keeps out.
 func (s *State) InTheWay(c *Claim) []*Claim {
-	missing := map[*limit]int{}
 	needs := s.needsOf(c)
 	defer s.forgetAllUnused(needs)
+	missing := map[*limit]int{}
 	for _, n := range needs {
-		if n.limit.key.kind == KindRate || n.limit.capacity == Unlimited {
-			continue
+		if n.limit.capacity == 0 {
+			return nil
 		}
-		if over := n.slots - n.limit.room(); over > 0 {
+		if over := n.slots - n.limit.room(); over > 0 && n.limit.key.kind != KindRate {
 			missing[n.limit] = over
 		}
 	}
-	var way []*Claim
+	var way []*member
 	for _, h := range s.Held() {
-		if slices.Contains(c.Ancestors, h.ID) || h.ID == c.ID {
+		m := s.members[h.ID]
+		if h.ID == c.ID || slices.Contains(c.Ancestors, h.ID) {
 			continue
 		}
-		chosen := false
-		for _, n := range s.members[h.ID].needs {
-			if missing[n.limit] > 0 {
-				missing[n.limit] -= n.slots
-				chosen = true
-			}
-		}
-		if chosen {
-			way = append(way, h)
+		if slices.ContainsFunc(m.needs, func(n need) bool { return missing[n.limit] > 0 }) {
+			way = append(way, m)
+			take(m, missing, 1)
 		}
 	}
-	return way
+	return spare(way, missing)
+}
+
+// spare leaves out, oldest first, those without whom the others give enough.
+func spare(way []*member, missing map[*limit]int) []*Claim {
+	var needed []*Claim
+	for _, m := range way {
+		take(m, missing, -1)
+		if slices.ContainsFunc(m.needs, func(n need) bool { return missing[n.limit] > 0 }) {
+			take(m, missing, 1)
+			needed = append(needed, m.claim)
+		}
+	}
+	return needed
+}
+
+// take takes the slots of a holder, sign times, off what is missing.
+func take(m *member, missing map[*limit]int, sign int) {
+	for _, n := range m.needs {
+		if _, asked := missing[n.limit]; asked {
+			missing[n.limit] -= sign * n.slots
+		}
+	}
 }
 
 // Usage returns every limit that is set or needed, pools by name, then the run queue, then tag limits in the order of the settings.

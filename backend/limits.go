@@ -2,7 +2,6 @@ package backend
 
 import (
 	"cmp"
-	"encoding/binary"
 	"math/bits"
 	"slices"
 	"time"
@@ -51,8 +50,9 @@ type limit struct {
 
 	// What a pass over the order has found so far; valid where pass is the State's.
 	pass     uint64
-	blocker  *member // the first that does not fit here: nobody behind it is admitted
-	reserver *member // what comes free is kept for it
+	blocked  []*member // heads of lines that do not fit here, in order: nobody behind them is admitted
+	reserver *member   // what comes free is kept for it
+	seen     uint64    // the last search that met it
 }
 
 // need is what one claim asks of one limit.
@@ -81,60 +81,75 @@ func (l *limit) room() int {
 	return l.capacity - l.used
 }
 
-// needsOf finds the limits that a claim meets under the settings in force, in the order of their creation.
+// needsOf finds the limits that a claim meets under the settings in force: pools by name, each before its rate, the run queue, the
+// tag limits in the order of the settings.
 func (s *State) needsOf(c *Claim) []need {
 	needs := make([]need, 0, len(c.Pools)+2)
 	for _, name := range sortedKeys(c.Pools) {
-		pool, _ := s.settings.Pool(name)
-		needs = append(needs, need{s.limit(limitKey{kind: KindPool, pool: name}, s.names.Pool+name, pool.Limit, nil), c.Pools[name]})
-		if pool.Rate != nil {
-			needs = append(needs, need{s.limit(limitKey{kind: KindRate, pool: name}, s.names.Pool+name, pool.Rate.Slots, pool.Rate), c.Pools[name]})
+		needs = append(needs, need{s.poolLimit(name), c.Pools[name]})
+		if pool, _ := s.settings.Pool(name); pool.Rate != nil {
+			needs = append(needs, need{s.rateLimit(name, pool.Rate), c.Pools[name]})
 		}
 	}
 	if c.Runs == 0 {
 		return needs
 	}
-	needs = append(needs, need{s.limit(limitKey{kind: KindRuns}, s.names.Runs, s.settings.MaxRuns, nil), c.Runs})
+	needs = append(needs, need{s.runsLimit(), c.Runs})
 	for i, t := range s.settings.TagLimits {
-		value, tagged := c.Tags[t.Key]
-		if !tagged || !t.Matches(t.Key, value) {
-			continue
+		if value, tagged := c.Tags[t.Key]; tagged && t.Matches(t.Key, value) {
+			needs = append(needs, need{s.tagLimit(i, t, value), 1})
 		}
-		key, name := limitKey{kind: KindTag, tag: i}, s.names.Tag+t.Key
-		if t.PerValue {
-			key.value = value
-		}
-		if t.PerValue || t.Value != nil {
-			name += "=" + value
-		}
-		needs = append(needs, need{s.limit(key, name, t.Limit, nil), 1})
 	}
-	slices.SortFunc(needs, func(a, b need) int { return cmp.Compare(a.limit.ordinal, b.limit.ordinal) })
 	return needs
 }
 
-// limit finds or makes a limit.
-func (s *State) limit(key limitKey, name string, capacity int, rate *Rate) *limit {
-	l, ok := s.limits[key]
-	if !ok {
-		s.ordinal++
-		l = &limit{key: key, ordinal: s.ordinal, name: name, capacity: capacity, rate: rate}
-		s.limits[key] = l
-		if key.kind == KindRate {
-			s.rates[key.pool] = l
-		}
+func (s *State) poolLimit(name string) *limit {
+	key := limitKey{kind: KindPool, pool: name}
+	if l, ok := s.limits[key]; ok {
+		return l
 	}
+	pool, _ := s.settings.Pool(name)
+	return s.newLimit(&limit{key: key, name: s.names.Pool + name, capacity: pool.Limit})
+}
+
+func (s *State) rateLimit(pool string, rate *Rate) *limit {
+	key := limitKey{kind: KindRate, pool: pool}
+	if l, ok := s.limits[key]; ok {
+		return l
+	}
+	l := s.newLimit(&limit{key: key, name: s.names.Pool + pool, capacity: rate.Slots, rate: rate})
+	s.rates[pool] = l
 	return l
 }
 
-// lineKey is equal for claims with the same needs.
-func lineKey(needs []need) string {
-	b := make([]byte, 0, 4*len(needs))
-	for _, n := range needs {
-		b = binary.AppendUvarint(b, n.limit.ordinal)
-		b = binary.AppendUvarint(b, uint64(n.slots))
+func (s *State) runsLimit() *limit {
+	key := limitKey{kind: KindRuns}
+	if l, ok := s.limits[key]; ok {
+		return l
 	}
-	return string(b)
+	return s.newLimit(&limit{key: key, name: s.names.Runs, capacity: s.settings.MaxRuns})
+}
+
+func (s *State) tagLimit(i int, t TagLimit, value string) *limit {
+	key := limitKey{kind: KindTag, tag: i}
+	if t.PerValue {
+		key.value = value
+	}
+	if l, ok := s.limits[key]; ok {
+		return l
+	}
+	name := s.names.Tag + t.Key
+	if t.PerValue || t.Value != nil {
+		name += "=" + value
+	}
+	return s.newLimit(&limit{key: key, name: name, capacity: t.Limit})
+}
+
+func (s *State) newLimit(l *limit) *limit {
+	s.ordinal++
+	l.ordinal = s.ordinal
+	s.limits[l.key] = l
+	return l
 }
 
 // expire forgets the starts that are out of the window at now.

@@ -3,6 +3,7 @@ package backend
 import (
 	"cmp"
 	"container/heap"
+	"encoding/binary"
 	"strings"
 	"time"
 )
@@ -15,9 +16,12 @@ type member struct {
 	held  bool
 	aside bool
 
-	line  *line // where it stands; nil while held or aside
-	aged  bool  // stands among the line's aged
-	index int   // its place in that heap
+	line  *line    // where it stands; nil while held or aside
+	aged  bool     // has waited long enough to reserve
+	young bool     // is among the State's young
+	index int      // its place in its line
+	kin   []*limit // in line: the limits that its ancestors hold, see kin.go
+	seen  uint64   // the last search that met it
 }
 
 // before is the order of SPEC: priority, then rank, then arrival.
@@ -32,34 +36,16 @@ func compareClaims(a, b *Claim) int {
 	)
 }
 
-// line is where claims with the same needs stand. If its first is not admitted, nobody in it is. Those that have waited
-// long enough to reserve stand apart, so that the first of them is found at once.
+// line is where claims with the same needs and the same kin stand, those that have waited long enough to reserve apart from the
+// others. If its first is not admitted, nobody in it is.
 type line struct {
-	key         string
-	fresh, aged members
-	index       int // in the State's heap of lines
+	key     string
+	members members
+	index   int // in the State's heap of lines
 }
 
-// head is the first in order, or nil.
-func (l *line) head() *member {
-	switch {
-	case len(l.aged) == 0 && len(l.fresh) == 0:
-		return nil
-	case len(l.aged) == 0:
-		return l.fresh[0]
-	case len(l.fresh) == 0 || l.aged[0].before(l.fresh[0]):
-		return l.aged[0]
-	default:
-		return l.fresh[0]
-	}
-}
-
-func (l *line) heapOf(m *member) *members {
-	if m.aged {
-		return &l.aged
-	}
-	return &l.fresh
-}
+// head is the first in order. A line in the State's heap is never empty.
+func (l *line) head() *member { return l.members[0] }
 
 // members is a heap in the order of grants; container/heap's methods.
 type members []*member
@@ -120,81 +106,109 @@ func (h *byAge) Pop() any {
 	return m
 }
 
-// stand puts a member into the line of its needs.
+// stand puts a member among those that wait.
 func (s *State) stand(m *member) {
-	key := lineKey(m.needs)
-	l, ok := s.lines[key]
-	if !ok {
-		l = &line{key: key}
-		s.lines[key] = l
-	}
-	m.line = l
-	heap.Push(l.heapOf(m), m)
-	if ok {
-		heap.Fix(&s.order, l.index)
-	} else {
-		heap.Push(&s.order, l)
-	}
+	m.kin = s.kinOf(m)
+	s.join(m)
 	for _, n := range m.needs {
 		n.limit.waiting++
 	}
 	s.waiting++
+	if len(m.kin) > 0 {
+		s.nested++
+	}
 	switch {
 	case m.aged:
 		s.aged++
-	case s.reserve != never:
+	case s.reserve != never && !m.young:
+		m.young = true
 		heap.Push(&s.young, m)
 	}
 }
 
-// leave takes a member out of its line.
+// leave takes a member out of those that wait.
 func (s *State) leave(m *member) {
-	l := m.line
-	heap.Remove(l.heapOf(m), m.index)
-	m.line = nil
-	s.settle(l)
+	s.quit(m)
 	for _, n := range m.needs {
 		n.limit.waiting--
 	}
 	s.waiting--
+	if len(m.kin) > 0 {
+		s.nested--
+	}
 	if m.aged {
 		s.aged--
 	}
 }
 
-// settle restores the order of lines after the head of l may have changed, and drops an empty line.
-func (s *State) settle(l *line) {
-	if l.head() != nil {
+// join puts a member into the line it belongs to.
+func (s *State) join(m *member) {
+	s.key = m.appendLineKey(s.key[:0])
+	l, ok := s.lines[string(s.key)]
+	if !ok {
+		l = &line{key: string(s.key)}
+		s.lines[l.key] = l
+	}
+	m.line = l
+	heap.Push(&l.members, m)
+	switch {
+	case !ok:
+		heap.Push(&s.order, l)
+	case m.index == 0:
 		heap.Fix(&s.order, l.index)
-		return
 	}
-	// An empty line has no head to compare: swap it out by hand, then restore the one moved.
-	last := len(s.order) - 1
-	i := l.index
-	if i != last {
-		s.order.Swap(i, last)
-	}
-	s.order.Pop()
-	if i != last {
-		heap.Fix(&s.order, i)
-	}
-	delete(s.lines, l.key)
 }
 
-// age moves those who have waited for long enough at now among the aged of their line.
+// quit takes a member out of its line, and the line with its last out of the order.
+func (s *State) quit(m *member) {
+	l, first := m.line, m.index == 0
+	m.line = nil
+	if len(l.members) == 1 {
+		heap.Remove(&s.order, l.index)
+		delete(s.lines, l.key)
+		return
+	}
+	heap.Remove(&l.members, m.index)
+	if first {
+		heap.Fix(&s.order, l.index)
+	}
+}
+
+// appendLineKey appends what is equal for members of the same line, and for them alone.
+func (m *member) appendLineKey(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(m.needs))<<1|uint64(bit(m.aged)))
+	for _, n := range m.needs {
+		b = binary.AppendUvarint(b, n.limit.ordinal)
+		b = binary.AppendUvarint(b, uint64(n.slots))
+	}
+	for _, l := range m.kin {
+		b = binary.AppendUvarint(b, l.ordinal)
+	}
+	return b
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// age moves those who have waited for long enough at now to the lines of the aged.
 func (s *State) age(now time.Duration) {
-	for s.dropOld(); len(s.young) > 0 && s.young[0].since+s.reserve <= now; s.dropOld() {
+	for s.dropOld(); len(s.young) > 0 && now-s.young[0].since >= s.reserve; s.dropOld() {
 		m := heap.Pop(&s.young).(*member)
-		heap.Remove(&m.line.fresh, m.index)
+		m.young = false
+		s.quit(m)
 		m.aged = true
-		heap.Push(&m.line.aged, m)
+		s.join(m)
 		s.aged++
 	}
 }
 
-// dropOld removes from the front of the young those that have left their line, or are in it twice.
+// dropOld removes from the front of the young those that wait no longer.
 func (s *State) dropOld() {
-	for len(s.young) > 0 && (s.young[0].line == nil || s.young[0].aged) {
-		heap.Pop(&s.young)
+	for len(s.young) > 0 && s.young[0].line == nil {
+		heap.Pop(&s.young).(*member).young = false
 	}
 }

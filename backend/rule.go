@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"container/heap"
 	"math"
 	"slices"
 	"time"
@@ -31,9 +30,14 @@ type State struct {
 	lines   map[string]*line
 	order   lines
 	young   byAge
-	waiting int    // members that stand in a line
-	aged    int    // of them, those that have waited long enough to reserve
-	pass    uint64 // number of the pass that the limits' findings belong to
+	waiting int                             // members that stand in a line
+	aged    int                             // of them, those that have waited long enough to reserve
+	nested  int                             // of them, those with kin
+	heirs   map[string]map[*member]struct{} // members by the ids of their ancestors
+	pass    uint64                          // number of the pass that the limits' findings belong to
+	search  uint64                          // number of the search in the graph of who waits for whom
+	passed  []*line                         // room for a pass
+	key     []byte                          // room for the key of a line
 }
 
 // never is a waiting time after which nobody reserves.
@@ -41,7 +45,7 @@ const never = time.Duration(math.MaxInt64)
 
 // NewState returns a State without claims. Settings with ReserveAfter = NeverReserve switch reservation off.
 func NewState(settings Settings, names Names) *State {
-	s := &State{names: names, members: map[string]*member{}}
+	s := &State{names: names, members: map[string]*member{}, heirs: map[string]map[*member]struct{}{}}
 	s.Configure(settings)
 	return s
 }
@@ -57,20 +61,22 @@ func (s *State) Configure(settings Settings) {
 	old := s.rates
 	s.settings, s.reserve = settings.Clone(), settings.Reserve()
 	s.limits, s.rates = map[limitKey]*limit{}, map[string]*limit{}
-	s.lines, s.order, s.young, s.waiting, s.aged = map[string]*line{}, nil, nil, 0, 0
+	s.lines, s.order, s.young, s.waiting, s.aged, s.nested = map[string]*line{}, nil, nil, 0, 0, 0
 	for name, was := range old {
 		for _, st := range was.starts {
 			s.HoldStart(name, st.id, st.slots, st.at)
 		}
 	}
 	for _, m := range s.members {
-		m.line = nil
+		m.line, m.aged, m.young = nil, false, false
 		s.meet(m)
-		switch {
-		case m.held:
+		if m.held {
 			s.occupy(m)
-		case !m.aside:
-			s.stand(m)
+		}
+	}
+	for _, m := range s.members {
+		if !m.held && !m.aside {
+			s.stand(m) // after all holders: its kin is what they hold
 		}
 	}
 }
@@ -200,25 +206,32 @@ func (m *member) slotsOf(l *limit) int {
 }
 
 // Wait adds a waiting claim that began to wait at since. The State keeps c and sets its Grant when it admits it.
+// A claim with its id that was there before is removed.
 func (s *State) Wait(c *Claim, since time.Duration) {
-	m := &member{claim: c, since: since}
-	s.members[c.ID] = m
-	s.meet(m)
+	m := s.enter(&member{claim: c, since: since})
 	s.stand(m)
 }
 
-// Hold adds a claim that is held already: c.Grant is set.
+// Hold adds a claim that is held already: c.Grant is set. A claim with its id that was there before is removed.
 func (s *State) Hold(c *Claim, since time.Duration) {
-	m := &member{claim: c, since: since, held: true}
-	s.members[c.ID] = m
-	s.meet(m)
+	m := s.enter(&member{claim: c, since: since, held: true})
 	s.occupy(m)
+	s.restandHeirs(c.ID)
+}
+
+// enter makes a claim a member.
+func (s *State) enter(m *member) *member {
+	s.Remove(m.claim.ID)
+	s.members[m.claim.ID] = m
+	s.meet(m)
+	s.descend(m)
+	return m
 }
 
 // HoldStart adds a start that a rate remembers, of a claim that may be gone. Starts of pools without a rate are ignored.
 func (s *State) HoldStart(pool, id string, slots int, at time.Duration) {
 	if p, _ := s.settings.Pool(pool); p.Rate != nil {
-		s.limit(limitKey{kind: KindRate, pool: pool}, s.names.Pool+pool, p.Rate.Slots, p.Rate).addStart(start{id, slots, at})
+		s.rateLimit(pool, p.Rate).addStart(start{id, slots, at})
 	}
 }
 
@@ -235,17 +248,22 @@ func (s *State) Remove(id string) bool {
 	if !ok {
 		return false
 	}
-	if m.held {
+	delete(s.members, id)
+	s.forgetDescent(m)
+	switch {
+	case m.held:
 		s.vacate(m)
-	} else if !m.aside {
+		m.held = false
+		s.restandHeirs(id)
+	case m.line != nil:
 		s.leave(m)
 	}
 	s.part(m)
-	delete(s.members, id)
 	return true
 }
 
-// Bump gives a waiting claim a new priority; its arrival stays. It tells whether there is such a claim.
+// Bump gives a waiting claim a new priority; its arrival stays. It tells whether there is such a claim. The State
+// goes on with a copy of the claim: ask Claim for it.
 func (s *State) Bump(id string, priority int32) bool {
 	m, ok := s.members[id]
 	if !ok || m.held {
@@ -285,6 +303,7 @@ func (s *State) Aside(id string, aside bool) bool {
 		}
 		m.held = false
 		m.claim.Grant = nil
+		s.restandHeirs(id)
 	default:
 		s.leave(m)
 	}
@@ -296,175 +315,4 @@ func (s *State) Aside(id string, aside bool) bool {
 type Refusal struct {
 	Claim *Claim
 	Err   *ImpossibleError
-}
-
-// Advance admits everyone whom the limits admit at now and returns them in order. Each has its Grant with
-// Slots; the store adds Token and GrantedAt.
-func (s *State) Advance(now time.Duration) []*Claim {
-	var granted []*Claim
-	var passed []*line
-	s.begin(now)
-	for len(s.order) > 0 {
-		l := s.order[0]
-		m := l.head()
-		if !s.block(m, nil) {
-			s.admit(m, now)
-			granted = append(granted, m.claim)
-			continue
-		}
-		passed = append(passed, l)
-		heap.Pop(&s.order)
-		if s.everyoneBlocked(m) {
-			break
-		}
-	}
-	for _, l := range passed {
-		heap.Push(&s.order, l)
-	}
-	return granted
-}
-
-// begin starts a pass: what earlier passes have found is void; starts out of their window and reservations are brought up to now.
-func (s *State) begin(now time.Duration) {
-	s.pass++
-	if !s.outside {
-		for _, l := range s.rates {
-			l.expire(now)
-			s.forgetUnused(l)
-		}
-	}
-	s.age(now)
-	if s.aged > 0 {
-		s.reserveAll()
-	}
-}
-
-// reserveAll finds for each limit the first in order among the aged that need it.
-func (s *State) reserveAll() {
-	var aged []*member
-	for _, l := range s.lines {
-		if len(l.aged) > 0 {
-			aged = append(aged, l.aged[0])
-		}
-	}
-	slices.SortFunc(aged, func(a, b *member) int { return compareClaims(a.claim, b.claim) })
-	for _, m := range aged {
-		if slices.ContainsFunc(m.needs, func(n need) bool { return n.limit.capacity == 0 }) {
-			continue // paused: keeping the other limits idle would help nobody
-		}
-		for _, n := range m.needs {
-			if f := s.findings(n.limit); f.reserver == nil {
-				f.reserver = m
-			}
-		}
-	}
-}
-
-// findings returns the limit with the findings of an earlier pass wiped.
-func (s *State) findings(l *limit) *limit {
-	if l.pass != s.pass {
-		l.pass, l.blocker, l.reserver = s.pass, nil, nil
-	}
-	return l
-}
-
-// block tells whether anything keeps the member from being admitted, and marks the limits that do.
-// Where report is not nil it is called for each of them.
-func (s *State) block(m *member, report func(n need, why string, by *member)) bool {
-	blocked := false
-	for _, n := range m.needs {
-		l := s.findings(n.limit)
-		why, by := l.obstacle(m, n.slots)
-		if why == "" {
-			continue
-		}
-		blocked = true
-		if report != nil {
-			report(n, why, by)
-		}
-		if l.blocker == nil {
-			l.blocker = m
-		}
-	}
-	return blocked
-}
-
-// Why a limit blocks; see Block.
-const (
-	WhyFull     = "full"
-	WhyRate     = "rate"
-	WhyPaused   = "paused"
-	WhyBehind   = "behind"
-	WhyReserved = "reserved"
-	WhyAside    = "aside"
-)
-
-// obstacle says why a limit does not admit so many slots to a member now, and which waiter is in the way; "" if it does.
-func (l *limit) obstacle(m *member, slots int) (why string, by *member) {
-	switch room := l.room(); {
-	case l.capacity == Unlimited:
-		return "", nil
-	case l.capacity == 0:
-		return WhyPaused, nil
-	case slots > room && l.key.kind == KindRate:
-		return WhyRate, nil
-	case slots > room:
-		return WhyFull, nil
-	case l.blocker != nil:
-		return WhyBehind, l.blocker
-	case l.reserver != nil && l.reserver != m && !l.reserver.held && slots > room-l.reserver.slotsOf(l):
-		return WhyReserved, l.reserver
-	}
-	return "", nil
-}
-
-// everyoneBlocked tells whether a limit that blocks m is needed by everybody that waits, so that looking on is of no use.
-func (s *State) everyoneBlocked(m *member) bool {
-	for _, n := range m.needs {
-		if n.limit.blocker != nil && n.limit.pass == s.pass && n.limit.waiting == s.waiting {
-			return true
-		}
-	}
-	return false
-}
-
-// admit makes a waiting member a holder.
-func (s *State) admit(m *member, now time.Duration) {
-	s.leave(m)
-	m.held, m.aged = true, false
-	m.claim.Grant = &Grant{}
-	for _, n := range m.needs {
-		switch n.limit.key.kind {
-		case KindRate:
-			n.limit.addStart(start{m.claim.ID, n.slots, now})
-		case KindPool:
-			n.limit.used += n.slots
-			if n.limit.capacity != Unlimited {
-				if m.claim.Grant.Slots == nil {
-					m.claim.Grant.Slots = map[string][]int{}
-				}
-				m.claim.Grant.Slots[n.limit.key.pool] = n.limit.numbers.take(n.slots)
-			}
-		default:
-			n.limit.used += n.slots
-		}
-	}
-}
-
-// Next is the time at which Advance may admit somebody though nothing else has happened: a rate
-// lets go of a start, or somebody has waited long enough to take a reservation over. ok is false where there is none.
-func (s *State) Next() (at time.Duration, ok bool) {
-	at = never
-	s.dropOld()
-	if len(s.young) > 0 && s.waiting > 1 {
-		at = s.young[0].since + s.reserve
-	}
-	if !s.outside {
-		for _, l := range s.rates {
-			if l.waiting > 0 && len(l.starts) > 0 {
-				at = min(at, l.starts[0].at+l.rate.Period)
-			}
-		}
-	}
-	return at, at != never
 }

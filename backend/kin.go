@@ -1,0 +1,115 @@
+package backend
+
+import (
+	"cmp"
+	"slices"
+)
+
+// A claim of a run that holds slots itself (a step of a dag run that is in the run queue) must not be kept
+// waiting for a claim that waits for that run to end: neither would ever be granted. So nobody stands behind, and
+// nothing is kept for, a claim that waits for what one's own run holds.
+//
+// A member's kin are the limits that its ancestors hold. A waiter waits for the holders of every limit it does not fit
+// in; holders wait for the claims nested in them that wait; and a waiter waits for those that it is behind and those that
+// something is kept for. Where that leads back to the kin of a member, the member passes.
+
+// kinOf finds the limits that the member's ancestors hold, in the order of their creation. A limit that never blocks and a rate, which
+// time alone frees, are nobody's kin.
+func (s *State) kinOf(m *member) []*limit {
+	var kin []*limit
+	for _, id := range m.claim.Ancestors {
+		a, ok := s.members[id]
+		if !ok || !a.held || a == m {
+			continue
+		}
+		for _, n := range a.needs {
+			if n.limit.capacity != Unlimited && n.limit.key.kind != KindRate {
+				kin = append(kin, n.limit)
+			}
+		}
+	}
+	slices.SortFunc(kin, func(a, b *limit) int { return cmp.Compare(a.ordinal, b.ordinal) })
+	return slices.Compact(kin)
+}
+
+// descend makes a member known to its ancestors.
+func (s *State) descend(m *member) {
+	for _, id := range m.claim.Ancestors {
+		if s.heirs[id] == nil {
+			s.heirs[id] = map[*member]struct{}{}
+		}
+		s.heirs[id][m] = struct{}{}
+	}
+}
+
+// forgetDescent undoes descend.
+func (s *State) forgetDescent(m *member) {
+	for _, id := range m.claim.Ancestors {
+		delete(s.heirs[id], m)
+		if len(s.heirs[id]) == 0 {
+			delete(s.heirs, id)
+		}
+	}
+}
+
+// restandHeirs is called when a claim has come to hold or has ceased to: those nested in it change their kin.
+func (s *State) restandHeirs(id string) {
+	for m := range s.heirs[id] {
+		if m.line != nil {
+			s.leave(m)
+			s.stand(m)
+		}
+	}
+}
+
+// waitsForKin tells whether w cannot be granted before an ancestor of m releases.
+func (s *State) waitsForKin(w, m *member) bool {
+	if len(m.kin) == 0 {
+		return false
+	}
+	s.search++
+	return s.leadsTo(w, m.kin)
+}
+
+// leadsTo follows whom w waits for until it comes to a limit of kin that is full.
+func (s *State) leadsTo(w *member, kin []*limit) bool {
+	if w.seen == s.search {
+		return false
+	}
+	w.seen = s.search
+	for _, n := range w.needs {
+		l := s.findings(n.limit)
+		if l.capacity == Unlimited {
+			continue
+		}
+		if l.key.kind != KindRate && n.slots > l.room() && s.fullLeadsTo(l, kin) {
+			return true
+		}
+		for _, b := range l.blocked {
+			if l.reserver != w && b.before(w) && s.leadsTo(b, kin) {
+				return true
+			}
+		}
+		if l.keptFrom(w, n.slots) && s.leadsTo(l.reserver, kin) {
+			return true
+		}
+	}
+	return false
+}
+
+// fullLeadsTo follows the holders of a full limit, and whom the claims nested in them wait for.
+func (s *State) fullLeadsTo(l *limit, kin []*limit) bool {
+	if slices.Contains(kin, l) {
+		return true
+	}
+	if l.seen == s.search {
+		return false
+	}
+	l.seen = s.search
+	for _, nested := range s.lines {
+		if h := nested.head(); slices.Contains(h.kin, l) && s.leadsTo(h, kin) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,218 @@
+package backend
+
+import (
+	"container/heap"
+	"slices"
+	"time"
+)
+
+// Advance admits everyone whom the limits admit at now and returns them in order: as long as anybody is not blocked, the
+// first of those in order. Each has its Grant with Slots; the store adds Token and GrantedAt.
+func (s *State) Advance(now time.Duration) []*Claim {
+	var granted []*Claim
+	for again := true; again; {
+		s.begin(now)
+		granted, again = s.walk(now, granted)
+	}
+	return granted
+}
+
+// walk admits those who are not blocked, in order. As a grant only takes room, whoever was passed stays blocked; after one
+// that changes more than that, walk stops and is to be called again.
+func (s *State) walk(now time.Duration, granted []*Claim) (_ []*Claim, again bool) {
+	passed := s.passed[:0]
+	var last *member
+	for len(s.order) > 0 && !again {
+		l := s.order[0]
+		last = l.head()
+		if !s.block(last, nil) {
+			again = s.frees(last)
+			s.admit(last, now)
+			granted = append(granted, last.claim)
+			continue
+		}
+		passed = append(passed, l)
+		heap.Pop(&s.order)
+		if s.everyoneBlocked(last) {
+			break
+		}
+	}
+	for _, l := range passed {
+		heap.Push(&s.order, l)
+	}
+	clear(passed)
+	s.passed = passed
+	if again {
+		s.restandHeirs(last.claim.ID)
+	}
+	return granted, again
+}
+
+// frees tells whether to admit m may free somebody earlier in order: a reservation ends with it, or it changes who waits for whom.
+func (s *State) frees(m *member) bool {
+	if s.nested > 0 || len(s.heirs[m.claim.ID]) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(m.needs, func(n need) bool { return n.limit.reserver == m })
+}
+
+// begin starts a pass: what earlier passes have found is void; starts out of their window and reservations are brought up to now.
+func (s *State) begin(now time.Duration) {
+	s.pass++
+	if !s.outside {
+		for _, l := range s.rates {
+			l.expire(now)
+			s.forgetUnused(l)
+		}
+	}
+	s.age(now)
+	if s.aged > 0 {
+		s.reserveAll()
+	}
+}
+
+// reserveAll finds for each limit the first in order among the aged that need it.
+func (s *State) reserveAll() {
+	var aged []*member
+	for _, l := range s.lines {
+		if h := l.head(); h.aged {
+			aged = append(aged, h)
+		}
+	}
+	slices.SortFunc(aged, func(a, b *member) int { return compareClaims(a.claim, b.claim) })
+	for _, m := range aged {
+		if slices.ContainsFunc(m.needs, func(n need) bool { return n.limit.capacity == 0 }) {
+			continue // paused: keeping the other limits idle would help nobody
+		}
+		for _, n := range m.needs {
+			if f := s.findings(n.limit); f.reserver == nil {
+				f.reserver = m
+			}
+		}
+	}
+}
+
+// findings returns the limit with the findings of an earlier pass wiped.
+func (s *State) findings(l *limit) *limit {
+	if l.pass != s.pass {
+		l.pass, l.blocked, l.reserver = s.pass, l.blocked[:0], nil
+	}
+	return l
+}
+
+// block tells whether anything keeps the member from being admitted, and marks the limits that do.
+// Where report is not nil it is called for each of them.
+func (s *State) block(m *member, report func(n need, why string, by *member)) bool {
+	blocked := false
+	for _, n := range m.needs {
+		l := s.findings(n.limit)
+		why, by := s.obstacle(l, m, n.slots)
+		if why == "" {
+			continue
+		}
+		blocked = true
+		if report != nil {
+			report(n, why, by)
+		}
+		if m.index == 0 {
+			l.blocked = append(l.blocked, m)
+		}
+	}
+	return blocked
+}
+
+// Why a limit blocks; see Block.
+const (
+	WhyFull     = "full"
+	WhyRate     = "rate"
+	WhyPaused   = "paused"
+	WhyBehind   = "behind"
+	WhyReserved = "reserved"
+	WhyAside    = "aside"
+)
+
+// obstacle says why a limit does not admit so many slots to a member now, and which waiter is in the way; "" if it does.
+// The one for whom it is kept stands behind nobody.
+func (s *State) obstacle(l *limit, m *member, slots int) (why string, by *member) {
+	switch room := l.room(); {
+	case l.capacity == Unlimited:
+		return "", nil
+	case l.capacity == 0:
+		return WhyPaused, nil
+	case slots > room && l.key.kind == KindRate:
+		return WhyRate, nil
+	case slots > room:
+		return WhyFull, nil
+	case l.reserver == m:
+		return "", nil
+	}
+	for _, b := range l.blocked {
+		if !s.waitsForKin(b, m) {
+			return WhyBehind, b
+		}
+	}
+	if l.keptFrom(m, slots) && !s.waitsForKin(l.reserver, m) {
+		return WhyReserved, l.reserver
+	}
+	return "", nil
+}
+
+// keptFrom tells whether the limit keeps so many slots from a member for another.
+func (l *limit) keptFrom(m *member, slots int) bool {
+	return l.reserver != nil && l.reserver != m && slots > l.room()-l.reserver.slotsOf(l)
+}
+
+// everyoneBlocked tells whether a limit that blocks m blocks everybody that waits, so that looking on is of no use.
+func (s *State) everyoneBlocked(m *member) bool {
+	if s.nested > 0 {
+		return false
+	}
+	for _, n := range m.needs {
+		l := s.findings(n.limit)
+		if len(l.blocked) > 0 && l.reserver == nil && l.waiting == s.waiting {
+			return true
+		}
+	}
+	return false
+}
+
+// admit makes a waiting member a holder.
+func (s *State) admit(m *member, now time.Duration) {
+	s.leave(m)
+	m.held, m.aged = true, false
+	m.claim.Grant = &Grant{}
+	for _, n := range m.needs {
+		switch n.limit.key.kind {
+		case KindRate:
+			n.limit.addStart(start{m.claim.ID, n.slots, now})
+		case KindPool:
+			n.limit.used += n.slots
+			if n.limit.capacity != Unlimited {
+				if m.claim.Grant.Slots == nil {
+					m.claim.Grant.Slots = map[string][]int{}
+				}
+				m.claim.Grant.Slots[n.limit.key.pool] = n.limit.numbers.take(n.slots)
+			}
+		default:
+			n.limit.used += n.slots
+		}
+	}
+}
+
+// Next is the time at which Advance may admit somebody though nothing else has happened: a rate
+// lets go of a start, or somebody has waited long enough to take a reservation over. ok is false where there is none.
+func (s *State) Next() (at time.Duration, ok bool) {
+	at = never
+	s.dropOld()
+	if len(s.young) > 0 && s.waiting > 1 && s.young[0].since <= never-s.reserve {
+		at = s.young[0].since + s.reserve
+	}
+	if !s.outside {
+		for _, l := range s.rates {
+			if l.waiting > 0 && len(l.starts) > 0 {
+				at = min(at, l.starts[0].at+l.rate.Period)
+			}
+		}
+	}
+	return at, at != never
+}
