@@ -1,0 +1,188 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"limit/backend"
+	"limit/config/yamlpos"
+)
+
+// DefaultNamespace is the namespace of those who name none.
+const DefaultNamespace = "default"
+
+// Names of the environment variables that configure limit.
+const (
+	EnvConfig    = "LIMIT_CONFIG"
+	EnvBackend   = "LIMIT_BACKEND"
+	EnvNamespace = "LIMIT_NAMESPACE"
+)
+
+// Flags are the values of the flags that beat everything else; "" where a flag was not given.
+type Flags struct {
+	Config    string // --config
+	Backend   string // --backend
+	Namespace string // --namespace
+}
+
+// Surroundings are what the configuration depends on besides flags and files.
+type Surroundings struct {
+	Dir string              // the current directory; "" where there is none
+	UID int                 // the effective user
+	Env func(string) string // the environment, nil for none; "" is as good as unset
+}
+
+// OS returns the surroundings of this process.
+func OS() Surroundings {
+	dir, err := os.Getwd()
+	if err != nil { // removed, or not to be read: there is nothing to find in it
+		dir = ""
+	}
+	return Surroundings{Dir: dir, UID: os.Geteuid(), Env: os.Getenv}
+}
+
+// Config is the effective configuration.
+type Config struct {
+	File        string // the file it was read from; "" where there was none
+	Backend     Backend
+	Namespace   string
+	Settings    backend.Settings   // what the file's concurrency block says; backend.NewSettings where there is none
+	HasSettings bool               // the file has a concurrency block
+	Warnings    []*yamlpos.Problem // what the user should be told, once
+
+	origins map[string]string // by the dotted path of a key: FILE:LINE, a flag, a variable
+}
+
+// Load finds and reads the configuration. Mistakes in a file are a *multierror.Error of *yamlpos.Problem.
+func Load(flags Flags, at Surroundings) (*Config, error) {
+	c := empty()
+	if name := find(flags, at); name != "" {
+		doc, err := yamlpos.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("reading the configuration: %w", err)
+		}
+		if c, err = readDocument(doc, filepath.Dir(at.path(name))); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.override(flags, at); err != nil {
+		return nil, err
+	}
+	if err := c.settle(at); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Parse reads a configuration from data. name is what its problems call it; dir is the directory its paths are relative to.
+// Neither flags, environment nor the default directory of the embedded store are in the result.
+func Parse(name, dir string, data []byte) (*Config, error) {
+	return readDocument(yamlpos.Parse(name, data), dir)
+}
+
+func empty() *Config {
+	return &Config{Namespace: DefaultNamespace, Settings: backend.NewSettings(), origins: map[string]string{}}
+}
+
+// override lets flags beat the environment and both beat the file.
+func (c *Config) override(flags Flags, at Surroundings) error {
+	if text, from := choose(flags.Backend, "--backend", at, EnvBackend); text != "" {
+		chosen, err := ParseBackend(text)
+		if err == nil {
+			chosen, err = c.Backend.replacedBy(chosen)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", from, err)
+		}
+		if chosen.Etcd == nil && chosen.Dir != "" {
+			chosen.Dir = at.path(chosen.Dir)
+		}
+		c.Backend = chosen
+		c.origins["backend"] = from
+	}
+	if name, from := choose(flags.Namespace, "--namespace", at, EnvNamespace); name != "" {
+		if fault := namespaceFault(name); fault != "" {
+			return fmt.Errorf("%s: the namespace %s", from, fault)
+		}
+		c.Namespace = name
+		c.origins["namespace"] = from
+	}
+	return nil
+}
+
+func choose(flag, name string, at Surroundings, variable string) (value, from string) {
+	if flag != "" {
+		return flag, name
+	}
+	return at.env(variable), "$" + variable
+}
+
+// settle fills in what nobody gave.
+func (c *Config) settle(at Surroundings) error {
+	if c.Backend.Etcd != nil || c.Backend.Dir != "" {
+		return nil
+	}
+	dir, err := at.defaultDir()
+	c.Backend.Dir = dir
+	return err
+}
+
+// env is the value of a variable.
+func (at Surroundings) env(name string) string {
+	if at.Env == nil {
+		return ""
+	}
+	return at.Env(name)
+}
+
+// defaultDir is where the embedded store lives unless told otherwise.
+func (at Surroundings) defaultDir() (string, error) {
+	if at.UID == 0 {
+		return "/var/lib/limit", nil
+	}
+	if dir := at.env("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "limit"), nil
+	}
+	if home := at.env("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".local/state/limit"), nil
+	}
+	return "", errors.New("no directory for the store, as HOME is not set; give --backend local:DIR")
+}
+
+// path makes a path absolute, as far as the current directory is known.
+func (at Surroundings) path(name string) string {
+	if filepath.IsAbs(name) || at.Dir == "" {
+		return filepath.Clean(name)
+	}
+	return filepath.Join(at.Dir, name)
+}
+
+// nameFault says why a name of a pool or a tag cannot be; "" where it can.
+func nameFault(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case strings.ContainsFunc(name, isControl):
+		return "has a character in it that is not text"
+	}
+	return ""
+}
+
+// namespaceFault is nameFault for namespaces. They become parts of paths: two names are none.
+func namespaceFault(name string) string {
+	if name == "." || name == ".." {
+		return `cannot be "` + name + `"`
+	}
+	return nameFault(name)
+}
+
+// tagKeyFault is nameFault for the keys of tags: KEY=VALUE is cut at the first sign.
+func tagKeyFault(key string) string {
+	if strings.Contains(key, "=") {
+		return `has "=" in it, which ends a key`
+	}
+	return nameFault(key)
+}

@@ -1,0 +1,30 @@
+// Package config finds and reads limit.yaml, lets environment and flags override it, and writes settings back.
+//
+//	c, err := config.Load(config.Flags{Config: …, Backend: …, Namespace: …}, config.OS())
+//	c.Backend      // Etcd == nil: the embedded store in Dir; else Etcd's endpoints, files and user
+//	c.Namespace
+//	c.Settings     // of the concurrency block, where c.HasSettings; else backend.NewSettings()
+//	c.Warnings     // to be printed once, each p.Head() or p.Error()
+//	c.Values()     // for limit config: every key, its value and where it came from
+//
+//	config.Parse(name, dir, data)            a file by itself, for limit apply FILE
+//	config.Marshal(settings)                 the concurrency block of settings
+//	config.Diff(old, new)                    what differs, a line each; nil where nothing does
+//	config.Schema()                          the JSON schema of limit.yaml
+//	config.ParsePoolFlags, ParseTagFlags     --pool NAME[=SLOTS] and --tag KEY[=VALUE], all at once
+//	config.ParsePoolFlag, ParseTagFlag       one of them
+//	config.ParseBackend                      --backend
+//	config.ReadTagLimits(value)              tag_concurrency_limits of any file read by yamlpos
+//
+// The errors of a file are a *multierror.Error of *yamlpos.Problem, to be printed as it is: each problem has its place, the source line and
+// a caret; yamlpos.Problems takes them apart. Other errors are one line.
+//
+// Nothing is executed, expanded or fetched because of a file, and no file is opened that it names: certificates and the
+// password are read by those who connect. A file that was found rather than named must be a regular one.
+//
+// Dagster's own keys beside concurrency are ignored with one warning, so a whole dagster.yaml can be given; Dagster's older spellings
+// are refused with the new one. A key of a tag has no "=" in it, since --tag KEY=VALUE and the names of limits are cut
+// there.
+//
+// Reading costs nothing before there is a file: the package has no variables and no initialisation of its own.
+package config
