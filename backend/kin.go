@@ -11,7 +11,8 @@ import (
 //
 // A member's kin are the limits that its ancestors hold. A waiter waits for the holders of every limit it does not fit
 // in; holders wait for the claims nested in them that wait; and a waiter waits for those that it is behind and those that
-// something is kept for. Where that leads back to the kin of a member, the member passes.
+// something is kept for. A claim nested in a holder counts as if it stood last, for the run may bring more like it. Where all that leads
+// back to the kin of a member, the member passes.
 
 // kinOf finds the limits that the member's ancestors hold, in the order of their creation. A limit that never blocks and a rate, which
 // time alone frees, are nobody's kin.
@@ -68,15 +69,15 @@ func (s *State) waitsForKin(w, m *member) bool {
 		return false
 	}
 	s.search++
-	return s.leadsTo(w, m.kin)
+	return s.leadsTo(w, false, m.kin)
 }
 
-// leadsTo follows whom w waits for until it comes to a limit of kin that is full.
-func (s *State) leadsTo(w *member, kin []*limit) bool {
-	if w.seen == s.search {
+// leadsTo follows whom w waits for, standing where it does or last, until it comes to a limit of kin that is full.
+func (s *State) leadsTo(w *member, last bool, kin []*limit) bool {
+	if w.seen[bit(last)] == s.search {
 		return false
 	}
-	w.seen = s.search
+	w.seen[bit(last)] = s.search
 	for _, n := range w.needs {
 		l := s.findings(n.limit)
 		if l.capacity == Unlimited {
@@ -86,11 +87,11 @@ func (s *State) leadsTo(w *member, kin []*limit) bool {
 			return true
 		}
 		for _, b := range l.blocked {
-			if l.reserver != w && b.before(w) && s.leadsTo(b, kin) {
+			if (last || l.reserver != w && b.before(w)) && s.leadsTo(b, false, kin) {
 				return true
 			}
 		}
-		if l.keptFrom(w, n.slots) && s.leadsTo(l.reserver, kin) {
+		if l.keptFrom(w, n.slots) && s.leadsTo(l.reserver, false, kin) {
 			return true
 		}
 	}
@@ -107,7 +108,7 @@ func (s *State) fullLeadsTo(l *limit, kin []*limit) bool {
 	}
 	l.seen = s.search
 	for _, nested := range s.lines {
-		if h := nested.head(); slices.Contains(h.kin, l) && s.leadsTo(h, kin) {
+		if h := nested.head(); slices.Contains(h.kin, l) && s.leadsTo(h, true, kin) {
 			return true
 		}
 	}

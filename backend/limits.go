@@ -51,6 +51,7 @@ type limit struct {
 	// What a pass over the order has found so far; valid where pass is the State's.
 	pass     uint64
 	blocked  []*member // heads of lines that do not fit here, in order: nobody behind them is admitted
+	fits     int       // the most slots asked of it by one that it does not block and others do
 	reserver *member   // what comes free is kept for it
 	seen     uint64    // the last search that met it
 }

@@ -16,12 +16,12 @@ type member struct {
 	held  bool
 	aside bool
 
-	line  *line    // where it stands; nil while held or aside
-	aged  bool     // has waited long enough to reserve
-	young bool     // is among the State's young
-	index int      // its place in its line
-	kin   []*limit // in line: the limits that its ancestors hold, see kin.go
-	seen  uint64   // the last search that met it
+	line  *line     // where it stands; nil while held or aside
+	aged  bool      // has waited long enough to reserve
+	young bool      // is among the State's young
+	index int       // its place in its line
+	kin   []*limit  // in line: the limits that its ancestors hold, see kin.go
+	seen  [2]uint64 // the last search that met it, itself and as one nested in a holder
 }
 
 // before is the order of SPEC: priority, then rank, then arrival.

@@ -17,23 +17,23 @@ func (s *State) Advance(now time.Duration) []*Claim {
 	return granted
 }
 
-// walk admits those who are not blocked, in order. As a grant only takes room, whoever was passed stays blocked; after one
-// that changes more than that, walk stops and is to be called again.
+// walk admits those who are not blocked, in order. A grant only takes room, so whoever was passed stays blocked. Where a grant does more than
+// that, walk stops and is to be called again.
 func (s *State) walk(now time.Duration, granted []*Claim) (_ []*Claim, again bool) {
 	passed := s.passed[:0]
-	var last *member
 	for len(s.order) > 0 && !again {
 		l := s.order[0]
-		last = l.head()
-		if !s.block(last, nil) {
-			again = s.frees(last)
-			s.admit(last, now)
-			granted = append(granted, last.claim)
+		m := l.head()
+		if !s.block(m, nil) {
+			reserved := slices.ContainsFunc(m.needs, func(n need) bool { return n.limit.reserver == m })
+			s.admit(m, now)
+			granted = append(granted, m.claim)
+			again = reserved || len(s.heirs[m.claim.ID]) > 0 || len(passed) > 0 && (s.nested > 0 || m.narrows())
 			continue
 		}
 		passed = append(passed, l)
 		heap.Pop(&s.order)
-		if s.everyoneBlocked(last) {
+		if s.everyoneBlocked(m) {
 			break
 		}
 	}
@@ -43,17 +43,25 @@ func (s *State) walk(now time.Duration, granted []*Claim) (_ []*Claim, again boo
 	clear(passed)
 	s.passed = passed
 	if again {
-		s.restandHeirs(last.claim.ID)
+		s.restandHeirs(granted[len(granted)-1].ID)
 	}
 	return granted, again
 }
 
-// frees tells whether to admit m may free somebody earlier in order: a reservation ends with it, or it changes who waits for whom.
-func (s *State) frees(m *member) bool {
-	if s.nested > 0 || len(s.heirs[m.claim.ID]) > 0 {
-		return true
-	}
-	return slices.ContainsFunc(m.needs, func(n need) bool { return n.limit.reserver == m })
+// narrows tells whether the grant of m may have left a limit too small for somebody whom other limits block: now
+// this one blocks it too, and nobody behind it is to be admitted there.
+func (m *member) narrows() bool {
+	return slices.ContainsFunc(m.needs, func(n need) bool {
+		l := n.limit
+		if l.capacity == Unlimited {
+			return false
+		}
+		room := l.room()
+		if l.reserver != nil {
+			room -= l.reserver.slotsOf(l)
+		}
+		return room < l.fits
+	})
 }
 
 // begin starts a pass: what earlier passes have found is void; starts out of their window and reservations are brought up to now.
@@ -95,7 +103,7 @@ func (s *State) reserveAll() {
 // findings returns the limit with the findings of an earlier pass wiped.
 func (s *State) findings(l *limit) *limit {
 	if l.pass != s.pass {
-		l.pass, l.blocked, l.reserver = s.pass, l.blocked[:0], nil
+		l.pass, l.blocked, l.fits, l.reserver = s.pass, l.blocked[:0], 0, nil
 	}
 	return l
 }
@@ -104,10 +112,12 @@ func (s *State) findings(l *limit) *limit {
 // Where report is not nil it is called for each of them.
 func (s *State) block(m *member, report func(n need, why string, by *member)) bool {
 	blocked := false
+	s.fit = s.fit[:0]
 	for _, n := range m.needs {
 		l := s.findings(n.limit)
 		why, by := s.obstacle(l, m, n.slots)
 		if why == "" {
+			s.fit = append(s.fit, n)
 			continue
 		}
 		blocked = true
@@ -116,6 +126,11 @@ func (s *State) block(m *member, report func(n need, why string, by *member)) bo
 		}
 		if m.index == 0 {
 			l.blocked = append(l.blocked, m)
+		}
+	}
+	if blocked {
+		for _, n := range s.fit {
+			n.limit.fits = max(n.limit.fits, n.slots)
 		}
 	}
 	return blocked

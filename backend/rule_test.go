@@ -157,6 +157,16 @@ func TestAClaimThatDoesNotFitIsPassedButInTheLimitsThatBlockIt(t *testing.T) {
 			> x
 			release big
 			> y`,
+		"a limit that begins to block it in the same step is closed behind it": `
+			limits a=0 b=1
+			enter h b
+			> h
+			enter big a=2 b
+			enter y a=1
+			enter z a=1
+			limits a=2 b=1
+			> y
+			blocks z pool:a 1/2 behind y,big`,
 		"a limit that does not block it is open": `
 			limits a=4 runs=1
 			enter x runs
