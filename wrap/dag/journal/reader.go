@@ -1,0 +1,268 @@
+package journal
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"limit/wrap/dag/plan"
+	"limit/wrap/dag/stepfile"
+)
+
+// Entry is a run among those that are kept.
+type Entry struct {
+	Dir     string
+	Running bool // it, or a process of one of its steps, lives
+	*Run         // with no Steps unless Load was asked for them
+}
+
+// List returns the runs under root, the latest first. What cannot be read is left out. Their steps are counted from the journal.
+func List(root string) ([]Entry, error) {
+	names, err := runNames(root)
+	if err != nil {
+		return nil, err
+	}
+	var runs []Entry
+	for _, name := range slices.Backward(names) {
+		if e, err := Load(filepath.Join(root, name)); err == nil {
+			runs = append(runs, *e)
+		}
+	}
+	return runs, nil
+}
+
+// runNames are the names of runs' directories, the oldest first.
+func runNames(root string) ([]string, error) {
+	entries, err := os.ReadDir(root)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the earlier runs: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if when, id, ok := strings.Cut(e.Name(), "-"); ok && e.IsDir() && strings.Contains(when, "T") && len(id) >= 8 {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// Find returns the one run under root whose id begins with prefix, or the latest one where prefix is "".
+func Find(root, prefix string) (*Entry, error) {
+	names, err := runNames(root)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, name := range names {
+		if _, id, _ := strings.Cut(name, "-"); strings.HasPrefix(id, prefix) {
+			found = append(found, name)
+		}
+	}
+	switch {
+	case len(found) == 0 && prefix == "":
+		return nil, fmt.Errorf("there is no earlier run in %s", root)
+	case len(found) == 0:
+		return nil, fmt.Errorf("there is no run %q in %s; 'limit dag list' shows those there are", prefix, root)
+	case len(found) > 1 && prefix != "":
+		return nil, fmt.Errorf("%q names %d runs; give more of the id", prefix, len(found))
+	}
+	return Load(filepath.Join(root, found[len(found)-1]))
+}
+
+// Load reads a run from its directory: everything up to the last whole line of its journal.
+func Load(dir string) (*Entry, error) {
+	f, err := os.Open(filepath.Join(dir, journalName))
+	if err != nil {
+		return nil, fmt.Errorf("reading the journal: %w", err)
+	}
+	defer f.Close()
+	running := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
+	lines := bufio.NewReaderSize(f, 1<<16)
+	first, err := readLine(lines)
+	if err != nil {
+		return nil, fmt.Errorf("%s is not a journal: its first line is not whole", f.Name())
+	}
+	var h head
+	if err := json.Unmarshal(first, &h); err != nil || h.Event != "run" {
+		return nil, fmt.Errorf("%s is not a journal", f.Name())
+	}
+	if h.Version > version {
+		return nil, fmt.Errorf("%s was written by a newer limit", f.Name())
+	}
+	source, err := os.ReadFile(filepath.Join(dir, fileName))
+	if err != nil {
+		return nil, fmt.Errorf("reading the step file of the run: %w", err)
+	}
+	file, _, err := stepfile.Parse(h.File, source, stepfile.Options{Params: h.Params})
+	if err != nil {
+		return nil, fmt.Errorf("reading the step file of the run: %w", err)
+	}
+	r := NewRun(file)
+	r.ID, r.Name, r.File, r.Hash, r.Retries, r.Host, r.PID = h.ID, h.Name, h.File, h.Hash, h.Retries, h.Host, h.PID
+	r.Params, r.Selected, r.Started, r.Max, r.TagLimits = h.Params, h.Selected, h.Started, h.Max, h.TagLimits
+	for {
+		line, err := readLine(lines)
+		if err != nil {
+			break
+		}
+		var rec record
+		if json.Unmarshal(line, &rec) != nil {
+			break // nothing after a damaged line can be trusted to be in order
+		}
+		r.apply(rec)
+	}
+	return &Entry{Dir: dir, Running: running, Run: r}, nil
+}
+
+// readLine returns a whole line, or an error for one without an end.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	line, err := r.ReadBytes('\n')
+	if err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(line, []byte("\n")), nil
+}
+
+// apply adds a record to the run.
+func (r *Run) apply(rec record) {
+	switch rec.Event {
+	case "granted":
+		r.Granted, r.Waits = rec.At, rec.Waits
+	case "finish":
+		r.Finished, r.Ended, r.Code, r.Signal, r.Reason = true, rec.At, rec.Code, rec.Name, rec.Reason
+	default:
+		if s := r.step(rec.Step); s != nil {
+			s.apply(rec)
+			r.Ended = max(r.Ended, rec.At)
+		}
+	}
+}
+
+func (s *Step) apply(rec record) {
+	switch rec.Event {
+	case "start":
+		a := s.Attempt(rec.Attempt)
+		a.Ready, a.Start, a.Waits = rec.Ready, rec.At, rec.Waits
+	case "end":
+		a := s.Attempt(rec.Attempt)
+		a.End, a.Ended, a.PID, a.Code, a.Signal, a.Reason, a.Log = rec.At, true, rec.PID, rec.Code, rec.Signal, rec.Reason, rec.Log
+		s.Outputs = rec.Outputs
+	case "rerun":
+		s.Rerun = true
+	case "settled":
+		s.Settled = rec.At
+		s.Outcome = plan.Outcome{State: stateOf(rec.State), Tolerated: rec.OK, Earlier: rec.Earlier, Reason: rec.Reason}
+		if a := s.Last(); a != nil && a.Ended {
+			s.Outcome.Exit = plan.Exit{Code: a.Code, Signal: a.Signal, Reason: a.Reason}
+		}
+	}
+}
+
+func stateOf(word string) plan.State {
+	for s := plan.Pending; s <= plan.Unselected; s++ {
+		if s.String() == word {
+			return s
+		}
+	}
+	return plan.Pending
+}
+
+// WaitUntilOver waits until nothing of the run lives any more, by the kernel's lock on its journal; stop ends that.
+func WaitUntilOver(dir string, stop <-chan struct{}) error {
+	f, err := os.Open(filepath.Join(dir, journalName))
+	if err != nil {
+		return fmt.Errorf("reading the journal: %w", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- lockShared(f) }()
+	select {
+	case err := <-done:
+		return errors.Join(err, f.Close())
+	case <-stop:
+		return errors.New("interrupted") // the goroutine ends with the process: a lock cannot be waited for in part
+	}
+}
+
+func lockShared(f *os.File) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// Log opens an attempt's log.
+func (e *Entry) Log(name string) (*os.File, error) {
+	f, err := os.Open(filepath.Join(e.Dir, filepath.FromSlash(name)))
+	if err != nil {
+		return nil, fmt.Errorf("reading the log: %w", err)
+	}
+	return f, nil
+}
+
+// Prune removes the oldest runs beyond so many. Those that live are left.
+func Prune(root string, keep int) error {
+	names, err := runNames(root)
+	if err != nil || len(names) <= keep {
+		return err
+	}
+	var first error
+	for _, name := range names[:len(names)-keep] {
+		if err := removeUnlessRunning(filepath.Join(root, name)); err != nil && first == nil {
+			first = fmt.Errorf("removing an old run: %w", err)
+		}
+	}
+	return first
+}
+
+func removeUnlessRunning(dir string) error {
+	f, err := os.Open(filepath.Join(dir, journalName))
+	if err == nil {
+		defer f.Close()
+		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+			return nil
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+// Tail copies the last lines of a log, at most so many bytes of them, to w.
+func Tail(f io.ReadSeeker, w io.Writer, lines, most int) error {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	from := max(0, size-int64(most))
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, int64(most)))
+	if err != nil {
+		return err
+	}
+	at := len(bytes.TrimRight(text, "\n"))
+	for ; lines > 0 && at > 0; lines-- {
+		at = bytes.LastIndexByte(text[:at], '\n')
+	}
+	if at >= 0 && lines == 0 {
+		text = text[at+1:]
+	} else if from > 0 {
+		if i := bytes.IndexByte(text, '\n'); i >= 0 {
+			text = text[i+1:]
+		}
+	}
+	_, err = w.Write(text)
+	return err
+}

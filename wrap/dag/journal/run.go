@@ -1,0 +1,160 @@
+// Package journal keeps what happened in runs of dags: one directory for each run, in it the journal, the step file as it was,
+// and the logs.
+//
+// The journal is append-only, one JSON object a line, and flushed before any process starts: a run that was killed at any
+// byte of it is read up to its last whole line, and a step that was running then, or whose end did not get
+// into the journal, is known to have been started. While a run, or a process of one of its steps, lives,
+// the journal is locked: the kernel says whether a run is over.
+package journal
+
+import (
+	"time"
+
+	"limit/backend"
+	"limit/wrap/dag/plan"
+	"limit/wrap/dag/stepfile"
+)
+
+// Run is what is known of one run: the model that reports are made of.
+type Run struct {
+	ID       string
+	Name     string
+	File     string // absolute
+	Hash     string // SHA-256 of the file's text
+	Retries  string // id of the run it goes on with
+	Host     string
+	PID      int
+	Params   map[string]string // as given on the command line
+	Selected []string          // ids; nil: all
+	Started  time.Time         // by the wall clock
+
+	Max       int // max_concurrent
+	TagLimits []backend.TagLimit
+
+	// Times are from Started, on the monotonic clock.
+	Granted  time.Duration // the run queue let it in
+	Ended    time.Duration
+	Finished bool
+	Code     int    // exit code
+	Signal   string // SIGTERM, where it ended by a signal
+	Reason   string
+	Waits    []Wait // for the run queue
+
+	Steps []*Step // of the file, in its order
+	byID  map[string]*Step
+}
+
+// Step is a step of a run.
+type Step struct {
+	*stepfile.Step
+	Outcome  plan.Outcome
+	Attempts []Attempt
+	Outputs  []stepfile.Var
+	Weight   time.Duration // expected duration; 0: unknown
+	Rerun    bool          // had been started in the run that this one goes on with, its end was not known
+	Settled  time.Duration
+}
+
+// Attempt is one execution of a step's command.
+type Attempt struct {
+	Number            int // from 1
+	Ready, Start, End time.Duration
+	Ended             bool
+	PID               int
+	Code, Signal      int
+	Reason            string
+	Waits             []Wait // between Ready and Start
+	Log               string // the name of its log in the run's directory; "" where it wrote nothing
+}
+
+// Wait is time spent waiting for one limit.
+type Wait struct {
+	Limit string        `json:"l"`
+	From  time.Duration `json:"f"`
+	Long  time.Duration `json:"d"`
+	By    string        `json:"b,omitempty"` // who held it, by name
+}
+
+// NewRun returns a Run with the steps of a file.
+func NewRun(f *stepfile.File) *Run {
+	r := &Run{Name: f.Name, Steps: make([]*Step, len(f.Steps)), TagLimits: f.Executor.TagLimits}
+	all := make([]Step, len(f.Steps))
+	for i, s := range f.Steps {
+		all[i].Step = s
+		r.Steps[i] = &all[i]
+	}
+	return r
+}
+
+// Last returns the step's last attempt, or nil.
+func (s *Step) Last() *Attempt {
+	if len(s.Attempts) == 0 {
+		return nil
+	}
+	return &s.Attempts[len(s.Attempts)-1]
+}
+
+// Took is how long the last attempt ran.
+func (s *Step) Took() time.Duration {
+	if a := s.Last(); a != nil && a.Ended {
+		return a.End - a.Start
+	}
+	return 0
+}
+
+// Counts are how many steps have ended how.
+type Counts struct{ Total, Succeeded, Failed, Tolerated, Skipped, NotRun, Earlier, Running int }
+
+// Done is the number of steps that are final.
+func (c Counts) Done() int {
+	return c.Succeeded + c.Failed + c.Tolerated + c.Skipped + c.NotRun + c.Earlier
+}
+
+// Count counts the steps, those left out that are not selected.
+func (r *Run) Count() Counts {
+	var c Counts
+	for _, s := range r.Steps {
+		c.Total++
+		switch o := s.Outcome; {
+		case o.State == plan.Unselected:
+			c.Total--
+		case o.Earlier:
+			c.Earlier++
+		case o.State == plan.Succeeded:
+			c.Succeeded++
+		case o.State == plan.Failed && o.Tolerated:
+			c.Tolerated++
+		case o.State == plan.Failed:
+			c.Failed++
+		case o.State == plan.Skipped:
+			c.Skipped++
+		case o.State == plan.NotRun:
+			c.NotRun++
+		case s.Last() != nil && !s.Last().Ended:
+			c.Running++
+		}
+	}
+	return c
+}
+
+// step finds a step by id.
+func (r *Run) step(id string) *Step {
+	if r.byID == nil {
+		r.byID = make(map[string]*Step, len(r.Steps))
+		for _, s := range r.Steps {
+			r.byID[s.ID] = s
+		}
+	}
+	return r.byID[id]
+}
+
+// Attempt returns the step's attempt of a number, made where it is not there.
+func (s *Step) Attempt(number int) *Attempt {
+	for i := range s.Attempts {
+		if s.Attempts[i].Number == number {
+			return &s.Attempts[i]
+		}
+	}
+	s.Attempts = append(s.Attempts, Attempt{Number: number})
+	return s.Last()
+}

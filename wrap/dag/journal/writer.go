@@ -1,0 +1,176 @@
+package journal
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"limit/wrap/dag/plan"
+	"limit/wrap/dag/stepfile"
+)
+
+// Writer writes the journal of one run. It is used by one goroutine.
+type Writer struct {
+	Dir    string // of the run
+	file   *os.File
+	buffer []byte
+	failed error
+}
+
+// The names within a run's directory.
+const (
+	journalName = "journal"
+	fileName    = "steps.yaml"
+	logDir      = "log"
+	outputDir   = "out"
+)
+
+// DefaultDir is where runs are kept: /var/lib/limit/runs for root, else in the user's state directory.
+func DefaultDir(uid int, getenv func(string) string) string {
+	switch {
+	case uid == 0:
+		return "/var/lib/limit/runs"
+	case getenv("XDG_STATE_HOME") != "":
+		return filepath.Join(getenv("XDG_STATE_HOME"), "limit", "runs")
+	default:
+		return filepath.Join(getenv("HOME"), ".local", "state", "limit", "runs")
+	}
+}
+
+// Hash identifies the text of a step file.
+func Hash(source []byte) string {
+	sum := sha256.Sum256(source)
+	return hex.EncodeToString(sum[:])
+}
+
+// Create makes the directory of a run under root, which is made too, and writes the head of its journal. The directory is
+// its owner's alone: logs are nobody else's business.
+func Create(root string, r *Run, source []byte) (*Writer, error) {
+	dir := filepath.Join(root, r.Started.UTC().Format("20060102T150405.000")+"-"+r.ID)
+	for _, d := range []string{dir, filepath.Join(dir, logDir), filepath.Join(dir, outputDir)} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, fmt.Errorf("making the run's directory: %w", err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, fileName), source, 0o600); err != nil {
+		return nil, fmt.Errorf("keeping the step file: %w", err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, journalName), os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("making the journal: %w", err)
+	}
+	w := &Writer{Dir: dir, file: file}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("locking the journal: %w", err)
+	}
+	w.buffer = append(appendJSON(w.buffer, head{
+		Event: "run", Version: version, ID: r.ID, Name: r.Name, File: r.File, Hash: r.Hash, Retries: r.Retries, Host: r.Host,
+		PID: r.PID, Params: r.Params, Selected: r.Selected, Started: r.Started, Max: r.Max, TagLimits: r.TagLimits,
+	}), '\n')
+	w.Flush()
+	return w, w.failed
+}
+
+// Lock returns the file whose descriptor tells that the run lives, for its steps to inherit.
+func (w *Writer) Lock() *os.File { return w.file }
+
+// Granted, Start, End, Settled, Rerun and Finish add records; Flush hands them to the kernel.
+func (w *Writer) Granted(at time.Duration, waits []Wait) {
+	w.add(appendJSON(w.buffer, record{Event: "granted", At: at, Waits: waits}))
+}
+
+// Start says that an attempt is about to start.
+func (w *Writer) Start(step string, a *Attempt) {
+	w.buffer = appendStart(w.buffer, step, a.Number, a.Ready, a.Start, a.Waits)
+}
+
+// End says how an attempt has ended.
+func (w *Writer) End(step string, a *Attempt, outputs []stepfile.Var) {
+	w.buffer = appendEnd(w.buffer, step, a, outputs)
+}
+
+// Settled says how a step has ended.
+func (w *Writer) Settled(step string, o plan.Outcome, at time.Duration) {
+	w.buffer = appendSettled(w.buffer, step, o, at)
+}
+
+// Rerun says that a step runs again though it may have run to its end before.
+func (w *Writer) Rerun(step string) { w.add(appendJSON(w.buffer, record{Event: "rerun", Step: step})) }
+
+// Finish is the last record.
+func (w *Writer) Finish(r *Run) {
+	w.add(appendJSON(w.buffer, record{Event: "finish", At: r.Ended, Code: r.Code, Name: r.Signal, Reason: r.Reason}))
+}
+
+func (w *Writer) add(buffer []byte) { w.buffer = append(buffer, '\n') }
+
+// Flush writes what was added. After a failure (a full disk) nothing more is written: the run goes on, and Err tells.
+func (w *Writer) Flush() {
+	if len(w.buffer) == 0 {
+		return
+	}
+	if w.failed == nil {
+		if _, err := w.file.Write(w.buffer); err != nil {
+			w.failed = fmt.Errorf("writing the journal: %w; a retry will run steps again that have ended since", err)
+		}
+	}
+	w.buffer = w.buffer[:0]
+}
+
+// Err is why the journal is incomplete, or nil.
+func (w *Writer) Err() error { return w.failed }
+
+// Close flushes, removes what is empty, and lets go of the lock.
+func (w *Writer) Close() error {
+	w.Flush()
+	err := os.Remove(filepath.Join(w.Dir, outputDir))
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTEMPTY) {
+		err = nil
+	}
+	return errors.Join(err, w.file.Close())
+}
+
+// LogName is the name of an attempt's log within the run's directory.
+func LogName(step string, attempt int) string {
+	name := escape(step)
+	if attempt > 1 {
+		name += fmt.Sprintf(".%d", attempt)
+	}
+	return logDir + "/" + name + ".log"
+}
+
+// OutputName is the path of the file that an attempt writes its outputs to.
+func (w *Writer) OutputName(step string, attempt int) string {
+	return filepath.Join(w.Dir, outputDir, fmt.Sprintf("%s.%d", escape(step), attempt))
+}
+
+// escape makes a file name of a step's id. Long ones end in a hash.
+func escape(id string) string {
+	const longest = 200
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_[],=@", r)
+	}
+	var b strings.Builder
+	for i, r := range id {
+		if plain(r) || r == '.' && i > 0 {
+			b.WriteRune(r)
+			continue
+		}
+		for _, c := range []byte(string(r)) {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	if b.Len() <= longest {
+		return b.String()
+	}
+	sum := sha256.Sum256([]byte(id))
+	return b.String()[:longest-20] + "~" + hex.EncodeToString(sum[:8])
+}
