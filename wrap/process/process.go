@@ -34,7 +34,8 @@ type Command struct {
 	Group   bool // a process group of its own, which Stop and Kill signal. Without: that of this process
 	Session bool // a session of its own and no part of any tree: neither HoldTree nor the Kill of others concerns it
 
-	// HoldTree keeps Done open until all descendants of this process (but those of Session) are gone.
+	// HoldTree keeps Done open until all descendants of this process (but those of Session) are gone, daemons
+	// included. Needs Forward, and Linux: elsewhere it changes nothing.
 	HoldTree bool
 
 	// Mark is an entry of Env (NAME=value) that no other command has. Kill and Stop find by it what descends from
@@ -45,6 +46,9 @@ type Command struct {
 	Grace   time.Duration  // between Signal and SIGKILL; 0: SIGKILL follows at once
 	Timeout time.Duration  // Stop(TimedOut) after this; 0: never
 }
+
+// keepFrom is the first descriptor for Command.Keep.
+const keepFrom = 100
 
 // Reason says why a Supervisor ended a command; the first reason stays.
 type Reason int
@@ -76,37 +80,84 @@ func (e Exit) Status() int {
 	return e.Code
 }
 
+func (c *Command) ownGroup() bool { return c.Group || c.Session }
+
+// std returns what descriptors 0 to 2 become.
+func (c *Command) std() [3]*os.File { return [3]*os.File{c.Stdin, c.Stdout, c.Stderr} }
+
 // Process is a started command.
 type Process struct {
-	s    *Supervisor
-	pid  int
-	done chan struct{}
+	s     *Supervisor
+	c     Command
+	pid   int
+	ended chan struct{} // closed when the command itself is reaped
+	done  chan struct{}
+	poke  chan struct{} // killAt has changed
+
+	// Under the Supervisor's lock:
+	exit     Exit
+	gone     bool // ended is closed
+	stopping bool // end runs
+	finished bool // done is closed
+	killAt   time.Time
+	timeout  *time.Timer
+	stopBy   *time.Timer
 }
 
 // PID returns the process id of the command. It is for showing: use Signal, which never hits a stranger.
 func (p *Process) PID() int { return p.pid }
 
+// Ended is closed when the command itself is gone. With HoldTree, or while it is being stopped, Done comes later.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
 // Done is closed when the command is gone: the command alone; with HoldTree, its descendants too; and once it was asked to
-// stop, all of its group (Command.Group) or tree.
+// stop, all of its group (Command.Group) and tree.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Exit returns how the command ended; valid once Done is closed.
-func (p *Process) Exit() Exit { panic("not yet") }
+// Exit returns how the command ended; valid once Ended is closed, Reason for good once Done is.
+func (p *Process) Exit() Exit {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return p.exit
+}
 
 // Signal sends sig to the command, to its whole group where it has one. It does nothing when the command is
 // gone; a command that may not be signalled (sudo) is no error.
-func (p *Process) Signal(sig syscall.Signal) { panic("not yet") }
+func (p *Process) Signal(sig syscall.Signal) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if !p.gone {
+		p.send(sig)
+	}
+}
 
-// Stop ends the command: Command.Signal and SIGCONT to its group or tree, and SIGKILL after Grace to
+// Stop ends the command: Command.Signal and SIGCONT to its group and tree, and SIGKILL after Grace to
 // what is left. It returns at once; Done tells when all is gone. Later calls change nothing.
-func (p *Process) Stop(why Reason) { panic("not yet") }
+func (p *Process) Stop(why Reason) { p.stop(why, time.Now().Add(p.c.Grace)) }
 
 // StopBy is Stop(Lost) at such a time that Grace is over at deadline: by then nothing of the command lives. A
-// deadline that is past or zero kills at once. Until the Stop has begun, another StopBy or Relent takes its place.
-func (p *Process) StopBy(deadline time.Time) { panic("not yet") }
+// deadline that is past or zero kills at once. Until the Stop has begun, another StopBy or Relent takes its place;
+// afterwards it can only bring the kill forward.
+func (p *Process) StopBy(deadline time.Time) {
+	p.Relent()
+	wait := time.Until(deadline) - p.c.Grace
+	if deadline.IsZero() || wait <= 0 {
+		p.stop(Lost, deadline)
+		return
+	}
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if !p.stopping && !p.finished {
+		p.stopBy = time.AfterFunc(wait, func() { p.stop(Lost, deadline) })
+	}
+}
 
-// Relent takes back a StopBy that has not begun, and reports whether it could.
-func (p *Process) Relent() bool { panic("not yet") }
+// Relent takes back a StopBy that has not begun, and reports whether there was one.
+func (p *Process) Relent() bool {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return p.stopBy != nil && p.stopBy.Stop()
+}
 
 // Kill sends SIGKILL to the whole of the command now, as Stop does after Grace.
-func (p *Process) Kill(why Reason) { panic("not yet") }
+func (p *Process) Kill(why Reason) { p.stop(why, time.Now()) }

@@ -1,29 +1,146 @@
 package process
 
-import "syscall"
+import (
+	"errors"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"limit/wrap/process/inherited"
+)
 
 // Supervisor owns the children and the signals of this program. There is one, made at the start of the verbs that
 // run commands, before anything waits for a slot.
-type Supervisor struct{}
+type Supervisor struct {
+	in      inherited.State
+	self    int
+	leader  bool // of its session
+	catch   *catcher
+	signals chan syscall.Signal
+	tasks   sync.WaitGroup
+
+	mu       sync.Mutex // also keeps process ids valid: nothing is reaped while it is held
+	procs    map[int]*Process
+	forward  *Process // the command that signals go to
+	held     *Process // ended, but Done waits for its descendants
+	deferred []syscall.Signal
+	unread   [65]uint8 // upper bound of what is in signals of each
+}
 
 // NewSupervisor takes over the signals whose default is to end a process: they come from Signals, or
 // go to the command with Forward. Signals of job control keep their default until such a command runs.
-func NewSupervisor() (*Supervisor, error) { panic("not yet") }
+func NewSupervisor() (*Supervisor, error) {
+	catch, err := newCatcher()
+	if err != nil {
+		return nil, err
+	}
+	s := &Supervisor{
+		in:      inherited.AtStart(),
+		self:    os.Getpid(),
+		catch:   catch,
+		signals: make(chan syscall.Signal, 2*65),
+		procs:   map[int]*Process{},
+	}
+	s.leader = isSessionLeader()
+	survivePipe()
+	catch.take(ending()...)
+	catch.take(syscall.SIGCHLD)
+	s.tasks.Go(func() { catch.receive(s.in.Blocked, s.receive) })
+	return s, nil
+}
 
-// Start starts c. Signals that nobody has received from Signals yet go to a command with Forward.
+// Start starts c. Signals that nobody has received from Signals yet go to a command with Forward; this process
+// then leaves its directory for /, which it would keep busy.
 // An error means that nothing was started; errors.As finds the syscall.Errno, see StartCode.
-func (s *Supervisor) Start(c Command) (*Process, error) { panic("not yet") }
+func (s *Supervisor) Start(c Command) (*Process, error) {
+	if len(c.Args) == 0 {
+		c.Args = []string{c.Path}
+	}
+	p, err := s.start(c)
+	for pause := time.Millisecond; errors.Is(err, syscall.ETXTBSY) && pause < time.Second; pause *= 2 {
+		// Somebody has the file open for writing; if it was just made, an unrelated fork may hold a copy of
+		// that descriptor until its exec.
+		time.Sleep(pause)
+		p, err = s.start(c)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "exec", Path: c.Path, Err: err}
+	}
+	return p, nil
+}
+
+func (s *Supervisor) start(c Command) (*Process, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.HoldTree && !c.Forward {
+		return nil, errors.New("the tree of one of several commands cannot be held")
+	}
+	if c.Forward {
+		if s.forward != nil {
+			return nil, errors.New("signals go to another command already")
+		}
+		s.catch.take(jobControl()...)
+	}
+	becomeSubreaper()
+	pid, err := fork(&c, &s.in)
+	if err != nil {
+		if c.Forward {
+			s.catch.giveBack(jobControl()...)
+		}
+		return nil, err
+	}
+	p := &Process{s: s, c: c, pid: pid, ended: make(chan struct{}), done: make(chan struct{}), poke: make(chan struct{}, 1)}
+	p.exit.Started = time.Now()
+	s.procs[pid] = p
+	if c.Timeout > 0 {
+		p.timeout = time.AfterFunc(c.Timeout, func() { p.Stop(TimedOut) })
+	}
+	if c.Forward {
+		s.forward = p
+		s.handOver(p)
+		syscall.Chdir("/")
+	}
+	return p, nil
+}
+
+// reap waits for all children that have something to tell.
+func (s *Supervisor) reap() {
+	for {
+		var status syscall.WaitStatus
+		var usage syscall.Rusage
+		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG|syscall.WUNTRACED, &usage)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || pid == 0 {
+			break
+		}
+		p := s.procs[pid]
+		switch {
+		case p == nil: // an orphan of some command
+		case status.Stopped():
+			s.followStop(p, status.StopSignal())
+		default:
+			p.hasEnded(status, usage)
+		}
+	}
+	if p := s.held; p != nil && len(p.members()) == 0 {
+		s.held = nil
+		if !p.stopping {
+			p.finish()
+		}
+	}
+}
 
 // Signals tells of signals that no command with Forward takes: before it starts (leave the queue, then DieOf) and
 // after it ended (somebody does not want to wait for the release). It is never closed. Signals that were ignored when
 // this program started are left out; those that were blocked wait for the command. Many of a kind that nobody has received
 // yet may become two.
-func (s *Supervisor) Signals() <-chan syscall.Signal { panic("not yet") }
+func (s *Supervisor) Signals() <-chan syscall.Signal { return s.signals }
 
 // Close ends what the Supervisor does, when all commands are Done, and gives the signals back to their defaults.
-func (s *Supervisor) Close() { panic("not yet") }
-
-// DieOf ends this process by sig, without a core file, so that its parent sees what it would have seen of
-// the command. Where no signal can do that (process 1 of a container, or an ignored or harmless one) it returns
-// 128+sig, the code to exit with.
-func DieOf(sig syscall.Signal) int { panic("not yet") }
+func (s *Supervisor) Close() {
+	s.catch.close()
+	s.tasks.Wait()
+}

@@ -99,10 +99,10 @@ func TestTheSoftLimitOfDescriptorsIsSeenAsItWas(t *testing.T) {
 
 func TestClosedStandardDescriptorsAreSeenThoughTheRuntimeOpensThem(t *testing.T) {
 	for line, want := range map[string][3]bool{
-		"":                          {},
-		"exec <&-;":                 {true, false, false},
-		"exec >&- 2>&-;":            {false, true, true},
-		"exec <&- >&- 2>&-;":        {true, true, true},
+		"":                   {},
+		"exec <&-;":          {true, false, false},
+		"exec >&- 2>&-;":     {false, true, true},
+		"exec <&- >&- 2>&-;": {true, true, true},
 	} {
 		got := seenBehind(t, line)
 		if !got.Known {

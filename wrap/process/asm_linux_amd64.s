@@ -1,0 +1,81 @@
+#include "textflag.h"
+
+// func rawVfork() (pid uintptr, errno syscall.Errno)
+//
+// The child returns first, on the same stack, and its calls overwrite what lies below: the return address is kept in a
+// register meanwhile.
+TEXT ·rawVfork(SB),NOSPLIT|NOFRAME,$0-16
+	MOVQ	$0x4111, DI // CLONE_VFORK|CLONE_VM|SIGCHLD
+	XORQ	SI, SI
+	XORQ	DX, DX
+	XORQ	R10, R10
+	XORQ	R8, R8
+	MOVQ	$56, AX // clone
+	POPQ	R12
+	SYSCALL
+	PUSHQ	R12
+	CMPQ	AX, $0xfffffffffffff001
+	JLS	ok
+	MOVQ	$-1, pid+0(FP)
+	NEGQ	AX
+	MOVQ	AX, errno+8(FP)
+	RET
+ok:
+	MOVQ	AX, pid+0(FP)
+	MOVQ	$0, errno+8(FP)
+	RET
+
+// struct catch: descriptor to report to, signals that did not fit in.
+GLOBL	·caught(SB), NOPTR, $16
+
+// func catchState() *catch
+TEXT ·catchState(SB),NOSPLIT,$0-8
+	LEAQ	·caught(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// func handlerPC() uintptr
+TEXT ·handlerPC(SB),NOSPLIT,$0-8
+	LEAQ	·handle(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// func restorerPC() uintptr
+TEXT ·restorerPC(SB),NOSPLIT,$0-8
+	LEAQ	·restore(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// handle is the signal handler: DI signal, SI siginfo. It writes a report (signal, si_code, si_pid, si_uid: 16
+// bytes) to the descriptor, or, when that is full, sets the signal's bit. It is called with all signals blocked, on the
+// alternate stack that each thread of the runtime has, and touches nothing of the runtime. The
+// kernel restores all registers.
+TEXT ·handle(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	SUBQ	$24, SP
+	MOVL	DI, 0(SP)
+	MOVL	8(SI), AX
+	MOVL	AX, 4(SP)
+	MOVL	16(SI), AX
+	MOVL	AX, 8(SP)
+	MOVL	20(SI), AX
+	MOVL	AX, 12(SP)
+	MOVQ	$1, AX // write
+	MOVQ	·caught+0(SB), DI
+	MOVQ	SP, SI
+	MOVQ	$16, DX
+	SYSCALL
+	CMPQ	AX, $16
+	JEQ	done
+	MOVL	0(SP), AX
+	DECQ	AX
+	LOCK
+	BTSQ	AX, ·caught+8(SB)
+done:
+	ADDQ	$24, SP
+	RET
+
+// restore is where the kernel lets handle return to.
+TEXT ·restore(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVQ	$15, AX // rt_sigreturn
+	SYSCALL
+	INT	$3

@@ -1,0 +1,150 @@
+//go:build linux && (amd64 || arm64)
+
+package process
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The handler of os/signal does not tell who sent a signal, and only the sender tells ^C, which the terminal has sent
+// to the command already, from kill -INT, which the command must get. So the signals of this package have a
+// handler of their own, a few instructions that write what the kernel says to a pipe.
+
+// catch is what the handler uses, in this order; assembly keeps the one there is.
+type catch struct {
+	fd     int64
+	missed uint64 // bit n-1: signal n came when the pipe was full
+}
+
+func catchState() *catch
+func handlerPC() uintptr
+func restorerPC() uintptr
+
+// kernelSigaction is the kernel's struct sigaction.
+type kernelSigaction struct {
+	handler  uintptr
+	flags    uint64
+	restorer uintptr
+	mask     uint64
+}
+
+const (
+	sigDefault = 0
+	sigIgnore  = 1
+
+	saSiginfo  = 0x00000004
+	saRestorer = 0x04000000
+	saOnStack  = 0x08000000
+	saRestart  = 0x10000000
+
+	codeUser   = 0    // kill(2)
+	codeKernel = 0x80 // the kernel itself: a terminal, a timer
+)
+
+func sigaction(sig syscall.Signal, action, old *kernelSigaction) {
+	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(action)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+}
+
+// catcher receives signals.
+type catcher struct {
+	pipe  *os.File // read end
+	write int
+	old   [65]kernelSigaction // as the runtime had set it
+	ours  [65]bool
+}
+
+func newCatcher() (*catcher, error) {
+	var p [2]int
+	if err := syscall.Pipe2(p[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {
+		return nil, os.NewSyscallError("pipe2", err)
+	}
+	state := catchState()
+	state.fd = int64(p[1])
+	return &catcher{pipe: os.NewFile(uintptr(p[0]), "signals"), write: p[1]}, nil
+}
+
+// take routes signals to receive.
+func (c *catcher) take(signals ...syscall.Signal) {
+	action := kernelSigaction{
+		handler:  handlerPC(),
+		flags:    saSiginfo | saOnStack | saRestart | saRestorer,
+		restorer: restorerPC(),
+		mask:     ^uint64(0),
+	}
+	for _, sig := range signals {
+		if !c.ours[sig] {
+			c.ours[sig] = true
+			sigaction(sig, &action, &c.old[sig])
+		}
+	}
+}
+
+// giveBack undoes take.
+func (c *catcher) giveBack(signals ...syscall.Signal) {
+	for _, sig := range signals {
+		if c.ours[sig] {
+			c.ours[sig] = false
+			sigaction(sig, &c.old[sig], nil)
+		}
+	}
+}
+
+// receive calls each for every signal until close. It unblocks the signals of blocked on its own thread: no other
+// receives those.
+func (c *catcher) receive(blocked uint64, each func(sent)) {
+	if blocked != 0 {
+		runtime.LockOSThread() // to the end: the thread dies with its mask
+		syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, unix.SIG_UNBLOCK, uintptr(unsafe.Pointer(&blocked)), 0, 8, 0, 0)
+	}
+	state := catchState()
+	var buf [64 * 16]byte
+	for {
+		n, err := c.pipe.Read(buf[:])
+		for b := buf[:n]; len(b) >= 16; b = b[16:] {
+			each(sent{
+				sig:  syscall.Signal(binary.NativeEndian.Uint32(b)),
+				code: int32(binary.NativeEndian.Uint32(b[4:])),
+				pid:  int(int32(binary.NativeEndian.Uint32(b[8:]))),
+			})
+		}
+		for missed := atomic.SwapUint64(&state.missed, 0); missed != 0; missed &= missed - 1 {
+			each(sent{sig: syscall.Signal(lowest(missed)), code: codeUser})
+		}
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			return
+		}
+	}
+}
+
+// close ends receive, after all signals are given back.
+func (c *catcher) close() {
+	for sig := range c.old {
+		c.giveBack(syscall.Signal(sig))
+	}
+	c.pipe.Close()
+	syscall.Close(c.write)
+	catchState().fd = -1
+}
+
+// byDefault runs f, which raises sig, while the default action of sig is in force.
+func (c *catcher) byDefault(sig syscall.Signal, f func()) {
+	var before kernelSigaction
+	sigaction(sig, &kernelSigaction{}, &before)
+	f()
+	sigaction(sig, &before, nil)
+}
+
+// setDefault puts the default action of sig in force on this thread.
+func setDefault(sig syscall.Signal) {
+	sigaction(sig, &kernelSigaction{}, nil)
+	set := uint64(1) << (sig - 1)
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, unix.SIG_UNBLOCK, uintptr(unsafe.Pointer(&set)), 0, 8, 0, 0)
+}

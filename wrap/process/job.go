@@ -1,0 +1,37 @@
+package process
+
+import (
+	"runtime"
+	"syscall"
+
+	"limit/wrap/process/inherited"
+)
+
+// followStop stops this process when its command with Forward has stopped, so that the shell sees the job
+// stop and gives its prompt. ^Z comes here too: the terminal sends TSTP to both, this process takes no notice, and a
+// command that catches it decides alone.
+//
+// It never stops by SIGSTOP: the kernel drops TSTP, TTIN and TTOU where no shell is there to continue us (an orphaned process
+// group: cron, setsid), and that is right, since whoever continues the command later does not know of us.
+func (s *Supervisor) followStop(p *Process, sig syscall.Signal) {
+	if p != s.forward || stateOf(p.pid) == running {
+		return // continued already
+	}
+	if sig != syscall.SIGTTIN && sig != syscall.SIGTTOU {
+		sig = syscall.SIGTSTP
+	}
+	if inherited.Has(s.in.Blocked, int(sig)) {
+		return
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	s.catch.byDefault(sig, func() { raise(sig) }) // returns when we are continued
+}
+
+// passContinue hands on a SIGCONT that this process received. `fg` sends it to the whole group, kill -CONT to us alone: in
+// the first case the command has it already.
+func (p *Process) passContinue() {
+	if stateOf(p.pid) == stopped || !wasContinued(p.pid) {
+		p.send(syscall.SIGCONT)
+	}
+}

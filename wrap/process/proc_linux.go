@@ -1,0 +1,136 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// processes returns all processes that /proc shows.
+func processes() []info {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	all := make([]info, 0, len(names))
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			if i := find(pid); i.pid != 0 {
+				all = append(all, i)
+			}
+		}
+	}
+	return all
+}
+
+// find returns what is known of a process; all zero where there is none.
+func find(pid int) info {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return info{}
+	}
+	return parseStat(string(data))
+}
+
+// parseStat reads a /proc/PID/stat: "PID (NAME) STATE PPID PGRP SESSION …". NAME may hold anything, even ") R".
+func parseStat(stat string) info {
+	head, _, found := strings.Cut(stat, " (")
+	end := strings.LastIndex(stat, ") ")
+	if !found || end < 0 {
+		return info{}
+	}
+	f := strings.Fields(stat[end+2:])
+	if len(f) < 20 {
+		return info{}
+	}
+	var n [4]int
+	for i, s := range []string{head, f[1], f[2], f[3]} {
+		var err error
+		if n[i], err = strconv.Atoi(s); err != nil {
+			return info{}
+		}
+	}
+	start, _ := strconv.ParseUint(f[19], 10, 64)
+	return info{pid: n[0], parent: n[1], group: n[2], session: n[3], state: f[0][0], start: start}
+}
+
+// marked tells whether a process was started with this entry in its environment.
+func marked(pid int, mark string) bool {
+	if mark == "" {
+		return false
+	}
+	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	if err != nil {
+		return false
+	}
+	for entry := range bytes.SplitSeq(env, []byte{0}) {
+		if string(entry) == mark {
+			return true
+		}
+	}
+	return false
+}
+
+// signal sends sig to this very process, not to one that has its number by now. It tells whether
+// there was one that may be signalled.
+func (i info) signal(sig syscall.Signal) bool {
+	fd, err := unix.PidfdOpen(i.pid, 0)
+	if errors.Is(err, unix.ENOSYS) {
+		return syscall.Kill(i.pid, sig) == nil
+	}
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	if find(i.pid).start != i.start {
+		return false
+	}
+	return unix.PidfdSendSignal(fd, sig, nil, 0) == nil
+}
+
+const (
+	running = iota
+	stopped
+)
+
+// stateOf tells whether a process is stopped by a signal.
+func stateOf(pid int) int {
+	if find(pid).state == 'T' {
+		return stopped
+	}
+	return running
+}
+
+func parentOf(pid int) int { return find(pid).parent }
+
+// wasContinued tells, once each time, whether a child was continued.
+func wasContinued(pid int) bool {
+	var seen unix.Siginfo
+	err := unix.Waitid(unix.P_PID, pid, &seen, unix.WCONTINUED|unix.WNOHANG, nil)
+	return err == nil && seen.Signo != 0
+}
+
+// becomeSubreaper makes orphaned descendants children of this process.
+func becomeSubreaper() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
+
+// raise sends sig to this thread: it takes effect before raise returns.
+func raise(sig syscall.Signal) { unix.Tgkill(os.Getpid(), unix.Gettid(), sig) }
+
+// forbidCore keeps this process from leaving a core file: the limit does for files, not being
+// dumpable for programs that core_pattern pipes to.
+func forbidCore() {
+	unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+}
+
+// groupLeft and killGroup are for systems where processes sees nothing.
+func groupLeft(*Process) []info { return nil }
+
+func killGroup(int) {}

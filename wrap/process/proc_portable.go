@@ -1,0 +1,53 @@
+//go:build !linux
+
+package process
+
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Without /proc and without subreapers, the tree of a command is its group: what leaves that is not seen.
+
+func processes() []info { return nil }
+
+func find(int) info { return info{} }
+
+func marked(int, string) bool { return false }
+
+func (i info) signal(sig syscall.Signal) bool { return syscall.Kill(i.pid, sig) == nil }
+
+const (
+	running = iota
+	stopped
+)
+
+// stateOf is asked of a child that has just been reported as stopped.
+func stateOf(int) int { return stopped }
+
+func parentOf(int) int { return 0 }
+
+func wasContinued(int) bool { return false }
+
+func becomeSubreaper() {}
+
+func raise(sig syscall.Signal) { syscall.Kill(os.Getpid(), sig) }
+
+func forbidCore() { unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) }
+
+// groupLeft returns what is left of the group of a command, as one.
+func groupLeft(p *Process) []info {
+	if p.c.ownGroup() && syscall.Kill(-p.pid, 0) == nil {
+		return []info{{pid: -p.pid, group: p.pid}}
+	}
+	return nil
+}
+
+func killGroup(root int) {
+	if root > 1 {
+		syscall.Kill(root, syscall.SIGKILL)
+		syscall.Kill(-root, syscall.SIGKILL)
+	}
+}

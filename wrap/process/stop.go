@@ -1,0 +1,190 @@
+package process
+
+import (
+	"syscall"
+	"time"
+)
+
+// hasEnded notes that the command was reaped. The lock is held, as in all lower-case methods here unless they say otherwise.
+func (p *Process) hasEnded(status syscall.WaitStatus, usage syscall.Rusage) {
+	s := p.s
+	delete(s.procs, p.pid)
+	p.exit.Ended, p.exit.Usage = time.Now(), usage
+	if status.Signaled() {
+		p.exit.Signal, p.exit.Core = status.Signal(), status.CoreDump()
+	} else {
+		p.exit.Code = status.ExitStatus()
+	}
+	p.gone = true
+	close(p.ended)
+	if s.forward == p {
+		s.forward = nil
+		s.catch.giveBack(jobControl()...)
+	}
+	switch {
+	case p.stopping: // end goes on from here
+	case p.c.HoldTree:
+		p.stopTimers()
+		s.held = p
+	default:
+		p.finish()
+	}
+}
+
+// finish closes Done.
+func (p *Process) finish() {
+	p.stopTimers()
+	p.finished = true
+	close(p.done)
+}
+
+func (p *Process) stopTimers() {
+	for _, t := range []*time.Timer{p.timeout, p.stopBy} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+}
+
+// stop begins to end the command, or brings forward when it is killed. It takes the lock.
+func (p *Process) stop(why Reason, killAt time.Time) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	switch {
+	case p.finished:
+	case !p.stopping:
+		p.stopping = true
+		p.stopTimers()
+		if !p.gone {
+			p.exit.Reason = why
+		}
+		p.killAt = killAt
+		p.s.tasks.Go(p.end)
+	case killAt.Before(p.killAt):
+		p.killAt = killAt
+		select {
+		case p.poke <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// end sees the command out: the signal, the grace, the kill, until nothing is left. It takes the lock.
+func (p *Process) end() {
+	first := p.c.Signal
+	if first == 0 {
+		first = syscall.SIGTERM
+	}
+	if p.untilKill() > 0 {
+		p.signalAll(first, syscall.SIGCONT) // a stopped command dies of the first only when continued
+		p.awaitEnd()
+	}
+	for pause := time.Millisecond; p.anyLeft(); pause = min(2*pause, time.Second) {
+		p.noteKilled()
+		p.signalAll(syscall.SIGKILL)
+		p.pause(pause)
+	}
+	p.s.mu.Lock()
+	p.finish()
+	p.s.mu.Unlock()
+}
+
+// awaitEnd returns when nothing of the command is left or when it is to be killed.
+func (p *Process) awaitEnd() {
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		left := p.untilKill()
+		switch {
+		case left <= 0:
+			return
+		case !p.hasGone():
+			p.pause(left)
+		case !p.anyLeft():
+			return
+		default:
+			// The command is gone, its descendants are not: nothing tells of those who are not our children.
+			p.pause(min(pause, left))
+		}
+	}
+}
+
+// pause waits for the end of the command, for a change of killAt, or for d.
+func (p *Process) pause(d time.Duration) {
+	ended := p.ended
+	if p.hasGone() {
+		ended = nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ended:
+	case <-p.poke:
+	case <-t.C:
+	}
+}
+
+func (p *Process) untilKill() time.Duration {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return time.Until(p.killAt)
+}
+
+func (p *Process) hasGone() bool {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return p.gone
+}
+
+// noteKilled notes that the command itself had to be killed.
+func (p *Process) noteKilled() {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if !p.gone {
+		p.exit.Killed = true
+	}
+}
+
+// anyLeft tells whether the command or a process of its group or tree lives. Those that we may not signal do not count:
+// nobody could wait for them.
+func (p *Process) anyLeft() bool {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if !p.gone {
+		return true
+	}
+	for _, m := range p.members() {
+		if m.signal(0) {
+			return true
+		}
+	}
+	return false
+}
+
+// signalAll sends signals to the whole of the command. It takes the lock.
+func (p *Process) signalAll(signals ...syscall.Signal) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	p.send(signals[0]) // before looking for the others, which takes milliseconds
+	members := p.members()
+	for i, sig := range signals {
+		if i > 0 {
+			p.send(sig)
+		}
+		for _, m := range members {
+			if p.gone || m.pid != p.pid && !(p.c.ownGroup() && m.group == p.pid) {
+				m.signal(sig)
+			}
+		}
+	}
+}
+
+// send signals the command, with its group where it has one. When the command is reaped its number may be that of a
+// stranger soon: then it does nothing.
+func (p *Process) send(sig syscall.Signal) {
+	switch {
+	case p.gone:
+	case p.c.ownGroup():
+		syscall.Kill(-p.pid, sig)
+	default:
+		syscall.Kill(p.pid, sig)
+	}
+}
