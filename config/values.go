@@ -50,10 +50,13 @@ func (c *Config) Values() []Value {
 	return values
 }
 
-// From says where the value of a key came from: FILE:LINE, --flag, $VARIABLE, or default.
+// FromDefault is what From says of a value that nobody has given.
+const FromDefault = "default"
+
+// From says where the value of a key came from: FILE:LINE, --flag, $VARIABLE, or FromDefault.
 func (c *Config) From(name string) string {
 	if from, ok := c.origins[name]; ok {
 		return from
 	}
-	return "default"
+	return FromDefault
 }
