@@ -40,7 +40,7 @@ matches() { # pattern path
 	esac
 }
 while read -r package imports; do
-	allowed= known=
+	allowed="" known=""
 	while read -r pattern targets; do
 		[ -n "$pattern" ] && matches "$pattern" "$package" && { allowed=$targets known=1; }
 	done <<<"$arrows"
@@ -48,7 +48,7 @@ while read -r package imports; do
 	for import in $imports; do
 		case $import in
 		limit | limit/*)
-			ok=
+			ok=""
 			for target in $allowed; do matches "$target" "$import" && ok=1; done
 			[ -n "$ok" ] || complain "$package must not import $import"
 			;;
