@@ -31,6 +31,9 @@ func (s *State) walk(now time.Duration, granted []*Claim) (_ []*Claim, again boo
 			again = reserved || len(s.heirs[m.claim.ID]) > 0 || len(passed) > 0 && (s.nested > 0 || m.narrows())
 			continue
 		}
+		if s.lift(m) {
+			continue
+		}
 		passed = append(passed, l)
 		heap.Pop(&s.order)
 		if s.everyoneBlocked(m) {
@@ -42,10 +45,33 @@ func (s *State) walk(now time.Duration, granted []*Claim) (_ []*Claim, again boo
 	}
 	clear(passed)
 	s.passed = passed
+	s.drop()
 	if again {
 		s.restandHeirs(granted[len(granted)-1].ID)
 	}
 	return granted, again
+}
+
+// lift takes a member that was passed out of its line for the rest of a walk, where a limit is kept for it alone: that
+// may block the second in line where it does not block the first. It tells whether it did.
+func (s *State) lift(m *member) bool {
+	if len(m.line.members) == 1 || !slices.ContainsFunc(m.needs, func(n need) bool { return n.limit.reserver == m }) {
+		return false
+	}
+	heap.Pop(&m.line.members)
+	heap.Fix(&s.order, m.line.index)
+	s.lifted = append(s.lifted, m)
+	return true
+}
+
+// drop puts those lifted back into their lines.
+func (s *State) drop() {
+	for _, m := range s.lifted {
+		heap.Push(&m.line.members, m)
+		heap.Fix(&s.order, m.line.index)
+	}
+	clear(s.lifted)
+	s.lifted = s.lifted[:0]
 }
 
 // narrows tells whether the grant of m may have left a limit too small for somebody whom other limits block: now
@@ -124,7 +150,7 @@ func (s *State) block(m *member, report func(n need, why string, by *member)) bo
 		if report != nil {
 			report(n, why, by)
 		}
-		if m.index == 0 {
+		if m.index == 0 || why == WhyReserved && by.line == m.line {
 			l.blocked = append(l.blocked, m)
 		}
 	}

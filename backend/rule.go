@@ -37,6 +37,7 @@ type State struct {
 	pass    uint64                          // number of the pass that the limits' findings belong to
 	search  uint64                          // number of the search in the graph of who waits for whom
 	passed  []*line                         // room for a pass
+	lifted  []*member                       // of a pass, see lift
 	fit     []need                          // room for one of its steps
 	key     []byte                          // room for the key of a line
 }

@@ -807,6 +807,18 @@ func TestReservation(t *testing.T) {
 			limits a=2 b=1 reserve=5m
 			enter y a
 			>`,
+		"the next like it blocks what is left": `
+			limits a=3 b=1 reserve=5m
+			enter h b
+			enter r a=2 b
+			enter s a=2 b
+			> h
+			at 5m
+			enter y a
+			>
+			blocks y pool:a 0/3 behind s
+			enter z a !1
+			> z`,
 		"a rate is kept too": `
 			limits a=unlimited@2/10s b=1 reserve=5m
 			enter h b

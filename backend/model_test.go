@@ -1,0 +1,376 @@
+package backend
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// model is the rule in the plainest words: it keeps a list of claims and works everything out from it each time.
+// It shares no code with State but the domain types and the parts of Settings that are tested by themselves.
+type model struct {
+	settings Settings
+	now      time.Duration
+	members  []*modelMember
+	starts   []modelStart
+}
+
+type modelMember struct {
+	claim Claim
+	since time.Duration
+	held  bool
+	aside bool
+	token int64
+	slots map[string][]int
+}
+
+type modelStart struct {
+	pool, id string
+	slots    int
+	at       time.Duration
+}
+
+// modelNeed is so many slots of a limit; name is what people see, id what makes it the same limit.
+type modelNeed struct {
+	id, name string
+	slots    int
+	capacity int
+	rate     *Rate
+}
+
+func (m *model) needs(c *Claim) []modelNeed {
+	var needs []modelNeed
+	for _, pool := range sortedKeys(c.Pools) {
+		p, _ := m.settings.Pool(pool)
+		needs = append(needs, modelNeed{"pool:" + pool, "pool:" + pool, c.Pools[pool], p.Limit, nil})
+		if p.Rate != nil {
+			needs = append(needs, modelNeed{"rate:" + pool, "pool:" + pool, c.Pools[pool], p.Rate.Slots, p.Rate})
+		}
+	}
+	if c.Runs == 0 {
+		return needs
+	}
+	needs = append(needs, modelNeed{"runs", "runs", c.Runs, m.settings.MaxRuns, nil})
+	for i, t := range m.settings.TagLimits {
+		value, ok := c.Tags[t.Key]
+		switch {
+		case !ok || t.Value != nil && *t.Value != value:
+		case t.PerValue:
+			needs = append(needs, modelNeed{fmt.Sprintf("tag:%d:%s", i, value), "tag:" + t.Key + "=" + value, 1, t.Limit, nil})
+		case t.Value != nil:
+			needs = append(needs, modelNeed{fmt.Sprintf("tag:%d", i), "tag:" + t.Key + "=" + value, 1, t.Limit, nil})
+		default:
+			needs = append(needs, modelNeed{fmt.Sprintf("tag:%d", i), "tag:" + t.Key, 1, t.Limit, nil})
+		}
+	}
+	return needs
+}
+
+func (m *model) asks(c *Claim, limit string) int {
+	for _, n := range m.needs(c) {
+		if n.id == limit {
+			return n.slots
+		}
+	}
+	return 0
+}
+
+func (m *model) used(limit string) int {
+	used := 0
+	if pool, rated := strings.CutPrefix(limit, "rate:"); rated {
+		for _, st := range m.starts {
+			if st.pool == pool {
+				used += st.slots
+			}
+		}
+		return used
+	}
+	for _, o := range m.members {
+		if o.held {
+			used += m.asks(&o.claim, limit)
+		}
+	}
+	return used
+}
+
+// expire drops the starts out of their window, and those of pools without a rate.
+func (m *model) expire() {
+	m.starts = slices.DeleteFunc(m.starts, func(st modelStart) bool {
+		p, _ := m.settings.Pool(st.pool)
+		return p.Rate == nil || m.now-st.at >= p.Rate.Period
+	})
+}
+
+func (m *model) find(id string) *modelMember {
+	for _, o := range m.members {
+		if o.claim.ID == id {
+			return o
+		}
+	}
+	return nil
+}
+
+func (m *model) waiting() []*modelMember {
+	var waiting []*modelMember
+	for _, o := range m.members {
+		if !o.held {
+			waiting = append(waiting, o)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *modelMember) int { return modelOrder(&a.claim, &b.claim) })
+	return waiting
+}
+
+func modelOrder(a, b *Claim) int {
+	switch {
+	case a.Priority != b.Priority:
+		return cmp.Compare(b.Priority, a.Priority)
+	case a.Rank != b.Rank:
+		return cmp.Compare(b.Rank, a.Rank)
+	case a.Seq != b.Seq:
+		return cmp.Compare(a.Seq, b.Seq)
+	}
+	return cmp.Compare(a.ID, b.ID)
+}
+
+// held lists the ids of the holders of a limit by token; "" for all.
+func (m *model) holders(limit string) []string {
+	var held []*modelMember
+	for _, o := range m.members {
+		if o.held && (limit == "" || m.asks(&o.claim, limit) > 0) {
+			held = append(held, o)
+		}
+	}
+	slices.SortFunc(held, func(a, b *modelMember) int { return cmp.Compare(a.token, b.token) })
+	ids := []string{}
+	for _, o := range held {
+		ids = append(ids, o.claim.ID)
+	}
+	return ids
+}
+
+// modelPass is one look at everybody in order.
+type modelPass struct {
+	m        *model
+	blocked  map[string][]*modelMember // by limit, in order
+	reserver map[string]*modelMember
+}
+
+func (m *model) pass() *modelPass {
+	p := &modelPass{m, map[string][]*modelMember{}, map[string]*modelMember{}}
+	for _, o := range m.waiting() {
+		needs := m.needs(&o.claim)
+		paused := slices.ContainsFunc(needs, func(n modelNeed) bool { return n.capacity == 0 })
+		reserve := m.settings.Reserve()
+		if o.aside || paused || reserve == NeverReserve || m.now-o.since < reserve {
+			continue
+		}
+		for _, n := range needs {
+			if p.reserver[n.id] == nil {
+				p.reserver[n.id] = o
+			}
+		}
+	}
+	return p
+}
+
+// blocks says what keeps a waiting claim out, and remembers it for those behind.
+func (p *modelPass) blocks(o *modelMember) []Block {
+	var blocks []Block
+	for _, n := range p.m.needs(&o.claim) {
+		why, by := p.obstacle(o, n)
+		if why == "" {
+			continue
+		}
+		p.blocked[n.id] = append(p.blocked[n.id], o)
+		b := Block{Limit: n.name, Used: p.m.used(n.id), Capacity: n.capacity, Why: why, By: []string{}}
+		if n.rate == nil && why != WhyPaused {
+			b.By = p.m.holders(n.id)
+		}
+		if by != nil {
+			b.By = append(b.By, by.claim.ID)
+		}
+		blocks = append(blocks, b)
+	}
+	return blocks
+}
+
+func (p *modelPass) obstacle(o *modelMember, n modelNeed) (string, *modelMember) {
+	room := n.capacity - p.m.used(n.id)
+	switch {
+	case n.capacity == Unlimited:
+		return "", nil
+	case n.capacity == 0:
+		return WhyPaused, nil
+	case n.slots > room && n.rate != nil:
+		return WhyRate, nil
+	case n.slots > room:
+		return WhyFull, nil
+	case p.reserver[n.id] == o:
+		return "", nil
+	}
+	for _, b := range p.blocked[n.id] {
+		if !p.waitsForRunOf(b, o) {
+			return WhyBehind, b
+		}
+	}
+	if r := p.reserver[n.id]; p.kept(o, n) && !p.waitsForRunOf(r, o) {
+		return WhyReserved, r
+	}
+	return "", nil
+}
+
+func (p *modelPass) kept(o *modelMember, n modelNeed) bool {
+	r := p.reserver[n.id]
+	return r != nil && r != o && n.slots > n.capacity-p.m.used(n.id)-p.m.asks(&r.claim, n.id)
+}
+
+// waitsForRunOf tells whether w waits, over any number of others, for an ancestor of o that is held.
+func (p *modelPass) waitsForRunOf(w, o *modelMember) bool {
+	type node struct {
+		o    *modelMember
+		last bool
+	}
+	seen := map[node]bool{}
+	var walk func(node) bool
+	walk = func(x node) bool {
+		if seen[x] {
+			return false
+		}
+		seen[x] = true
+		for _, n := range p.m.needs(&x.o.claim) {
+			if n.capacity == Unlimited {
+				continue
+			}
+			if n.rate == nil && n.slots > n.capacity-p.m.used(n.id) {
+				for _, id := range p.m.holders(n.id) {
+					if slices.Contains(o.claim.Ancestors, id) {
+						return true
+					}
+					for _, nested := range p.m.members {
+						if !nested.held && !nested.aside && slices.Contains(nested.claim.Ancestors, id) && walk(node{nested, true}) {
+							return true
+						}
+					}
+				}
+			}
+			for _, b := range p.blocked[n.id] {
+				ahead := p.reserver[n.id] != x.o && modelOrder(&b.claim, &x.o.claim) < 0
+				if (x.last || ahead) && walk(node{b, false}) {
+					return true
+				}
+			}
+			if p.kept(x.o, n) && walk(node{p.reserver[n.id], false}) {
+				return true
+			}
+		}
+		return false
+	}
+	return walk(node{w, false})
+}
+
+// explain is what blocks everyone that waits.
+func (m *model) explain() []WaitingClaim {
+	m.expire()
+	p := m.pass()
+	var explained []WaitingClaim
+	for i, o := range m.waiting() {
+		w := WaitingClaim{Claim: o.claim, Position: i + 1, Aside: o.aside}
+		if !o.aside {
+			w.Blocks = p.blocks(o)
+		}
+		explained = append(explained, w)
+	}
+	return explained
+}
+
+// advance grants the first in order whom nothing blocks, again and again.
+func (m *model) advance(token func() int64) []*modelMember {
+	m.expire()
+	var granted []*modelMember
+	for {
+		o := m.first()
+		if o == nil {
+			return granted
+		}
+		o.held, o.token, o.slots = true, token(), nil
+		for _, n := range m.needs(&o.claim) {
+			pool, pooled := strings.CutPrefix(n.id, "pool:")
+			switch {
+			case n.rate != nil:
+				m.starts = append(m.starts, modelStart{strings.TrimPrefix(n.id, "rate:"), o.claim.ID, n.slots, m.now})
+			case pooled && n.capacity != Unlimited:
+				if o.slots == nil {
+					o.slots = map[string][]int{}
+				}
+				o.slots[pool] = m.lowest(pool, n.slots, o)
+			}
+		}
+		granted = append(granted, o)
+	}
+}
+
+func (m *model) first() *modelMember {
+	p := m.pass()
+	for _, o := range m.waiting() {
+		if !o.aside && len(p.blocks(o)) == 0 {
+			return o
+		}
+	}
+	return nil
+}
+
+// lowest is the numbers of a pool that nobody but the newcomer holds, from below.
+func (m *model) lowest(pool string, n int, newcomer *modelMember) []int {
+	taken := map[int]bool{}
+	for _, o := range m.members {
+		if o.held && o != newcomer {
+			for _, number := range o.slots[pool] {
+				taken[number] = true
+			}
+		}
+	}
+	var numbers []int
+	for number := 0; len(numbers) < n; number++ {
+		if !taken[number] {
+			numbers = append(numbers, number)
+		}
+	}
+	return numbers
+}
+
+func (m *model) remove(id string) {
+	m.members = slices.DeleteFunc(m.members, func(o *modelMember) bool { return o.claim.ID == id })
+}
+
+func (m *model) setAside(o *modelMember, aside bool) {
+	if o.aside == aside {
+		return
+	}
+	if o.held {
+		m.starts = slices.DeleteFunc(m.starts, func(st modelStart) bool { return st.id == o.claim.ID })
+	}
+	o.aside, o.held, o.slots = aside, false, nil
+}
+
+// impossible is the limit that a claim can never have, and what its ancestors hold of it; "" where there is none.
+func (m *model) impossible(c *Claim) string {
+	for _, n := range m.needs(c) {
+		held := 0
+		for _, o := range m.members {
+			if o.held && n.rate == nil && o.claim.ID != c.ID && slices.Contains(c.Ancestors, o.claim.ID) {
+				held += m.asks(&o.claim, n.id)
+			}
+		}
+		switch {
+		case n.capacity <= 0:
+		case n.slots > n.capacity:
+			return n.name
+		case held > 0 && n.slots+held > n.capacity:
+			return fmt.Sprintf("%s held %d", n.name, held)
+		}
+	}
+	return ""
+}

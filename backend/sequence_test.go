@@ -1,0 +1,547 @@
+package backend
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sequence lets bytes decide what happens, to a State and to the model alike, and compares them after every step.
+type sequence struct {
+	bytes   []byte
+	at      int
+	state   *State
+	model   *model
+	entered int
+	token   int64
+	ordered bool     // nested claims ask for later pools than their ancestors hold, so that nobody can wait in a circle
+	log     []string // what happened, for the one who has to understand a failure
+	err     error
+}
+
+// play returns the first difference, with the story that led to it.
+func play(bytes []byte) error {
+	q := &sequence{bytes: bytes}
+	q.ordered = q.pick(2) == 0
+	settings := q.settings()
+	q.state = NewState(settings, StoreNames())
+	q.model = &model{settings: settings}
+	q.note("limits %s", settingsText(settings))
+	for q.at < len(q.bytes) && q.err == nil {
+		q.step()
+		q.advance()
+		q.compare()
+	}
+	if q.err == nil {
+		q.drain()
+	}
+	if q.err != nil {
+		return fmt.Errorf("%w\n%s", q.err, strings.Join(q.log, "\n"))
+	}
+	return nil
+}
+
+// pick is a number below n. Where the bytes have come to their end it is 0.
+func (q *sequence) pick(n int) int {
+	if q.at >= len(q.bytes) {
+		return 0
+	}
+	q.at++
+	return int(q.bytes[q.at-1]) % n
+}
+
+func (q *sequence) note(format string, args ...any) {
+	q.log = append(q.log, fmt.Sprintf(format, args...))
+}
+
+func (q *sequence) fail(format string, args ...any) {
+	if q.err == nil {
+		q.err = fmt.Errorf(format, args...)
+	}
+}
+
+func (q *sequence) step() {
+	switch q.pick(16) {
+	case 0, 1, 2, 3, 4:
+		q.enter()
+	case 5, 6, 7:
+		q.release(true)
+	case 8:
+		q.release(false)
+	case 9, 10:
+		q.tick()
+	case 11:
+		q.configure(q.settings())
+	case 12:
+		q.aside()
+	case 13:
+		q.bump()
+	case 14:
+		q.note("limits the same")
+		q.state.Configure(q.model.settings)
+	case 15:
+		q.note("loaded anew")
+		q.rebuild()
+	}
+}
+
+var modelPools = []string{"a", "b", "c", "d"}
+
+func (q *sequence) settings() Settings {
+	s := NewSettings()
+	s.ReserveAfter = []time.Duration{30 * time.Second, 10 * time.Second, NeverReserve}[q.pick(3)]
+	s.MaxRuns = []int{Unlimited, 2, 4, 0, 1}[q.pick(5)]
+	for _, pool := range modelPools {
+		p := Pool{Limit: []int{1, 2, 4, Unlimited, 0, 3}[q.pick(6)]}
+		if q.pick(4) == 3 {
+			p.Rate = &Rate{Slots: 1 + q.pick(4), Period: time.Duration(2+q.pick(20)) * time.Second}
+		}
+		if q.pick(5) < 4 {
+			if s.Pools == nil {
+				s.Pools = map[string]Pool{}
+			}
+			s.Pools[pool] = p
+		}
+	}
+	if n := q.pick(5) - 2; n >= -1 && n != 0 {
+		s.DefaultLimit = &n
+	}
+	value := "1"
+	for _, t := range []TagLimit{{Key: "k"}, {Key: "k", Value: &value}, {Key: "k", PerValue: true}, {Key: "l", PerValue: true}} {
+		if q.pick(3) == 2 {
+			t.Limit = q.pick(4)
+			s.TagLimits = append(s.TagLimits, t)
+		}
+	}
+	return s
+}
+
+func (q *sequence) enter() {
+	q.entered++
+	c := &Claim{ID: "c" + strconv.Itoa(q.entered), Seq: int64(q.entered), Priority: int32(max(0, q.pick(6)-3)), Rank: int64(max(0, q.pick(8)-6))}
+	from := 0
+	if held := q.model.holders(""); len(held) > 0 && q.pick(3) == 2 {
+		parent := q.model.find(held[q.pick(len(held))])
+		c.Ancestors = append(slices.Clone(parent.claim.Ancestors), parent.claim.ID)
+		from = q.above(c.Ancestors)
+	} else if q.pick(2) == 1 {
+		c.Runs = 1 + max(0, q.pick(5)-3)
+		c.Tags = q.tags()
+	}
+	for n := q.pick(3); n >= 0 && from < len(modelPools); n-- {
+		if c.Pools == nil {
+			c.Pools = map[string]int{}
+		}
+		c.Pools[modelPools[from+q.pick(len(modelPools)-from)]] = []int{1, 1, 2, 1, 3}[q.pick(5)]
+	}
+	q.note("%s enter %s", q.model.now, claimText(c))
+	err := q.state.Check(c)
+	q.compareImpossible(c, err)
+	if err != nil {
+		return
+	}
+	waiting := *c
+	q.state.Wait(&waiting, q.model.now)
+	q.model.members = append(q.model.members, &modelMember{claim: *c, since: q.model.now})
+}
+
+// above is the first pool that a claim of these ancestors may ask for.
+func (q *sequence) above(ancestors []string) int {
+	from := 0
+	for i, pool := range modelPools {
+		for _, id := range ancestors {
+			if o := q.model.find(id); q.ordered && o != nil && o.held && o.claim.Pools[pool] > 0 {
+				from = i + 1
+			}
+		}
+	}
+	return from
+}
+
+func (q *sequence) tags() map[string]string {
+	tags := map[string]string{}
+	for _, key := range []string{"k", "l"} {
+		if v := q.pick(4); v > 0 {
+			tags[key] = []string{"", "1", "2"}[v-1]
+		}
+	}
+	return tags
+}
+
+func (q *sequence) compareImpossible(c *Claim, err error) {
+	is := ""
+	var impossible *ImpossibleError
+	if errors.As(err, &impossible) {
+		is = impossible.Limit
+		if held := 0; len(impossible.Held) > 0 {
+			for _, n := range impossible.Held {
+				held += n
+			}
+			is += fmt.Sprintf(" held %d", held)
+		}
+	}
+	if want := q.model.impossible(c); is != want {
+		q.fail("impossible: State says %q, model %q", is, want)
+	}
+}
+
+func (q *sequence) release(held bool) {
+	if o := q.one(func(o *modelMember) bool { return o.held == held }); o != nil {
+		q.remove(o)
+	}
+}
+
+func (q *sequence) remove(o *modelMember) {
+	q.note("%s release %s", q.model.now, o.claim.ID)
+	q.model.remove(o.claim.ID)
+	if !q.state.Remove(o.claim.ID) {
+		q.fail("State does not know %s", o.claim.ID)
+	}
+}
+
+// one picks a member of a kind, or nil.
+func (q *sequence) one(kind func(*modelMember) bool) *modelMember {
+	var of []*modelMember
+	for _, o := range q.model.members {
+		if kind(o) {
+			of = append(of, o)
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	return of[q.pick(len(of))]
+}
+
+// tick goes on by some time, or to what the State waits for.
+func (q *sequence) tick() {
+	by := []time.Duration{time.Second, 3 * time.Second, 11 * time.Second, 31 * time.Second, -1}[q.pick(5)]
+	if at, ok := q.state.Next(); by < 0 && ok && at > q.model.now {
+		by = at - q.model.now
+	}
+	q.pass(max(by, 1))
+}
+
+// pass lets time pass, but not beyond a moment at which somebody is admitted without the State having announced it.
+func (q *sequence) pass(by time.Duration) {
+	to := q.model.now + by
+	if at, ok := q.state.Next(); ok && at < to && at > q.model.now {
+		to = at
+	}
+	if to > q.model.now+1 {
+		q.model.now = to - 1
+		if early := q.state.Advance(q.model.now); len(early) > 0 {
+			q.fail("%s admitted at %s, which Next did not tell", early[0].ID, q.model.now)
+		}
+	}
+	q.model.now = to
+	q.note("at %s", to)
+}
+
+func (q *sequence) configure(s Settings) {
+	q.note("limits %s", settingsText(s))
+	q.state.Configure(s)
+	q.model.settings = s
+	var refused []string
+	for _, o := range q.model.waiting() {
+		if q.model.impossible(&o.claim) != "" {
+			refused = append(refused, o.claim.ID)
+		}
+	}
+	var is []string
+	for _, r := range q.state.Refuse() {
+		is = append(is, r.Claim.ID)
+		q.model.remove(r.Claim.ID)
+	}
+	if !slices.Equal(is, refused) {
+		q.fail("refused: State %v, model %v", is, refused)
+	}
+}
+
+func (q *sequence) aside() {
+	aside := q.pick(2) == 0
+	if o := q.one(func(o *modelMember) bool { return o.aside != aside }); o != nil {
+		q.note("%s aside %s %t", q.model.now, o.claim.ID, aside)
+		q.model.setAside(o, aside)
+		q.state.Aside(o.claim.ID, aside)
+	}
+}
+
+func (q *sequence) bump() {
+	if o := q.one(func(o *modelMember) bool { return !o.held }); o != nil {
+		o.claim.Priority = int32(q.pick(4))
+		q.note("%s bump %s %d", q.model.now, o.claim.ID, o.claim.Priority)
+		if !q.state.Bump(o.claim.ID, o.claim.Priority) {
+			q.fail("State does not bump %s", o.claim.ID)
+		}
+	}
+}
+
+// rebuild makes a State from what a store would have kept, in some order.
+func (q *sequence) rebuild() {
+	q.state = NewState(q.model.settings, StoreNames())
+	members := slices.Clone(q.model.members)
+	rand.New(rand.NewPCG(uint64(q.at), 0)).Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
+	for _, o := range members {
+		c := o.claim
+		if o.held {
+			c.Grant = &Grant{Token: o.token, Slots: o.slots}
+			q.state.Hold(&c, o.since)
+			continue
+		}
+		q.state.Wait(&c, o.since)
+		if o.aside {
+			q.state.Aside(c.ID, true)
+		}
+	}
+	for _, st := range q.model.starts {
+		q.state.HoldStart(st.pool, st.id, st.slots, st.at)
+	}
+}
+
+// advance admits on both sides and compares who and what.
+func (q *sequence) advance() {
+	was := q.token
+	want := q.model.advance(func() int64 { q.token++; return q.token })
+	got := q.state.Advance(q.model.now)
+	for i, c := range got {
+		c.Grant.Token = was + int64(i) + 1
+	}
+	var is, should []string
+	for _, c := range got {
+		is = append(is, c.ID+" "+slotsText(c.Grant.Slots))
+	}
+	for _, o := range want {
+		should = append(should, o.claim.ID+" "+slotsText(o.slots))
+	}
+	if len(should) > 0 {
+		q.note("   granted %s", strings.Join(should, ", "))
+	}
+	if !slices.Equal(is, should) {
+		q.fail("granted: State %q, model %q", is, should)
+	}
+	if again := q.state.Advance(q.model.now); len(again) > 0 {
+		q.fail("%s was left waiting", again[0].ID)
+	}
+}
+
+// compare checks all that can be asked of a State, and what always holds.
+func (q *sequence) compare() {
+	if q.err != nil {
+		return
+	}
+	explained := map[string]WaitingClaim{}
+	got, want := q.state.Explain(q.model.now), q.model.explain()
+	for i := range got {
+		got[i].Grant = nil
+		explained[got[i].ID] = got[i]
+	}
+	if len(got) != len(want) || len(got) > 0 && !reflect.DeepEqual(got, want) {
+		q.fail("explained: State\n%s\nmodel\n%s", explainedText(got), explainedText(want))
+	}
+	if held := q.state.Held(); !slices.EqualFunc(held, q.model.holders(""), func(c *Claim, id string) bool { return c.ID == id }) {
+		q.fail("held: State %v, model %v", held, q.model.holders(""))
+	}
+	for id, w := range explained {
+		if blocks := q.state.BlocksOf(id, q.model.now); !reflect.DeepEqual(blocks, w.Blocks) {
+			q.fail("blocks of %s: %v alone, %v among all", id, blocks, w.Blocks)
+		}
+	}
+	q.compareUsage()
+	q.checkNumbers()
+}
+
+func (q *sequence) compareUsage() {
+	for _, u := range q.state.Usage(q.model.now) {
+		limit := u.Limit
+		if u.Kind == KindTag {
+			limit = "tag:" + strconv.Itoa(slices.IndexFunc(q.model.settings.TagLimits, func(t TagLimit) bool {
+				t.Limit, u.Tag.Limit = 0, 0
+				if t.PerValue {
+					return u.Tag.PerValue && t.Key == u.Tag.Key
+				}
+				return reflect.DeepEqual(t, u.Tag)
+			}))
+			if u.Tag.PerValue && u.Tag.Value != nil {
+				limit += ":" + *u.Tag.Value
+			}
+		}
+		if used := q.model.used(limit); u.Used != used {
+			q.fail("used of %s: State %d, model %d", limit, u.Used, used)
+		}
+		if started := q.model.used("rate:" + u.Pool); u.Kind == KindPool && u.Started != started {
+			q.fail("started of %s: State %d, model %d", limit, u.Started, started)
+		}
+		waiting := 0
+		for _, o := range q.model.members {
+			if !o.held && !o.aside && q.model.asks(&o.claim, limit) > 0 {
+				waiting++
+			}
+		}
+		if u.Waiting != waiting {
+			q.fail("waiting for %s: State %d, model %d", limit, u.Waiting, waiting)
+		}
+	}
+}
+
+// checkNumbers: no two holders of a pool share a slot number.
+func (q *sequence) checkNumbers() {
+	taken := map[string]string{}
+	for _, c := range q.state.Held() {
+		for pool, numbers := range c.Grant.Slots {
+			for _, n := range numbers {
+				key := pool + strconv.Itoa(n)
+				if other, twice := taken[key]; twice {
+					q.fail("%s and %s hold %s %d", other, c.ID, pool, n)
+				}
+				taken[key] = c.ID
+			}
+		}
+	}
+}
+
+// drain opens every limit that was shut, then lets every run end whose claims are all done: in the end nobody may be left.
+func (q *sequence) drain() {
+	s := q.model.settings.Clone()
+	s.MaxRuns = max(3, s.MaxRuns)
+	s.Pools = maps.Clone(s.Pools)
+	for name, p := range s.Pools {
+		s.Pools[name] = Pool{Limit: max(3, p.Limit)}
+	}
+	s.DefaultLimit = nil
+	for _, pool := range modelPools {
+		if p, ok := s.Pools[pool]; !ok || p.Limit < 3 {
+			s.Pools = maps.Clone(s.Pools)
+			if s.Pools == nil {
+				s.Pools = map[string]Pool{}
+			}
+			s.Pools[pool] = Pool{Limit: 3}
+		}
+	}
+	for i := range s.TagLimits {
+		s.TagLimits[i].Limit = max(1, s.TagLimits[i].Limit)
+	}
+	q.configure(s)
+	for _, o := range q.model.members {
+		if o.aside {
+			q.model.setAside(o, false)
+			q.state.Aside(o.claim.ID, false)
+		}
+	}
+	for q.advance(); q.err == nil && len(q.model.members) > 0; q.advance() {
+		if o := q.done(); o != nil {
+			q.remove(o)
+			continue
+		}
+		q.fail("nobody can go on")
+	}
+	for _, u := range q.state.Usage(q.model.now) {
+		if u.Used != 0 || u.Waiting != 0 {
+			q.fail("%d used of %s and %d waiting when all is over", u.Used, u.Limit, u.Waiting)
+		}
+	}
+	if n := len(q.state.members) + len(q.state.lines) + len(q.state.order) + len(q.state.heirs) + q.state.waiting + q.state.aged + q.state.nested; n != 0 {
+		q.fail("the State keeps something: %+v", q.state)
+	}
+}
+
+// done is a holder none of whose nested claims is left. Where claims may wait in a circle, any holder will do.
+func (q *sequence) done() *modelMember {
+	for _, o := range q.model.members {
+		nested := slices.ContainsFunc(q.model.members, func(n *modelMember) bool { return slices.Contains(n.claim.Ancestors, o.claim.ID) })
+		if o.held && !nested {
+			return o
+		}
+	}
+	if q.ordered {
+		return nil
+	}
+	return q.one(func(o *modelMember) bool { return o.held })
+}
+
+func claimText(c *Claim) string {
+	text := c.ID
+	for _, pool := range sortedKeys(c.Pools) {
+		text += fmt.Sprintf(" %s=%d", pool, c.Pools[pool])
+	}
+	if c.Runs > 0 {
+		text += fmt.Sprintf(" runs=%d", c.Runs)
+	}
+	for _, key := range sortedKeys(c.Tags) {
+		text += " #" + key + "=" + c.Tags[key]
+	}
+	for _, id := range c.Ancestors {
+		text += " ^" + id
+	}
+	return fmt.Sprintf("%s !%d ~%d", text, c.Priority, c.Rank)
+}
+
+func settingsText(s Settings) string {
+	b, err := json.Marshal(s)
+	return fmt.Sprint(string(b), err)
+}
+
+func explainedText(waiting []WaitingClaim) string {
+	var b strings.Builder
+	for _, w := range waiting {
+		fmt.Fprintf(&b, "  %d %s aside %t:%s\n", w.Position, w.ID, w.Aside, blocksText(w.Blocks))
+	}
+	return b.String()
+}
+
+// TestTheRuleAgreesWithTheModel plays random sequences. LIMIT_SEED plays one of them again, LIMIT_ROUNDS sets how many are tried.
+func TestTheRuleAgreesWithTheModel(t *testing.T) {
+	rounds := 500
+	if testing.Short() {
+		rounds = 50
+	}
+	if n, err := strconv.Atoi(os.Getenv("LIMIT_ROUNDS")); err == nil {
+		rounds = n
+	}
+	seed, replay := uint64(time.Now().UnixNano()), false
+	if n, err := strconv.ParseUint(os.Getenv("LIMIT_SEED"), 10, 64); err == nil {
+		seed, rounds, replay = n, 1, true
+	}
+	for i := range rounds {
+		bytes := randomBytes(seed+uint64(i), 60+i%700)
+		if replay {
+			bytes = randomBytes(seed, 760)
+		}
+		if err := play(bytes); err != nil {
+			t.Fatalf("seed %d, %d bytes: shortest found:\n%v", seed+uint64(i), len(bytes), play(shrink(bytes)))
+		}
+	}
+}
+
+func randomBytes(seed uint64, n int) []byte {
+	random := rand.New(rand.NewPCG(seed, 1))
+	bytes := make([]byte, n)
+	for i := range bytes {
+		bytes[i] = byte(random.Uint32())
+	}
+	return bytes
+}
+
+// shrink drops what a failure does not need.
+func shrink(bytes []byte) []byte {
+	for size := len(bytes) / 2; size > 0; size /= 2 {
+		for from := 0; from+size <= len(bytes); {
+			shorter := slices.Delete(slices.Clone(bytes), from, from+size)
+			if play(shorter) != nil {
+				bytes = shorter
+				continue
+			}
+			from += size
+		}
+	}
+	return bytes
+}
