@@ -14,6 +14,9 @@ import (
 // DefaultNamespace is the namespace of those who name none.
 const DefaultNamespace = "default"
 
+// maxFile bounds a limit.yaml in bytes: whoever can write to a parent folder cannot make a command slow.
+const maxFile = 1 << 20
+
 // Names of the environment variables that configure limit.
 const (
 	EnvConfig    = "LIMIT_CONFIG"
@@ -60,7 +63,7 @@ type Config struct {
 func Load(flags Flags, at Surroundings) (*Config, error) {
 	c := empty()
 	if name := find(flags, at); name != "" {
-		doc, err := yamlpos.ReadFile(name)
+		doc, err := yamlpos.ReadFileUpTo(name, maxFile)
 		if err != nil {
 			return nil, fmt.Errorf("reading the configuration: %w", err)
 		}

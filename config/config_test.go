@@ -80,6 +80,14 @@ func TestAFileThatIsNamedMustBeThere(t *testing.T) {
 	}
 }
 
+func TestAFileOfUnreasonableSizeIsRefusedUnread(t *testing.T) {
+	root := machine(t, map[string]string{"limit.yaml": strings.Repeat("#", maxFile+1), "sub/x": ""})
+	_, err := Load(Flags{}, surroundings(root, "sub"))
+	if want := filepath.Join(root, "limit.yaml") + ":1:1: the file is larger than 1024 KiB"; fmt.Sprint(err) != want {
+		t.Errorf("got %v\nwant %s", err, want)
+	}
+}
+
 func TestFlagsBeatTheEnvironmentAndBothBeatTheFile(t *testing.T) {
 	root := machine(t, map[string]string{"limit.yaml": "namespace: file\nbackend: {local: {dir: store}}\n"})
 	file := filepath.Join(root, "limit.yaml")

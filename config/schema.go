@@ -94,7 +94,7 @@ const schema = `{
         }
       },
       "description": "Where claims and limits live. Left out: the embedded store in its default directory.",
-      "not": {"required": ["local", "etcd"]}
+      "not": {"type": "object", "required": ["local", "etcd"]}
     },
     "namespace": {
       "description": "Separates deployments in one store. Default: default.",

@@ -70,7 +70,7 @@ func (d *Document) inspect(root *yaml.Node) bool {
 	size, _, ok := i.look(root, 0)
 	if ok && size > MaxExpansion {
 		d.note(root.Line, root.Column, 1,
-			fmt.Sprintf("the aliases of the file stand for more than %d values", MaxExpansion), "use fewer")
+			fmt.Sprintf("the file has more than %d values, its aliases written out", MaxExpansion), "use fewer")
 		return false
 	}
 	return ok

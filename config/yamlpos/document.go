@@ -26,16 +26,24 @@ type Document struct {
 }
 
 // ReadFile reads and parses a file, which may be a pipe. It fails, naming the file, where there is nothing to parse.
-// A directory and a file beyond MaxSize are such failures too.
-func ReadFile(name string) (*Document, error) {
+// A directory is such a failure; a file beyond MaxSize is a problem of the document.
+func ReadFile(name string) (*Document, error) { return ReadFileUpTo(name, MaxSize) }
+
+// ReadFileUpTo is ReadFile for files that have no reason to be larger than so many bytes, at most MaxSize.
+func ReadFileUpTo(name string, size int64) (*Document, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, MaxSize+1))
+	data, err := io.ReadAll(io.LimitReader(file, size+1))
 	if err != nil {
 		return nil, err
+	}
+	if int64(len(data)) > size {
+		d := &Document{name: name}
+		d.noteSize(size)
+		return d, nil
 	}
 	return Parse(name, data), nil
 }
@@ -44,7 +52,7 @@ func ReadFile(name string) (*Document, error) {
 func Parse(name string, data []byte) *Document {
 	d := &Document{name: name}
 	if len(data) > MaxSize {
-		d.note(1, 1, 1, fmt.Sprintf("the file is larger than %d MiB", MaxSize>>20), "")
+		d.noteSize(MaxSize)
 		return d
 	}
 	d.text = string(bytes.TrimPrefix(data, []byte("\ufeff")))
@@ -73,6 +81,10 @@ func Parse(name string, data []byte) *Document {
 		d.root = root
 	}
 	return d
+}
+
+func (d *Document) noteSize(size int64) {
+	d.note(1, 1, 1, fmt.Sprintf("the file is larger than %d KiB", size>>10), "")
 }
 
 // decodeNode returns the content of the next document. The library reports faults of its own by panics.

@@ -47,7 +47,7 @@ func TestWhatCannotBeReadIsToldOnceWithItsPlace(t *testing.T) {
 		{"a: {<<: {b: 1}, <<: {c: 1}}", `1:17: duplicate key "<<", first on line 1; merge a list: <<: [*a, *b]`},
 		{strings.Repeat("[", MaxDepth+2) + strings.Repeat("]", MaxDepth+2), `1:102: nested deeper than 100 levels`},
 		{strings.Repeat("[", 10_002), `1:1: exceeded max depth of 10000`},
-		{strings.Repeat(" ", MaxSize+1), `1:1: the file is larger than 16 MiB`},
+		{strings.Repeat(" ", MaxSize+1), `1:1: the file is larger than 16384 KiB`},
 	} {
 		if got := heads(Parse("f", []byte(c.text))); got != c.want {
 			t.Errorf("%.200q:\n got %s\nwant %s", c.text, got, c.want)
@@ -63,7 +63,7 @@ func TestAnAliasBombIsRefusedBeforeAnybodyWalksIt(t *testing.T) {
 		b.WriteString("a" + strconv.Itoa(i) + ": &a" + strconv.Itoa(i) + " {<<: [" + strings.Repeat(last+", ", 9) + last + "]}\n")
 	}
 	d := Parse("f", []byte(b.String()))
-	if got, want := heads(d), "1:1: the aliases of the file stand for more than 4000000 values; use fewer"; got != want {
+	if got, want := heads(d), "1:1: the file has more than 4000000 values, its aliases written out; use fewer"; got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 	if kind := d.Root().Kind(); kind != Absent {
