@@ -1,0 +1,162 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"limit/backend"
+)
+
+// One try of a request; etcd itself gives one up after about 7 s. The next try goes to another member.
+const tryTimeout = 2500 * time.Millisecond
+
+// Between tries.
+const (
+	firstPause = 30 * time.Millisecond
+	lastPause  = 500 * time.Millisecond
+)
+
+// call repeats a request until it is answered, ctx ends or the connect timeout is over. Whatever it is given must be safe to repeat.
+// unsure tells that a try failed after it may have been carried out.
+func (s *Store) call(ctx context.Context, what string, request func(context.Context) error) (unsure bool, err error) {
+	bound, cancel := context.WithTimeout(ctx, s.options.ConnectTimeout)
+	defer cancel()
+	pause := firstPause
+	var last error
+	for {
+		attempt, done := context.WithTimeout(bound, tryTimeout)
+		err := request(attempt)
+		done()
+		if err == nil {
+			return unsure, nil
+		}
+		if bound.Err() == nil && permanent(err) {
+			return unsure, fmt.Errorf("%s: %w", what, explain(err))
+		}
+		unsure = unsure || !refusedUnsent(err)
+		if last == nil || !isTimeout(err) {
+			last = err
+		}
+		select {
+		case <-time.After(pause):
+			pause = min(2*pause, lastPause)
+		case <-bound.Done():
+			if ctx.Err() != nil {
+				return unsure, fmt.Errorf("%s: %w", what, context.Cause(ctx))
+			}
+			return unsure, fmt.Errorf("%s: %w: %s gave no answer within %s: %w", what,
+				backend.ErrUnreachable, s, s.options.ConnectTimeout, explain(last))
+		}
+	}
+}
+
+// commit sends a transaction until it is answered. name is its name in the package doc.
+func (s *Store) commit(ctx context.Context, name string, t txn) (resp *clientv3.TxnResponse, unsure bool, err error) {
+	s.at(name + ":before")
+	unsure, err = s.call(ctx, name, func(ctx context.Context) error {
+		r, err := s.client.Txn(ctx).If(t.compare...).Then(t.then...).Else(t.otherwise...).Commit()
+		resp = r
+		return err
+	})
+	s.at(name + ":after")
+	return resp, unsure, err
+}
+
+// txn is a transaction.
+type txn struct {
+	compare   []clientv3.Cmp
+	then      []clientv3.Op
+	otherwise []clientv3.Op
+}
+
+// at is where tests kill the client.
+func (s *Store) at(point string) {
+	if s.hook != nil {
+		s.hook(point)
+	}
+}
+
+// get reads until it is answered.
+func (s *Store) get(ctx context.Context, what, key string, opts ...clientv3.OpOption) (resp *clientv3.GetResponse, err error) {
+	_, err = s.call(ctx, what, func(ctx context.Context) error {
+		r, err := s.client.Get(ctx, key, opts...)
+		resp = r
+		return err
+	})
+	return resp, err
+}
+
+// permanent tells an answer that will be the same next time.
+func permanent(err error) bool {
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) || errors.Is(err, clientv3.ErrNoAvailableEndpoints) {
+		return true
+	}
+	switch code(err) {
+	case codes.OK, codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted, codes.Aborted:
+		return errors.Is(err, rpctypes.ErrNoSpace) || refusedHandshake(err)
+	case codes.Unauthenticated:
+		return false // an expired token: the client fetches another
+	case codes.Unknown:
+		return errors.Is(err, rpctypes.ErrPermissionDenied)
+	}
+	return true
+}
+
+// code finds the gRPC code in what the client makes of errors.
+func code(err error) codes.Code {
+	var e rpctypes.EtcdError
+	if errors.As(err, &e) {
+		return e.Code()
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return codes.DeadlineExceeded
+	}
+	if errors.Is(err, context.Canceled) {
+		return codes.Canceled
+	}
+	if s, ok := status.FromError(err); ok {
+		return s.Code()
+	}
+	return codes.Unavailable
+}
+
+func isTimeout(err error) bool { return code(err) == codes.DeadlineExceeded }
+
+// refusedUnsent tells errors of requests that no server has seen.
+func refusedUnsent(err error) bool {
+	text := err.Error()
+	return refusedHandshake(err) || strings.Contains(text, "connection refused") ||
+		errors.Is(err, rpctypes.ErrTooManyRequests) || errors.Is(err, rpctypes.ErrNoLeader)
+}
+
+// refusedHandshake tells a certificate that one side does not accept.
+func refusedHandshake(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "x509: ") || strings.Contains(text, "remote error: tls: ") ||
+		strings.Contains(text, "first record does not look like a TLS handshake")
+}
+
+// explain adds a remedy where one is known.
+func explain(err error) error {
+	switch {
+	case refusedHandshake(err):
+		return fmt.Errorf("%w; check ca, cert and key of backend.etcd.tls, and http:// or https://", err)
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		return fmt.Errorf("%w; grant the user readwrite on the prefix /limit/", err)
+	case errors.Is(err, rpctypes.ErrAuthFailed):
+		return fmt.Errorf("%w; check username and password_file of backend.etcd", err)
+	case errors.Is(err, rpctypes.ErrUserEmpty):
+		return fmt.Errorf("%w; etcd asks for a user: set username and password_file of backend.etcd", err)
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		return fmt.Errorf("%w; compact and defragment etcd, then: etcdctl alarm disarm", err)
+	}
+	return err
+}

@@ -1,0 +1,225 @@
+package etcd
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"limit/backend"
+	"limit/backend/etcd/keeper"
+)
+
+// entry is a claim of this process. One goroutine follows its keys from Enter to Release.
+type entry struct {
+	s       *Store
+	id      string
+	options backend.EnterOptions
+	mail    *keeper.Mailbox
+
+	seen         int64         // the revision that the goroutine watches from; its own
+	reserveAfter time.Duration // its own
+	entered      time.Time
+
+	mu        sync.Mutex
+	session   *session // changed by the goroutine alone, which may read it unlocked
+	claim     backend.Claim
+	revision  int64  // of the record as known here
+	doubted   *grant // came when the lease had nearly run out: not told yet
+	gateSeen  bool   // the gate had a keeper when the claim began to wait
+	aside     bool
+	held      bool
+	lost      bool // its loss was told; it may still be kept until the owner has released
+	over      bool // cancelled or refused while waiting: it has left
+	unsure    bool // a transaction of Enter may still arrive
+	asked     int64
+	cancel    context.CancelFunc
+	following sync.WaitGroup
+	released  sync.Once
+}
+
+var _ backend.Entry = (*entry)(nil)
+
+func newEntry(s *Store, c backend.Claim, o backend.EnterOptions) *entry {
+	return &entry{s: s, id: c.ID, options: o, claim: c, mail: keeper.NewMailbox(), entered: time.Now()}
+}
+
+// start begins to follow the claim, once it is in the store.
+func (e *entry) start(ctx context.Context) {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	e.cancel = cancel
+	e.session.subscribe(e)
+	if !e.held {
+		e.s.gate.enter(e, e.seen, e.gateSeen)
+	}
+	e.following.Go(func() { e.follow(running) })
+	if e.options.WatchBlocks {
+		e.following.Go(func() { e.watchBlocks(running) })
+	}
+}
+
+// Claim returns the claim as it stands.
+func (e *entry) Claim() backend.Claim {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.claim
+}
+
+// Events tells what happens to the claim.
+func (e *entry) Events() <-chan backend.Event { return e.mail.Events() }
+
+// Inherit is nil: a lease is kept by a process that renews it, not by a descriptor. See the keeper.
+func (e *entry) Inherit() *os.File { return nil }
+
+// holdFrom notes that the claim is held since the revision token.
+func (e *entry) holdFrom(slots map[string][]int, at time.Time, token, seen int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.revision, e.seen = token, seen
+	if e.claim.Seq == 0 {
+		e.claim.Seq = token
+	}
+	e.grantedLocked(slots, at)
+}
+
+func (e *entry) grantedLocked(slots map[string][]int, at time.Time) {
+	e.held, e.aside, e.doubted = true, false, nil
+	e.claim.Grant = &backend.Grant{Token: e.revision, Slots: slots, GrantedAt: at}
+	e.mail.Post(backend.Event{Kind: backend.Granted})
+}
+
+// lose tells the owner of a held claim, once, that it is lost. A waiting claim has nothing to lose: it enters again.
+func (e *entry) lose(reason string, killBy time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.held || e.lost {
+		return
+	}
+	e.lost = true
+	if killBy.IsZero() {
+		killBy = time.Now()
+	}
+	e.mail.Post(backend.Event{Kind: backend.Lost, Reason: reason, KillBy: killBy})
+}
+
+// waiting tells whether the claim is in the store and not held.
+func (e *entry) waiting() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !e.held && !e.over
+}
+
+// Release gives the claim back: with the lease where it is the last claim on it, else by deleting its keys.
+func (e *entry) Release(ctx context.Context) error {
+	var err error
+	e.released.Do(func() {
+		e.cancel()
+		e.following.Wait()
+		e.s.gate.leave(e)
+		e.session.unsubscribe(e)
+		e.mail.Close()
+		err = e.remove(ctx)
+	})
+	return err
+}
+
+// abandon is Release for a claim that Enter has not brought to an end.
+func (e *entry) abandon(ctx context.Context) {
+	if e.session != nil {
+		e.remove(ctx) // what is not removed ends with the lease
+	}
+	e.mail.Close()
+}
+
+// remove takes the claim's keys away. Those of a claim whose lease has ended are gone already.
+func (e *entry) remove(ctx context.Context) error {
+	last, err := e.session.leave(ctx)
+	if last || e.session.isGone() {
+		return err
+	}
+	ops := e.s.keys.removal(&e.claim)
+	if e.unsure {
+		bury := clientv3.OpPut(e.s.keys.claim(e.id), encode(record{Gone: true}), clientv3.WithLease(e.session.lease))
+		ops = append(e.s.keys.vacating(&e.claim), bury, clientv3.OpDelete(e.s.keys.about(e.id)), clientv3.OpDelete(e.s.keys.wait(e.id)))
+	}
+	_, _, err = e.s.commit(ctx, "release", txn{then: ops})
+	return notGone(err)
+}
+
+// StandAside gives back a granted claim, or takes a waiting one out of the order: the transaction "aside".
+func (e *entry) StandAside(ctx context.Context) error { return e.move(ctx, true) }
+
+// StandUp puts the claim back into its old place: the transaction "up".
+func (e *entry) StandUp(ctx context.Context) error { return e.move(ctx, false) }
+
+// move writes the record anew, guarded by its revision, until nobody else has changed it in between.
+func (e *entry) move(ctx context.Context, aside bool) error {
+	for {
+		e.mu.Lock()
+		revision, c, lease, done := e.revision, e.claim, e.session.lease, e.aside == aside || e.over
+		e.mu.Unlock()
+		if done {
+			return nil
+		}
+		resp, _, err := e.s.commit(ctx, moveName(aside), e.moveTxn(&c, aside, revision, lease))
+		if err != nil {
+			return err
+		}
+		if e.moved(resp, &c, aside) {
+			return nil
+		}
+	}
+}
+
+func moveName(aside bool) string {
+	if aside {
+		return "aside"
+	}
+	return "up"
+}
+
+func (e *entry) moveTxn(c *backend.Claim, aside bool, revision int64, id clientv3.LeaseID) txn {
+	k, lease := e.s.keys, clientv3.WithLease(id)
+	r := recordOf(c)
+	r.Aside, r.Waited = aside, time.Since(e.entered)
+	g := guards{}
+	g.unchanged(k.claim(e.id), revision)
+	then := []clientv3.Op{
+		clientv3.OpGet(k.gate(), clientv3.WithKeysOnly()),
+		clientv3.OpPut(k.claim(e.id), encode(r), lease),
+	}
+	if aside {
+		then = append(then, k.vacating(c)...)
+		then = append(then, clientv3.OpDelete(k.wait(e.id)))
+		for pool := range c.Pools {
+			then = append(then, clientv3.OpDelete(k.cool(pool, e.id)))
+		}
+	} else {
+		then = append(then, clientv3.OpPut(k.wait(e.id), "", lease))
+	}
+	return txn{compare: g.list(), then: then, otherwise: []clientv3.Op{clientv3.OpGet(k.claim(e.id))}}
+}
+
+// moved takes the answer to a moveTxn; false says to try again on what it has found.
+func (e *entry) moved(resp *clientv3.TxnResponse, c *backend.Claim, aside bool) bool {
+	if !resp.Succeeded {
+		kvs := resp.Responses[0].GetResponseRange().Kvs
+		if len(kvs) == 0 {
+			return true // lost or cancelled: the events tell
+		}
+		e.observe(kvs[0])
+		return false
+	}
+	e.mu.Lock()
+	e.revision, e.aside, e.held, e.lost, e.doubted = resp.Header.Revision, aside, false, false, nil
+	e.claim.Grant = nil
+	e.mu.Unlock()
+	if aside {
+		e.s.gate.leave(e)
+		return true
+	}
+	e.s.gate.enter(e, resp.Header.Revision, len(resp.Responses[0].GetResponseRange().Kvs) > 0)
+	return true
+}

@@ -1,0 +1,315 @@
+package etcd
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	mvccpb "go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"limit/backend"
+)
+
+// A watch that lost an event is noticed by reading again, at a random time within these bounds.
+const (
+	recheckMin = 30 * time.Second
+	recheckMax = 60 * time.Second
+)
+
+// doubtAfter is how often a doubtful grant is looked at.
+const doubtAfter = 200 * time.Millisecond
+
+func recheckAfter() time.Duration { return recheckMin + rand.N(recheckMax-recheckMin) }
+
+// retryAfter is the pause after a watch has ended, so that a server that ends them at once is not flooded.
+func retryAfter() time.Duration { return 50*time.Millisecond + rand.N(150*time.Millisecond) }
+
+// pause waits; false says that ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// watch follows a range from a revision on. A server without a leader ends it, as otherwise it would stay silent.
+func (s *Store) watch(ctx context.Context, from, to string, revision int64, opts ...clientv3.OpOption) clientv3.WatchChan {
+	if !s.watchNow {
+		opts = append(opts, clientv3.WithRev(revision))
+	}
+	return s.client.Watch(clientv3.WithRequireLeader(ctx), from, append(opts, clientv3.WithRange(to))...)
+}
+
+// follow watches the claim's own keys until it is over or ctx ends. Whenever the watch ends, by compaction or a server that goes
+// away, it reads the keys and watches on from there.
+func (e *entry) follow(ctx context.Context) {
+	from, to := e.s.keys.ofClaim(e.id)
+	reserve := time.NewTimer(max(0, e.reserveAfter))
+	defer reserve.Stop()
+	for ctx.Err() == nil {
+		watching, stop := context.WithCancel(ctx)
+		again := e.listen(ctx, e.s.watch(watching, from, to, e.seen+1), reserve.C)
+		stop()
+		if !again {
+			return
+		}
+		if e.session.isGone() && !e.enterAgain(ctx) {
+			return
+		}
+		for !e.read(ctx) && pause(ctx, retryAfter()) {
+		}
+	}
+}
+
+// listen takes events until it is time to read the keys again (true) or the claim is of no interest any more.
+func (e *entry) listen(ctx context.Context, watch clientv3.WatchChan, reserve <-chan time.Time) bool {
+	recheck := time.NewTimer(recheckAfter())
+	defer recheck.Stop()
+	doubt := time.NewTicker(doubtAfter)
+	defer doubt.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-e.session.gone:
+			return e.waiting()
+		case <-recheck.C:
+			return true
+		case <-e.doubts(doubt):
+			e.believe()
+		case <-reserve:
+			e.markWaited(ctx)
+		case resp, ok := <-watch:
+			if !ok || resp.Err() != nil {
+				return pause(ctx, retryAfter())
+			}
+			for _, event := range resp.Events {
+				if !e.take(ctx, event) {
+					return false
+				}
+			}
+			if n := len(resp.Events); n > 0 {
+				e.seen = resp.Events[n-1].Kv.ModRevision // a header may be ahead of the events still to come
+			}
+		}
+	}
+}
+
+// take handles one event; false says that the claim is over.
+func (e *entry) take(ctx context.Context, event *clientv3.Event) bool {
+	kind, id, _ := e.s.keys.parse(string(event.Kv.Key))
+	if id != e.id {
+		return true // the range of an id may hold others
+	}
+	switch {
+	case kind == keyClaim && event.Type == clientv3.EventTypeDelete:
+		return e.vanished(ctx, event.Kv.ModRevision)
+	case kind == keyClaim:
+		return e.observe(event.Kv)
+	case kind == keyAsk && event.Type == clientv3.EventTypePut:
+		return e.askedToGo(ctx, event.Kv)
+	case kind == keyTurn && event.Type == clientv3.EventTypePut:
+		e.s.gate.turn(e, event.Kv.ModRevision)
+	}
+	return true
+}
+
+// read takes the keys as they stand, in place of events that were missed. It tells whether etcd has answered.
+func (e *entry) read(ctx context.Context) bool {
+	from, to := e.s.keys.ofClaim(e.id)
+	resp, err := e.s.get(ctx, "reading the claim", from, clientv3.WithRange(to))
+	if err != nil {
+		return false
+	}
+	e.seen = resp.Header.Revision
+	found := false
+	for _, kv := range resp.Kvs {
+		kind, id, _ := e.s.keys.parse(string(kv.Key))
+		found = found || (kind == keyClaim && id == e.id)
+		if !e.take(ctx, &clientv3.Event{Type: clientv3.EventTypePut, Kv: kv}) {
+			return true
+		}
+	}
+	if !found {
+		e.vanished(ctx, resp.Header.Revision)
+	}
+	return true
+}
+
+// observe takes the record as somebody has written it; false says that the claim is over.
+func (e *entry) observe(kv *mvccpb.KeyValue) bool {
+	seat, err := readSeat(e.id, kv)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err != nil || kv.ModRevision <= e.revision || e.over {
+		return !e.over
+	}
+	e.revision = kv.ModRevision
+	switch {
+	case seat.Refused != nil:
+		e.over = true
+		e.mail.Post(backend.Event{Kind: backend.Refused, Err: seat.Refused})
+		e.s.gate.leave(e)
+		return false
+	case seat.Grant != nil && !e.held && !e.session.safe():
+		e.doubted = seat.Grant
+	case seat.Grant != nil && !e.held:
+		e.grantedLocked(seat.Grant.Slots, seat.Grant.At)
+		e.s.gate.leave(e)
+	case seat.Grant == nil:
+		e.claim.Priority = seat.Priority
+	}
+	return true
+}
+
+// doubts is the ticker while a grant is doubted, else nil.
+func (e *entry) doubts(t *time.Ticker) <-chan time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.doubted == nil {
+		return nil
+	}
+	return t.C
+}
+
+// believe tells the owner of a grant that came when the lease had nearly run out, once it is renewed. If it ends instead, the
+// claim enters again.
+func (e *entry) believe() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if g := e.doubted; g != nil && !e.held && !e.over && e.session.safe() {
+		e.grantedLocked(g.Slots, g.At)
+		e.s.gate.leave(e)
+	}
+}
+
+// vanished handles the disappearance of the record at a revision; false says that the claim is over.
+func (e *entry) vanished(ctx context.Context, revision int64) bool {
+	e.mu.Lock()
+	stale, held := revision <= e.revision || e.over, e.held
+	e.mu.Unlock()
+	if stale {
+		return true
+	}
+	if held {
+		e.lose("the claim was dropped, or its lease has ended", time.Time{})
+		return false
+	}
+	if !e.leaseLives(ctx) {
+		e.session.end("its lease has ended")
+		return true // and enters again
+	}
+	e.leaveOrder(backend.Event{Kind: backend.Cancelled, Reason: "dropped by an operator"})
+	return false
+}
+
+// leaseLives asks the server, in doubt yes.
+func (e *entry) leaseLives(ctx context.Context) bool {
+	lives := true
+	e.s.call(ctx, "asking after the lease", func(ctx context.Context) error {
+		r, err := e.s.client.TimeToLive(ctx, e.session.lease)
+		if err == nil {
+			lives = r.TTL > 0
+		}
+		return err
+	})
+	return lives
+}
+
+// leaveOrder ends a waiting claim.
+func (e *entry) leaveOrder(event backend.Event) {
+	e.mu.Lock()
+	e.over = true
+	e.mail.Post(event)
+	e.mu.Unlock()
+	e.s.gate.leave(e)
+}
+
+// askedToGo handles a request to cancel: a waiting claim leaves with the transaction "withdraw", the holder is told.
+func (e *entry) askedToGo(ctx context.Context, ask *mvccpb.KeyValue) bool {
+	event := backend.Event{Kind: backend.Cancelled, Reason: string(ask.Value)}
+	for ctx.Err() == nil {
+		e.mu.Lock()
+		known, held, revision := e.asked >= ask.ModRevision, e.held, e.revision
+		if held && !known {
+			e.asked = ask.ModRevision
+			e.mail.Post(event)
+		}
+		e.mu.Unlock()
+		if known || held {
+			return true
+		}
+		g := guards{}
+		g.unchanged(e.s.keys.claim(e.id), revision)
+		resp, _, err := e.s.commit(ctx, "withdraw", txn{compare: g.list(), then: e.s.keys.removal(&e.claim),
+			otherwise: []clientv3.Op{clientv3.OpGet(e.s.keys.claim(e.id))}})
+		if err != nil {
+			continue // it stays in the order until etcd answers, or its lease ends
+		}
+		kvs := []*mvccpb.KeyValue(nil)
+		if !resp.Succeeded {
+			kvs = resp.Responses[0].GetResponseRange().Kvs
+		}
+		if len(kvs) == 0 {
+			e.leaveOrder(event)
+			return false
+		}
+		if !e.observe(kvs[0]) {
+			return false
+		}
+	}
+	return true
+}
+
+// markWaited writes into the record that the claim has waited long enough to reserve. Its owner's clock measures that, so that it
+// survives a change of gatekeepers and needs no two clocks to agree.
+func (e *entry) markWaited(ctx context.Context) {
+	e.mu.Lock()
+	c, revision, idle := e.claim, e.revision, e.held || e.over || e.aside
+	e.mu.Unlock()
+	if idle {
+		return
+	}
+	r := recordOf(&c)
+	r.Waited = time.Since(e.entered)
+	g := guards{}
+	g.unchanged(e.s.keys.claim(e.id), revision)
+	put := clientv3.OpPut(e.s.keys.claim(e.id), encode(r), clientv3.WithLease(e.session.lease))
+	e.s.commit(ctx, "waited", txn{compare: g.list(), then: []clientv3.Op{put}}) // failing, the gatekeeper's own clock serves
+}
+
+// enterAgain queues a waiting claim whose lease has ended once more, in its old place.
+func (e *entry) enterAgain(ctx context.Context) bool {
+	if !e.waiting() {
+		return false
+	}
+	e.session.unsubscribe(e)
+	for ctx.Err() == nil {
+		n, err := e.s.join(ctx)
+		if err != nil {
+			pause(ctx, retryAfter())
+			continue
+		}
+		e.session.leave(ctx)
+		e.mu.Lock()
+		e.session, e.doubted = n, nil
+		e.mu.Unlock()
+		n.subscribe(e)
+		g := guards{}
+		g.unchanged(e.s.keys.claim(e.id), 0)
+		resp, _, err := e.s.commit(ctx, "wait", txn{compare: g.list(), then: e.waitPuts()})
+		if err == nil {
+			if resp.Succeeded {
+				e.waitFrom(resp)
+				e.s.gate.enter(e, e.seen, e.gateSeen)
+			}
+			return true
+		}
+		n.unsubscribe(e)
+		pause(ctx, retryAfter())
+	}
+	return false
+}

@@ -1,0 +1,125 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"limit/backend"
+)
+
+// guards collects the comparisons of a grant, each range once however many claims it concerns.
+type guards map[string]clientv3.Cmp
+
+func (g guards) list() []clientv3.Cmp {
+	cmps := make([]clientv3.Cmp, 0, len(g))
+	for _, key := range slices.Sorted(maps.Keys(g)) {
+		cmps = append(cmps, g[key])
+	}
+	return cmps
+}
+
+// unchanged adds: the key has not been written since it was read at this revision; 0: it does not exist.
+func (g guards) unchanged(key string, revision int64) {
+	g[key] = clientv3.Compare(clientv3.ModRevision(key), "=", revision)
+}
+
+// nothingAdded adds: no key below the prefix has been written after the revision. Deletions are no obstacle: they only make room.
+func (g guards) nothingAdded(prefix string, revision int64) {
+	g[prefix] = clientv3.Compare(clientv3.ModRevision(prefix), "<", revision+1).WithPrefix()
+}
+
+// guard adds what the grant of a claim counts on: the limits, and that nobody was granted slots of a limit
+// that it takes from since base, the revision up to which the ledger knows that limit.
+func (l *ledger) guard(g guards, c *backend.Claim, base func(dim string) int64) {
+	g.unchanged(l.keys.settings(), l.settingsRevision)
+	for pool := range c.Pools {
+		p, _ := l.settings.Pool(pool)
+		if p.Limit != backend.Unlimited {
+			g.nothingAdded(l.keys.slots(dimPool(pool)), base(dimPool(pool)))
+		}
+		if p.Rate != nil {
+			g.nothingAdded(l.keys.cools(pool), base(dimPool(pool)))
+		}
+	}
+	if l.runLimited(c) {
+		g.nothingAdded(l.keys.slots(dimRuns), base(dimRuns))
+	}
+}
+
+// runLimited tells whether a limit of runs concerns the claim.
+func (l *ledger) runLimited(c *backend.Claim) bool {
+	if c.Runs == 0 {
+		return false
+	}
+	return l.settings.MaxRuns != backend.Unlimited || slices.ContainsFunc(l.settings.TagLimits, func(t backend.TagLimit) bool {
+		value, tagged := c.Tags[t.Key]
+		return tagged && t.Matches(t.Key, value)
+	})
+}
+
+// coolLeases gives each rated pool of some claims a lease of its period. It is never renewed: the server's clock frees the start.
+type coolLeases map[string]clientv3.LeaseID
+
+// coolSlack is added to a period, so that the window is not shorter for the time that the grant took to arrive.
+const coolSlack = time.Second
+
+// leaseStarts asks for the leases that the starts of these claims need; none where no pool of theirs has a rate.
+func (s *Store) leaseStarts(ctx context.Context, l *ledger, claims ...*backend.Claim) (coolLeases, error) {
+	leases := coolLeases{}
+	for _, c := range claims {
+		for pool := range c.Pools {
+			p, _ := l.settings.Pool(pool)
+			if p.Rate == nil || leases[pool] != 0 {
+				continue
+			}
+			s.at("cool:before")
+			lease, _, err := s.newLease(ctx, "asking etcd for the lease of a rate", p.Rate.Period+coolSlack)
+			s.at("cool:after")
+			if err != nil {
+				return nil, err
+			}
+			leases[pool] = lease
+		}
+	}
+	return leases, nil
+}
+
+// puts are the writes of a grant: the record with its grant, a slot for each dimension, a start for each rate.
+func (l *ledger) puts(c *backend.Claim, r record, lease clientv3.LeaseID, cools coolLeases) []clientv3.Op {
+	r.Grant = &grant{Slots: c.Grant.Slots, At: time.Now()}
+	r.Waited = 0
+	value := encode(r)
+	ops := []clientv3.Op{clientv3.OpPut(l.keys.claim(c.ID), value, clientv3.WithLease(lease))}
+	for _, dim := range dimensions(c) {
+		ops = append(ops, clientv3.OpPut(l.keys.slot(dim, c.ID), value, clientv3.WithLease(lease)))
+	}
+	for _, pool := range slices.Sorted(maps.Keys(c.Pools)) {
+		if cool := cools[pool]; cool != 0 {
+			ops = append(ops, clientv3.OpPut(l.keys.cool(pool, c.ID), fmt.Sprint(c.Pools[pool]), clientv3.WithLease(cool)))
+		}
+	}
+	return ops
+}
+
+// removal deletes everything of a claim but the starts that rates remember.
+func (k keyspace) removal(c *backend.Claim) []clientv3.Op {
+	return append(k.vacating(c),
+		clientv3.OpDelete(k.claim(c.ID)),
+		clientv3.OpDelete(k.claim(c.ID)+"/", clientv3.WithPrefix()),
+		clientv3.OpDelete(k.about(c.ID)),
+		clientv3.OpDelete(k.wait(c.ID)))
+}
+
+// vacating deletes the slots of a claim.
+func (k keyspace) vacating(c *backend.Claim) []clientv3.Op {
+	var ops []clientv3.Op
+	for _, dim := range dimensions(c) {
+		ops = append(ops, clientv3.OpDelete(k.slot(dim, c.ID)))
+	}
+	return ops
+}

@@ -1,0 +1,126 @@
+package etcd
+
+import (
+	"net/url"
+	"strings"
+
+	"limit/backend"
+)
+
+// keyspace names the keys of one namespace; see the package doc for what they mean. Names of
+// namespaces, pools and claims are path-escaped, so that a slash always separates.
+type keyspace struct{ prefix string }
+
+func newKeyspace(namespace string) keyspace {
+	return keyspace{"/limit/1/" + url.PathEscape(namespace) + "/"}
+}
+
+func (k keyspace) settings() string        { return k.prefix + "settings" }
+func (k keyspace) queue() string           { return k.prefix + "queue" }
+func (k keyspace) gate() string            { return k.prefix + "gate" }
+func (k keyspace) about(id string) string  { return k.prefix + "about/" + url.PathEscape(id) }
+func (k keyspace) claims() string          { return k.prefix + "claim/" }
+func (k keyspace) claim(id string) string  { return k.claims() + url.PathEscape(id) }
+func (k keyspace) ask(id string) string    { return k.claim(id) + "/ask" }
+func (k keyspace) turn(id string) string   { return k.claim(id) + "/turn" }
+func (k keyspace) waits() string           { return k.prefix + "wait/" }
+func (k keyspace) wait(id string) string   { return k.waits() + url.PathEscape(id) }
+func (k keyspace) slots(dim string) string { return k.prefix + "slot/" + dim + "/" }
+func (k keyspace) slot(dim, id string) string {
+	return k.slots(dim) + url.PathEscape(id)
+}
+func (k keyspace) cools(pool string) string {
+	return k.prefix + "cool/" + url.PathEscape(pool) + "/"
+}
+func (k keyspace) cool(pool, id string) string { return k.cools(pool) + url.PathEscape(id) }
+
+// ofClaim is the range of a claim's own record and what is asked of it: claim/ID, claim/ID/ask, claim/ID/turn.
+func (k keyspace) ofClaim(id string) (from, to string) {
+	return k.claim(id), k.claim(id) + "0" // '0' follows '/'
+}
+
+// state is the range that decides: claim/, cool/, gate, queue, settings stand side by side in the order of keys.
+func (k keyspace) state() (from, to string) { return k.claims(), k.settings() + "\x00" }
+
+// all is state and what is known about each claim.
+func (k keyspace) all() (from, to string) { return k.prefix + "about/", k.settings() + "\x00" }
+
+// kind tells what a key is: the part after the prefix, with up to two unescaped names.
+type kind int
+
+const (
+	keyOther kind = iota
+	keySettings
+	keyGate
+	keyAbout
+	keyClaim
+	keyAsk
+	keyTurn
+	keyCool
+)
+
+// parse takes a key apart; names that no version of ours has written are keyOther.
+func (k keyspace) parse(key string) (kind kind, first, second string) {
+	rest, ours := strings.CutPrefix(key, k.prefix)
+	if !ours {
+		return keyOther, "", ""
+	}
+	parts := strings.Split(rest, "/")
+	for i, p := range parts {
+		name, err := url.PathUnescape(p)
+		if err != nil {
+			return keyOther, "", ""
+		}
+		parts[i] = name
+	}
+	switch {
+	case rest == "settings":
+		return keySettings, "", ""
+	case rest == "gate":
+		return keyGate, "", ""
+	case len(parts) == 2 && parts[0] == "about":
+		return keyAbout, parts[1], ""
+	case len(parts) == 2 && parts[0] == "claim":
+		return keyClaim, parts[1], ""
+	case len(parts) == 3 && parts[0] == "claim" && parts[2] == "ask":
+		return keyAsk, parts[1], ""
+	case len(parts) == 3 && parts[0] == "claim" && parts[2] == "turn":
+		return keyTurn, parts[1], ""
+	case len(parts) == 3 && parts[0] == "cool":
+		return keyCool, parts[1], parts[2]
+	}
+	return keyOther, "", ""
+}
+
+// holder tells whose slot a key below slot/ is.
+func (k keyspace) holder(key string) (id string, ok bool) {
+	rest, ok := strings.CutPrefix(key, k.prefix+"slot/")
+	if !ok {
+		return "", false
+	}
+	_, escaped, _ := strings.Cut(rest, "/")
+	id, err := url.PathUnescape(escaped)
+	return id, err == nil
+}
+
+// maxDimensions bounds what one claim may ask for, so that its grant fits into one transaction of etcd (128 operations by default):
+// each dimension is a slot, perhaps a rate, and a comparison of either.
+const maxDimensions = 50
+
+// dimRuns is the dimension of the run queue and of all tag limits, which are limits of runs.
+const dimRuns = "runs"
+
+// dimensions are what slots are counted in: a pool each, and the run queue. They do not depend on the settings, so that
+// limits declared later count the holders of today.
+func dimensions(c *backend.Claim) []string {
+	var dims []string
+	for pool := range c.Pools {
+		dims = append(dims, dimPool(pool))
+	}
+	if c.Runs > 0 {
+		dims = append(dims, dimRuns)
+	}
+	return dims
+}
+
+func dimPool(pool string) string { return "pool:" + url.PathEscape(pool) }

@@ -1,0 +1,101 @@
+package etcd
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	mvccpb "go.etcd.io/etcd/api/v3/mvccpb"
+
+	"limit/backend"
+)
+
+// record is the value of claim/ID and of slot/DIMENSION/ID: what the rule needs of a claim and no more,
+// for the gatekeeper reads everybody's.
+type record struct {
+	RunID     string            `json:"run,omitempty"`
+	Pools     map[string]int    `json:"pools,omitempty"`
+	Runs      int               `json:"runs,omitempty"`
+	Tags      map[string]string `json:"tags,omitempty"`
+	Priority  int32             `json:"priority,omitempty"`
+	Ancestors []string          `json:"ancestors,omitempty"`
+
+	// Seq is the arrival: 0 says that it is the revision at which the key was created.
+	Seq int64 `json:"seq,omitempty"`
+	// Aside is a claim out of the order.
+	Aside bool `json:"aside,omitempty"`
+	// Waited is how long the claim had waited by its owner's own clock when the record was written.
+	Waited time.Duration `json:"waited,omitempty"`
+	// Grant is set while the claim is held. Its token is the revision of the key: nothing changes the record of a held claim.
+	Grant *grant `json:"grant,omitempty"`
+	// Refused says why limits set since have made the claim impossible; it has left the order.
+	Refused *backend.ImpossibleError `json:"refused,omitempty"`
+	// Gone is a claim given up by its owner while an earlier transaction of it may still be on its way:
+	// the record keeps that from succeeding.
+	Gone bool `json:"gone,omitempty"`
+}
+
+type grant struct {
+	Slots map[string][]int `json:"slots,omitempty"`
+	At    time.Time        `json:"at"`
+}
+
+func recordOf(c *backend.Claim) record {
+	return record{RunID: c.RunID, Pools: c.Pools, Runs: c.Runs, Tags: c.Tags, Priority: c.Priority,
+		Ancestors: c.Ancestors, Seq: c.Seq}
+}
+
+// claim is the record as the rule wants it, a new value at each call.
+func (r *record) claim(id string) *backend.Claim {
+	return &backend.Claim{ID: id, RunID: r.RunID, Pools: r.Pools, Runs: r.Runs, Tags: r.Tags, Priority: r.Priority,
+		Ancestors: r.Ancestors, Seq: r.Seq}
+}
+
+// encode never fails: a record is made of plain values.
+func encode(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encoding %T: %v", v, err))
+	}
+	return string(b)
+}
+
+// seat is a record where it was found.
+type seat struct {
+	record
+	id       string
+	revision int64 // of the last change: the token, while it is held
+	lease    int64
+	since    time.Duration // on this process's clock: when it began to wait, as far as is known
+}
+
+// readSeat decodes a record; errors name the key.
+func readSeat(id string, kv *mvccpb.KeyValue) (*seat, error) {
+	s := &seat{id: id, revision: kv.ModRevision, lease: kv.Lease}
+	if err := json.Unmarshal(kv.Value, &s.record); err != nil {
+		return nil, fmt.Errorf("reading %s: %w; was it written by a newer limit?", kv.Key, err)
+	}
+	if s.Seq == 0 {
+		s.Seq = kv.CreateRevision
+	}
+	return s, nil
+}
+
+// claim is the seat as the rule wants it, with its Grant if it is held.
+func (s *seat) claim() *backend.Claim {
+	c := s.record.claim(s.id)
+	if s.Grant != nil {
+		c.Grant = &backend.Grant{Token: s.revision, Slots: s.Grant.Slots, GrantedAt: s.Grant.At}
+	}
+	return c
+}
+
+// stands tells whether the rule knows the claim at all.
+func (s *seat) stands() bool { return s.Refused == nil && !s.Gone }
+
+// stored is the value of settings. By makes each writing unlike every other, so that who does not know whether
+// its writing arrived can find out.
+type stored struct {
+	backend.Settings
+	By string `json:"by,omitempty"`
+}

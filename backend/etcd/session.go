@@ -1,0 +1,271 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"limit/backend"
+	"limit/backend/etcd/boot"
+)
+
+// session is the lease that all claims of this process hang on, renewed until the last of them is released. One lease for
+// many claims costs a dag run one renewal, not one for each step that waits; each claim is still entered, cancelled, stood aside
+// and released by its own keys.
+type session struct {
+	store   *Store
+	lease   clientv3.LeaseID
+	users   int // claims on it; under Store.mu
+	gone    chan struct{}
+	cancel  context.CancelFunc
+	working sync.WaitGroup
+
+	mu          sync.Mutex
+	sent        time.Duration // when the last answered renewal was sent
+	trouble     string        // why the last renewal was not answered; "" while all is well
+	announced   bool          // the claims know of the trouble
+	subscribers map[*entry]struct{}
+}
+
+// join finds or makes the session and counts one more claim on it.
+func (s *Store) join(ctx context.Context) (*session, error) {
+	s.joining.Lock() // one of those who come together asks for the lease, the others find it
+	defer s.joining.Unlock()
+	s.mu.Lock()
+	if n := s.session; n != nil && !n.isGone() {
+		n.users++
+		s.mu.Unlock()
+		return n, nil
+	}
+	s.mu.Unlock()
+
+	s.at("lease:before")
+	lease, sent, err := s.newLease(ctx, "asking etcd for a lease", s.options.TTL)
+	s.at("lease:after")
+	if err != nil {
+		return nil, err
+	}
+	n := &session{store: s, lease: lease, users: 1, gone: make(chan struct{}), sent: sent, subscribers: map[*entry]struct{}{}}
+	alarm, err := boot.NewAlarm()
+	if err != nil {
+		return nil, err
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	n.cancel = cancel
+	n.working.Go(func() { n.renew(running) })
+	n.working.Go(func() { n.guard(running, alarm) })
+	s.mu.Lock()
+	s.session = n
+	s.mu.Unlock()
+	if s.renewed != nil {
+		s.renewed(sent + s.options.Fence())
+	}
+	return n, nil
+}
+
+// leave counts one claim less. With the last the lease is revoked, and with it every key that still hangs on it.
+func (n *session) leave(ctx context.Context) (last bool, err error) {
+	s := n.store
+	s.mu.Lock()
+	n.users--
+	last = n.users == 0
+	if last && s.session == n {
+		s.session = nil
+	}
+	s.mu.Unlock()
+	if !last {
+		return false, nil
+	}
+	n.cancel()
+	n.working.Wait()
+	if n.isGone() {
+		return true, nil
+	}
+	s.at("revoke:before")
+	_, err = s.call(ctx, "releasing the lease", func(ctx context.Context) error {
+		_, err := s.client.Revoke(ctx, n.lease)
+		return notGone(err)
+	})
+	s.at("revoke:after")
+	return true, err
+}
+
+func (n *session) isGone() bool {
+	select {
+	case <-n.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// deadline is the moment at which the last process of a command has to be gone unless a renewal is answered before;
+// fence is Grace earlier: from there on the claims count as lost.
+func (n *session) deadline() (fence, deadline time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	deadline = n.sent + n.store.options.Fence()
+	return deadline - n.store.options.Grace, deadline
+}
+
+// safe tells whether a command may still be started.
+func (n *session) safe() bool {
+	fence, _ := n.deadline()
+	return n.store.unfenced || (!n.isGone() && boot.Now() < fence)
+}
+
+// interval between renewals: three of them fit before the fence.
+func (n *session) interval() time.Duration {
+	o := n.store.options
+	return min(o.TTL/3, (o.Fence()-o.Grace)/3)
+}
+
+// patience is how long one renewal may take.
+func (n *session) patience() time.Duration {
+	return min(max(n.interval()/2, 200*time.Millisecond), tryTimeout)
+}
+
+// renew renews the lease until ctx ends or the lease has. A renewal that fails is repeated at once, then after short pauses.
+func (n *session) renew(ctx context.Context) {
+	r := n.store.newRenewer(n.lease)
+	defer r.close()
+	pause := n.interval()
+	failures := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		sent, err := r.renew(ctx, n.patience())
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, errLeaseGone):
+			n.end("its lease has ended")
+			return
+		case err != nil:
+			failures++
+			n.failed(err, failures)
+			pause = min(n.interval()/4, time.Duration(failures)*firstPause*2)
+		default:
+			failures = 0
+			n.answered(sent)
+			pause = n.interval()
+		}
+	}
+}
+
+// answered moves the deadline, and tells the claims if they were in doubt.
+func (n *session) answered(sent time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sent, n.trouble = sent, ""
+	if n.announced {
+		n.announced = false
+		n.tell(backend.Event{Kind: backend.Reachable})
+	}
+	if n.store.renewed != nil {
+		n.store.renewed(sent + n.store.options.Fence())
+	}
+}
+
+// failed notes a renewal that was not answered; the claims learn of the second in a row.
+func (n *session) failed(err error, failures int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.trouble = err.Error()
+	if failures >= 2 {
+		n.announce()
+	}
+}
+
+// announce tells the claims once that the store does not answer. n.mu is held.
+func (n *session) announce() {
+	if n.announced {
+		return
+	}
+	n.announced = true
+	n.tell(backend.Event{Kind: backend.Unreachable, Reason: n.trouble, KillBy: boot.At(n.sent + n.store.options.Fence())})
+}
+
+// guard is beside the renewals, which may hang: it declares the claims lost when the fence is reached, on a clock that
+// goes on during suspension.
+func (n *session) guard(ctx context.Context, alarm *boot.Alarm) {
+	defer alarm.Stop()
+	for {
+		fence, deadline := n.deadline()
+		if boot.Now() >= fence {
+			n.reachFence(deadline)
+			fence = boot.Now() + n.interval() // renewals go on: the slot stays kept while the command ends
+		}
+		if err := alarm.Set(fence); err != nil {
+			n.reachFence(deadline) // without an alarm nothing would stop the command in time
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-alarm.C:
+		}
+	}
+}
+
+// reachFence tells the held claims that they are lost. They stay lost, for their owners have begun to stop; a later answer
+// only keeps the slot until they have.
+func (n *session) reachFence(deadline time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.store.unfenced {
+		return
+	}
+	for e := range n.subscribers {
+		e.lose("etcd has answered no renewal in time: "+n.trouble, boot.At(deadline))
+	}
+}
+
+// end declares the lease gone.
+func (n *session) end(reason string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.isGone() {
+		return
+	}
+	close(n.gone)
+	if n.store.unfenced {
+		return
+	}
+	for e := range n.subscribers {
+		e.lose(reason, time.Time{})
+	}
+}
+
+// tell posts an event to every claim. n.mu is held.
+func (n *session) tell(event backend.Event) {
+	for e := range n.subscribers {
+		e.mail.Post(event)
+	}
+}
+
+func (n *session) subscribe(e *entry) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.subscribers[e] = struct{}{}
+}
+
+func (n *session) unsubscribe(e *entry) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.subscribers, e)
+}
+
+// notGone makes nothing of a lease that is gone already.
+func notGone(err error) error {
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,159 @@
+package etcd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+
+	"limit/backend"
+	"limit/backend/etcd/keeper"
+)
+
+// Options say which etcd to use and how; they are the keeper's, so that a process without the etcd client can fill them in.
+type Options = keeper.Options
+
+// Store is the etcd store as one process sees it. It implements backend.Backend.
+type Store struct {
+	options Options
+	keys    keyspace
+	client  *clientv3.Client
+	gate    *gate
+
+	joining sync.Mutex
+	mu      sync.Mutex
+	session *session
+
+	renewed func(deadline time.Duration) // told of every answered renewal; nil: nobody
+
+	// For tests: where to kill the client, and not to fence itself.
+	hook     func(point string)
+	unfenced bool
+	watchNow bool
+}
+
+var _ backend.Backend = (*Store)(nil)
+
+// Open makes a Store. It connects in the background: the first request shows whether etcd can be reached. ctx is not kept.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return open(o, nil)
+}
+
+func open(o Options, dial []grpc.DialOption) (*Store, error) {
+	o = o.WithDefaults()
+	client, err := connect(o, dial)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{options: o, keys: newKeyspace(o.Namespace), client: client}
+	s.gate = newGate(s)
+	return s, nil
+}
+
+// String is etcd://h1:2379,h2:2379.
+func (s *Store) String() string {
+	hosts := make([]string, len(s.options.Endpoints))
+	for i, e := range s.options.Endpoints {
+		_, host, found := strings.Cut(e, "://")
+		if !found {
+			host = e
+		}
+		hosts[i] = host
+	}
+	return "etcd://" + strings.Join(hosts, ",")
+}
+
+// Close hands on the gate if this process keeps it, and disconnects.
+func (s *Store) Close() error {
+	s.gate.close()
+	err := s.client.Close()
+	if errors.Is(err, context.Canceled) {
+		return nil // what Close of the client always returns for its own context
+	}
+	return err
+}
+
+// Settings returns the limits in force.
+func (s *Store) Settings(ctx context.Context) (backend.Settings, bool, error) {
+	settings, _, err := s.readSettings(ctx)
+	if err != nil {
+		return backend.Settings{}, false, err
+	}
+	return settings.Settings, settings.By != "", nil
+}
+
+// readSettings returns the settings with their revision, 0 where there are none.
+func (s *Store) readSettings(ctx context.Context) (stored, int64, error) {
+	resp, err := s.get(ctx, "reading the limits", s.keys.settings())
+	if err != nil {
+		return stored{}, 0, err
+	}
+	if len(resp.Kvs) == 0 {
+		return stored{Settings: backend.NewSettings()}, 0, nil
+	}
+	settings, err := decodeSettings(resp.Kvs[0].Value)
+	return settings, resp.Kvs[0].ModRevision, err
+}
+
+func decodeSettings(value []byte) (stored, error) {
+	var settings stored
+	if err := json.Unmarshal(value, &settings); err != nil {
+		return stored{}, fmt.Errorf("reading the limits: %w; were they written by a newer limit?", err)
+	}
+	return settings, nil
+}
+
+// ChangeSettings reads, changes and writes the settings, again and again until nobody else has written in between.
+func (s *Store) ChangeSettings(ctx context.Context, change func(*backend.Settings, bool) error) error {
+	for {
+		was, revision, err := s.readSettings(ctx)
+		if err != nil {
+			return err
+		}
+		settings := was.Settings.Clone()
+		if err := change(&settings, revision != 0); err != nil {
+			return err
+		}
+		next := stored{Settings: settings, By: backend.NewID()}
+		resp, _, err := s.commit(ctx, "settings", s.settingsTxn(next, revision))
+		if err != nil {
+			return fmt.Errorf("writing the limits: %w", err)
+		}
+		if resp.Succeeded || s.wroteSettings(resp, next) {
+			return nil
+		}
+	}
+}
+
+// settingsTxn is the transaction "settings": with the limits themselves it keeps the key queue, which says that
+// limits of runs are set, so that others need not read all runs where none is.
+func (s *Store) settingsTxn(next stored, revision int64) txn {
+	queue := clientv3.OpDelete(s.keys.queue())
+	if next.MaxRuns != backend.Unlimited || len(next.TagLimits) > 0 {
+		queue = clientv3.OpPut(s.keys.queue(), "")
+	}
+	return txn{
+		compare:   []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.keys.settings()), "=", revision)},
+		then:      []clientv3.Op{clientv3.OpPut(s.keys.settings(), encode(next)), queue},
+		otherwise: []clientv3.Op{clientv3.OpGet(s.keys.settings())},
+	}
+}
+
+// wroteSettings tells whether an earlier try of the same transaction has succeeded unseen.
+func (s *Store) wroteSettings(resp *clientv3.TxnResponse, next stored) bool {
+	kvs := resp.Responses[0].GetResponseRange().Kvs
+	if len(kvs) == 0 {
+		return false
+	}
+	found, err := decodeSettings(kvs[0].Value)
+	return err == nil && found.By == next.By
+}
