@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -163,6 +164,9 @@ func (s *Step) apply(rec record) {
 		s.Rerun = true
 	case "settled":
 		s.Settled = rec.At
+		if rec.Earlier {
+			s.Outputs = rec.Outputs
+		}
 		s.Outcome = plan.Outcome{State: stateOf(rec.State), Tolerated: rec.OK, Earlier: rec.Earlier, Reason: rec.Reason}
 		if a := s.Last(); a != nil && a.Ended {
 			s.Outcome.Exit = plan.Exit{Code: a.Code, Signal: a.Signal, Reason: a.Reason}
@@ -185,23 +189,24 @@ func WaitUntilOver(dir string, stop <-chan struct{}) error {
 	if err != nil {
 		return fmt.Errorf("reading the journal: %w", err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- lockShared(f) }()
-	select {
-	case err := <-done:
-		return errors.Join(err, f.Close())
-	case <-stop:
-		return errors.New("interrupted") // the goroutine ends with the process: a lock cannot be waited for in part
-	}
-}
-
-func lockShared(f *os.File) error {
-	for {
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); !errors.Is(err, unix.EINTR) {
-			return err
+	defer f.Close()
+	poll := time.NewTicker(lookAgain)
+	defer poll.Stop()
+	for unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil {
+		select {
+		case <-poll.C:
+		case <-stop:
+			return ErrStopped
 		}
 	}
+	return nil
 }
+
+// lookAgain is how often a lock is tried: waiting for one in the kernel could not be ended.
+const lookAgain = 50 * time.Millisecond
+
+// ErrStopped says that a wait was ended before its time.
+var ErrStopped = errors.New("stopped waiting")
 
 // Log opens an attempt's log.
 func (e *Entry) Log(name string) (*os.File, error) {

@@ -33,23 +33,23 @@ type head struct {
 
 // record is one of the others. One type reads them all.
 type record struct {
-	Event    string         `json:"e"` // granted, start, end, settled, rerun, finish
-	At       time.Duration  `json:"t,omitempty"`
-	Step     string         `json:"s,omitempty"`
-	Attempt  int            `json:"n,omitempty"`
-	PID      int            `json:"pid,omitempty"`
-	Ready    time.Duration  `json:"r,omitempty"`
-	State    string         `json:"st,omitempty"`
-	Code     int            `json:"c,omitempty"`
-	Signal   int            `json:"sig,omitempty"`
-	Name     string         `json:"signal,omitempty"`
-	Reason   string         `json:"why,omitempty"`
-	OK       bool           `json:"ok,omitempty"`      // a tolerated failure
-	Earlier  bool           `json:"earlier,omitempty"` // settled by the run before
-	Waits    []Wait         `json:"w,omitempty"`
-	Outputs  []stepfile.Var `json:"out,omitempty"`
-	Log      string         `json:"log,omitempty"`
-	Duration time.Duration  `json:"d,omitempty"` // from the start of the attempt to its end
+	Event   string         `json:"e"` // granted, start, end, settled, rerun, finish
+	At      time.Duration  `json:"t,omitempty"`
+	Step    string         `json:"s,omitempty"`
+	Attempt int            `json:"n,omitempty"`
+	PID     int            `json:"pid,omitempty"`
+	Ready   time.Duration  `json:"r,omitempty"`
+	State   string         `json:"st,omitempty"`
+	Code    int            `json:"c,omitempty"`
+	Signal  int            `json:"sig,omitempty"`
+	Name    string         `json:"signal,omitempty"`
+	Reason  string         `json:"why,omitempty"`
+	OK      bool           `json:"ok,omitempty"`      // a tolerated failure
+	Earlier bool           `json:"earlier,omitempty"` // settled by the run before
+	Waits   []Wait         `json:"w,omitempty"`
+	Outputs []stepfile.Var `json:"out,omitempty"`
+	Log     string         `json:"log,omitempty"`
+	Counts  *Counts        `json:"counts,omitempty"`
 }
 
 // appendStart is a start record: written by hand, as there are many of them.
@@ -105,7 +105,7 @@ func appendEnd(b []byte, step string, a *Attempt, outputs []stepfile.Var) []byte
 }
 
 // appendSettled is a step's outcome.
-func appendSettled(b []byte, step string, o plan.Outcome, at time.Duration) []byte {
+func appendSettled(b []byte, step string, o plan.Outcome, at time.Duration, outputs []stepfile.Var) []byte {
 	b = append(b, `{"e":"settled","s":`...)
 	b = appendText(b, step)
 	b = append(b, `,"st":"`...)
@@ -121,6 +121,10 @@ func appendSettled(b []byte, step string, o plan.Outcome, at time.Duration) []by
 	if o.Reason != "" {
 		b = append(b, `,"why":`...)
 		b = appendText(b, o.Reason)
+	}
+	if len(outputs) > 0 {
+		b = append(b, `,"out":`...)
+		b = appendJSON(b, outputs)
 	}
 	return append(b, "}\n"...)
 }

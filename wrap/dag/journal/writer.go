@@ -97,9 +97,9 @@ func (w *Writer) End(step string, a *Attempt, outputs []stepfile.Var) {
 	w.buffer = appendEnd(w.buffer, step, a, outputs)
 }
 
-// Settled says how a step has ended.
-func (w *Writer) Settled(step string, o plan.Outcome, at time.Duration) {
-	w.buffer = appendSettled(w.buffer, step, o, at)
+// Settled says how a step has ended; outputs are those of one that an earlier run has settled.
+func (w *Writer) Settled(step string, o plan.Outcome, at time.Duration, outputs []stepfile.Var) {
+	w.buffer = appendSettled(w.buffer, step, o, at, outputs)
 }
 
 // Rerun says that a step runs again though it may have run to its end before.
@@ -107,7 +107,8 @@ func (w *Writer) Rerun(step string) { w.add(appendJSON(w.buffer, record{Event: "
 
 // Finish is the last record.
 func (w *Writer) Finish(r *Run) {
-	w.add(appendJSON(w.buffer, record{Event: "finish", At: r.Ended, Code: r.Code, Name: r.Signal, Reason: r.Reason}))
+	counts := r.Count()
+	w.add(appendJSON(w.buffer, record{Event: "finish", At: r.Ended, Code: r.Code, Name: r.Signal, Reason: r.Reason, Counts: &counts}))
 }
 
 func (w *Writer) add(buffer []byte) { w.buffer = append(buffer, '\n') }

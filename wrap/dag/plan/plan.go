@@ -160,6 +160,9 @@ func (p *Plan) Outcome(i int) Outcome { return p.nodes[i].outcome }
 // Attempt is the number of the step's current or last attempt, 0 before the first.
 func (p *Plan) Attempt(i int) int { return p.nodes[i].attempt }
 
+// Priority is that of a step: at least that of whatever needs it.
+func (p *Plan) Priority(i int) int32 { return p.nodes[i].priority }
+
 // Checked says how a step's condition has ended.
 func (p *Plan) Checked(i int, exit Exit, now time.Duration) []Action {
 	n := &p.nodes[i]

@@ -1,0 +1,349 @@
+package dag
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"limit/backend"
+	"limit/wrap"
+	"limit/wrap/dag/journal"
+	"limit/wrap/dag/plan"
+	"limit/wrap/process"
+)
+
+// loop carries out a plan.
+type loop struct {
+	r         *Run
+	plan      *plan.Plan
+	record    *journal.Run
+	journal   *journal.Writer
+	mask      *Mask
+	entry     backend.Entry // of the run
+	namespace string
+	env       []string   // of the steps
+	null      *os.File   // their standard input
+	keep      []*os.File // what they hold open
+	shells    map[string]string
+	buffers   *sync.Pool
+
+	inbox   chan message
+	todo    []plan.Action
+	starts  []plan.Action
+	active  map[int]*execution
+	claims  map[int]*claim // of steps that have one in the store
+	ready   []time.Duration
+	open    int // goroutines that will post
+	console int // steps that have the terminal
+
+	naming bool // holders are being looked up
+	named  time.Time
+
+	signal  syscall.Signal // that cancelled the run
+	end     wrap.Exit      // where not the steps decide it
+	decided bool
+	stopped bool // the steps were asked to stop
+}
+
+// message is what the goroutines of commands and claims post to the loop.
+type message struct {
+	kind   messageKind
+	step   int
+	claim  *claim
+	exec   *execution
+	exit   plan.Exit
+	blocks []backend.Block
+	reason string
+	ok     bool
+}
+
+type messageKind int
+
+const (
+	commandEnded messageKind = iota
+	poolGranted
+	poolBlocked
+	poolRefused
+	stoodUp
+	claimCancelled
+	claimLost
+	claimOver
+	holdersNamed
+)
+
+// inboxSize lets posters go on while the loop starts a command.
+const inboxSize = 256
+
+func newLoop(r *Run, p *plan.Plan, entry backend.Entry, settings backend.Settings, null *os.File) *loop {
+	l := &loop{
+		r: r, plan: p, record: r.Record, journal: r.Journal, mask: r.Mask, entry: entry, namespace: r.Namespace, null: null,
+		shells: map[string]string{}, inbox: make(chan message, inboxSize),
+		active: map[int]*execution{}, claims: map[int]*claim{}, ready: make([]time.Duration, len(r.Record.Steps)),
+		buffers: &sync.Pool{New: func() any { return new([bufferSize]byte) }},
+	}
+	l.env = wrap.Environment(environment(r, r.Env), entry.Claim(), r.Namespace)
+	l.keep = []*os.File{r.Journal.Lock()}
+	if f := entry.Inherit(); f != nil {
+		l.keep = append(l.keep, f)
+	}
+	return l
+}
+
+// now is the time since the run started.
+func (l *loop) now() time.Duration { return time.Since(l.record.Started) }
+
+func (l *loop) post(m message) { l.inbox <- m }
+
+// run goes on until every step is final and everything that was begun has ended.
+func (l *loop) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var timeout <-chan time.Time
+	if t := l.r.File.Timeout; t > 0 {
+		timeout = time.After(t)
+	}
+	l.r.Console.Begin(l.plan.Waiting)
+	l.act(ctx, l.plan.Begin(l.now()))
+	var tick <-chan time.Time
+	if t := l.r.Console.Ticks(); t != nil {
+		defer t.Stop()
+		tick = t.C
+	}
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for !l.plan.Done() || l.open > 0 {
+		l.setTimer(timer)
+		l.r.Console.Flush()
+		select {
+		case m := <-l.inbox:
+			l.handle(ctx, m)
+		case sig := <-l.r.Supervisor.Signals():
+			l.signalled(ctx, sig)
+		case e := <-l.entry.Events():
+			l.ofRun(ctx, e)
+		case <-timer.C:
+			l.act(ctx, l.plan.Tick(l.now()))
+		case <-timeout:
+			timeout = nil
+			l.halt(ctx, wrap.Exit{Code: wrap.CodeTimeout}, "the run timed out after "+l.r.File.Timeout.String())
+		case <-tick:
+			l.r.Console.Tick()
+			l.nameHolders(ctx)
+		}
+	}
+	l.journal.Flush()
+	l.record.Ended = l.now()
+}
+
+// setTimer lets the timer go off when the plan has something to do.
+func (l *loop) setTimer(timer *time.Timer) {
+	if at, ok := l.plan.Next(); ok {
+		timer.Reset(max(0, at-l.now()))
+	}
+}
+
+// handle deals with one message and what follows from it.
+func (l *loop) handle(ctx context.Context, m message) {
+	switch m.kind {
+	case commandEnded:
+		l.open--
+		l.ended(ctx, m.exec)
+	case poolGranted:
+		if l.claims[m.step] == m.claim {
+			l.act(ctx, l.plan.Granted(m.step, l.now()))
+		}
+	case stoodUp:
+		if l.claims[m.step] == m.claim {
+			l.act(ctx, l.plan.StoodUp(m.step, m.ok, l.now()))
+		}
+	case poolBlocked:
+		if l.claims[m.step] == m.claim {
+			l.emit(m.step, wrap.Event{Event: wrap.EventBlocked, Claim: m.claim.asked.ID, BlockedBy: m.blocks})
+			l.r.Console.Blocked(m.step, m.blocks)
+		}
+	case poolRefused:
+		if l.claims[m.step] == m.claim {
+			l.emit(m.step, wrap.Event{Event: wrap.EventCancelled, Claim: m.claim.asked.ID, Reason: m.exit.Reason})
+			l.act(ctx, l.plan.Refused(m.step, m.exit, l.now()))
+		}
+	case claimCancelled:
+		l.emit(m.step, wrap.Event{Event: wrap.EventCancelled, Claim: m.claim.asked.ID, Reason: m.reason})
+	case claimLost:
+		l.emit(m.step, wrap.Event{Event: wrap.EventLost, Claim: m.claim.asked.ID, Reason: m.reason})
+	case claimOver:
+		l.open--
+	case holdersNamed:
+		l.open--
+		l.naming = false
+	}
+}
+
+// nameHolders finds out who the claims are that stand in the way, for people to read: at most once in two seconds.
+func (l *loop) nameHolders(ctx context.Context) {
+	if l.naming || time.Since(l.named) < 2*time.Second || len(l.r.Console.Unknown()) == 0 {
+		return
+	}
+	l.naming, l.named = true, time.Now()
+	l.open++
+	go func() {
+		defer l.post(message{kind: holdersNamed})
+		ctx, cancel := context.WithTimeout(ctx, settle)
+		defer cancel()
+		s, err := l.r.Backend.Snapshot(ctx)
+		if err != nil {
+			return // the ids are shown
+		}
+		names := map[string]string{}
+		for _, h := range s.Held {
+			names[h.ID] = fmt.Sprintf("%s (%s, pid %d)", h.Name, h.Host, h.PID)
+		}
+		for _, w := range s.Waiting {
+			names[w.ID] = w.Name
+		}
+		l.r.Console.Name(names)
+	}()
+}
+
+// act carries out actions, and those that follow from them. Starts come last: the journal must know of them before.
+func (l *loop) act(ctx context.Context, actions []plan.Action) {
+	l.todo = append(l.todo, actions...)
+	for len(l.todo) > 0 || len(l.starts) > 0 {
+		todo := l.todo
+		l.todo = nil
+		for _, a := range todo {
+			l.perform(ctx, a)
+		}
+		if len(l.todo) > 0 {
+			continue
+		}
+		l.journal.Flush()
+		starts := l.starts
+		l.starts = nil
+		for _, a := range starts {
+			l.start(a)
+		}
+	}
+}
+
+func (l *loop) perform(ctx context.Context, a plan.Action) {
+	switch a.Kind {
+	case plan.Check, plan.Start:
+		l.prepare(a)
+	case plan.Enter:
+		l.enterClaim(ctx, a.Step)
+	case plan.StandAside:
+		l.claims[a.Step].orders <- orderAside
+	case plan.StandUp:
+		l.claims[a.Step].orders <- orderUp
+	case plan.Release:
+		if c := l.claims[a.Step]; c != nil {
+			c.orders <- orderRelease
+			delete(l.claims, a.Step)
+			l.emit(a.Step, wrap.Event{Event: wrap.EventReleased, Claim: c.asked.ID})
+		}
+	case plan.Terminate:
+		if e := l.active[a.Step]; e != nil {
+			e.process.Stop(process.Stopped)
+		}
+	case plan.Queued:
+		l.ready[a.Step] = l.now()
+		l.emit(a.Step, wrap.Event{Event: wrap.EventQueued, Attempt: a.Attempt})
+	case plan.Retrying:
+		l.retrying(a)
+	case plan.Settled:
+		l.settled(a)
+	}
+}
+
+// signalled stops the run at the first signal, and kills what is left at the second.
+func (l *loop) signalled(ctx context.Context, sig syscall.Signal) {
+	switch sig {
+	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
+	default:
+		return
+	}
+	if l.signal == 0 {
+		l.signal = sig
+		l.halt(ctx, died(sig), "cancelled by "+wrap.SignalName(sig))
+		return
+	}
+	for _, e := range l.active {
+		e.process.Kill(process.Stopped)
+	}
+}
+
+// ofRun deals with what the store says of the run's own claim.
+func (l *loop) ofRun(ctx context.Context, e backend.Event) {
+	switch e.Kind {
+	case backend.Cancelled:
+		l.r.emit(wrap.Event{Event: wrap.EventCancelled, Reason: e.Reason})
+		l.halt(ctx, wrap.Exit{Code: CodeStepFailed}, "cancelled: "+e.Reason)
+	case backend.Unreachable:
+		l.r.Messages.Info("the store does not answer (%s); the run goes on until %s", e.Reason, e.KillBy.Format(time.TimeOnly))
+		for _, x := range l.active {
+			x.process.StopBy(e.KillBy)
+		}
+	case backend.Reachable:
+		l.r.Messages.Info("the store answers again")
+		for _, x := range l.active {
+			x.process.Relent()
+		}
+	case backend.Lost:
+		l.r.emit(wrap.Event{Event: wrap.EventLost, Reason: e.Reason})
+		for _, x := range l.active {
+			x.process.StopBy(e.KillBy)
+		}
+		l.halt(ctx, wrap.Exit{Code: wrap.CodeLost}, "the run's slot was lost: "+e.Reason)
+	}
+}
+
+// halt stops the steps that run and starts no more; the run ends as given.
+func (l *loop) halt(ctx context.Context, end wrap.Exit, reason string) {
+	if l.decided {
+		return
+	}
+	l.end, l.decided = end, true
+	l.record.Reason = l.mask.String(reason)
+	l.r.Console.Halting(l.record.Reason, len(l.active))
+	l.act(ctx, l.plan.Cancel(l.record.Reason, l.now()))
+	for _, e := range l.active {
+		e.process.Stop(process.Stopped)
+	}
+}
+
+// exit decides how limit ends.
+func (l *loop) exit() wrap.Exit {
+	if l.decided {
+		return l.end
+	}
+	failed, busy := 0, 0
+	for i := range l.record.Steps {
+		if o := l.plan.Outcome(i); o.State == plan.Failed && !o.Tolerated {
+			failed++
+			if o.Exit.Final && o.Exit.Code == wrap.CodeBusy {
+				busy++
+			}
+		}
+	}
+	switch {
+	case failed > 0 && failed == busy:
+		return wrap.Exit{Code: wrap.CodeBusy}
+	case failed > 0:
+		return wrap.Exit{Code: CodeStepFailed}
+	default:
+		return wrap.Exit{}
+	}
+}
+
+// emit writes an event of a step.
+func (l *loop) emit(step int, e wrap.Event) {
+	if l.r.Events == nil {
+		return
+	}
+	e.Run, e.Step = l.r.Claim.RunID, l.record.Steps[step].ID
+	e.Reason = l.mask.String(e.Reason)
+	l.r.Events.Emit(e)
+}

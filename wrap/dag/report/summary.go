@@ -1,0 +1,226 @@
+package report
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"limit/wrap/dag/journal"
+	"limit/wrap/dag/plan"
+	"limit/wrap/dag/stepfile"
+)
+
+// How much a summary shows.
+const (
+	tailLines    = 10 // of a failed step's output
+	tailBytes    = 8 << 10
+	shownFailed  = 20
+	shownSlowest = 5
+	shownWaits   = 6
+	shownPath    = 12
+)
+
+// worthTelling is the shortest wait that a summary speaks of.
+const worthTelling = 50 * time.Millisecond
+
+// Summary writes how a run has gone: counts, failures with their last lines, the slowest steps, the critical path, and seconds waited
+// for each limit. retry is the command to retry with, "" for none.
+func (c *Console) Summary(retry string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lent = false
+	if c.Progress == Terminal {
+		c.next = nil
+	}
+	if c.Progress != None {
+		var b bytes.Buffer
+		WriteSummary(&b, c.Run, c.Dir, c.Output == Group, retry)
+		c.pending = append(c.pending, c.safe(b.Bytes())...)
+	}
+	if c.Progress == Terminal {
+		c.wipe()
+	}
+	c.write()
+}
+
+// WriteSummary is Summary for a run that is over. Where the failed steps' output was shown already, only its place is told.
+func WriteSummary(w io.Writer, r *journal.Run, dir string, shown bool, retry string) {
+	counts := r.Count()
+	fmt.Fprintf(w, "\n%s: %s in %s", clean(r.Name), describeCounts(counts), short(r.Ended))
+	if r.Reason != "" {
+		fmt.Fprintf(w, "; %s", clean(r.Reason))
+	}
+	fmt.Fprintln(w)
+	writeRerun(w, r)
+	writeFailures(w, r, dir, shown)
+	if ran := countRan(r); ran > 1 {
+		writeSlowest(w, r)
+		writeCriticalPath(w, r)
+	}
+	writeWaited(w, r)
+	if retry != "" && (counts.Failed > 0 || counts.NotRun > 0 || counts.Done() < counts.Total) {
+		fmt.Fprintf(w, "retry: %s\n", retry)
+	}
+}
+
+func describeCounts(c journal.Counts) string {
+	parts := []string{plural(c.Total, "step")}
+	for _, p := range []struct {
+		n    int
+		word string
+	}{
+		{c.Succeeded, "succeeded"}, {c.Earlier, "done before"}, {c.Failed, "failed"}, {c.Tolerated, "failed and tolerated"},
+		{c.Skipped, "skipped"}, {c.NotRun, "not run"}, {c.Total - c.Done(), "unfinished"},
+	} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.word))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func countRan(r *journal.Run) int {
+	n := 0
+	for _, s := range r.Steps {
+		if s.Took() > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// writeRerun names the steps that ran again though they may have run to their end before.
+func writeRerun(w io.Writer, r *journal.Run) {
+	var again []string
+	for _, s := range r.Steps {
+		if s.Rerun {
+			again = append(again, clean(s.ID))
+		}
+	}
+	if len(again) > 0 {
+		fmt.Fprintf(w, "run again, as the run before was killed while they ran: %s\n", strings.Join(shorten(again, shownPath), ", "))
+	}
+}
+
+func writeFailures(w io.Writer, r *journal.Run, dir string, shown bool) {
+	n := 0
+	for _, s := range r.Steps {
+		if s.Outcome.State != plan.Failed || s.Outcome.Tolerated {
+			continue
+		}
+		if n++; n > shownFailed {
+			continue
+		}
+		a := s.Last()
+		switch {
+		case a == nil:
+			fmt.Fprintf(w, "failed: %s: %s\n", clean(s.ID), clean(s.Outcome.Reason))
+			continue
+		case a.Number > 1:
+			fmt.Fprintf(w, "failed: %s: %s, attempt %d\n", clean(s.ID), clean(how(a)), a.Number)
+		default:
+			fmt.Fprintf(w, "failed: %s: %s\n", clean(s.ID), clean(how(a)))
+		}
+		if a.Log != "" && !shown {
+			writeTail(w, filepath.Join(dir, filepath.FromSlash(a.Log)))
+		}
+	}
+	if n > shownFailed {
+		fmt.Fprintf(w, "and %d more\n", n-shownFailed)
+	}
+}
+
+func writeTail(w io.Writer, path string) {
+	f, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	var b bytes.Buffer
+	if journal.Tail(f, &b, tailLines, tailBytes) != nil {
+		return
+	}
+	for line := range strings.SplitSeq(strings.TrimRight(b.String(), "\n"), "\n") {
+		fmt.Fprintf(w, "    %s\n", line)
+	}
+}
+
+func writeSlowest(w io.Writer, r *journal.Run) {
+	steps := slices.Clone(r.Steps)
+	slices.SortStableFunc(steps, func(a, b *journal.Step) int { return cmp.Compare(b.Took(), a.Took()) })
+	var texts []string
+	for _, s := range steps[:min(len(steps), shownSlowest)] {
+		if s.Took() > 0 {
+			texts = append(texts, clean(s.ID)+" "+short(s.Took()))
+		}
+	}
+	fmt.Fprintf(w, "slowest: %s\n", strings.Join(texts, ", "))
+}
+
+// CriticalPath is the longest way through the steps that ran, by what they took.
+func CriticalPath(r *journal.Run) ([]*journal.Step, time.Duration) {
+	weights := make([]time.Duration, len(r.Steps))
+	for i, s := range r.Steps {
+		weights[i] = s.Took()
+	}
+	way, total := plan.CriticalPath(fileOf(r), weights, func(i int) bool { return r.Steps[i].Took() == 0 })
+	steps := make([]*journal.Step, len(way))
+	for i, at := range way {
+		steps[i] = r.Steps[at]
+	}
+	return steps, total
+}
+
+// fileOf is the run's steps as a file.
+func fileOf(r *journal.Run) *stepfile.File {
+	f := &stepfile.File{Steps: make([]*stepfile.Step, len(r.Steps))}
+	for i, s := range r.Steps {
+		f.Steps[i] = s.Step
+	}
+	return f
+}
+
+func writeCriticalPath(w io.Writer, r *journal.Run) {
+	way, total := CriticalPath(r)
+	if len(way) < 2 {
+		return
+	}
+	texts := make([]string, len(way))
+	for i, s := range way {
+		texts[i] = clean(s.ID) + " " + short(s.Took())
+	}
+	fmt.Fprintf(w, "critical path: %s (%s of %s)\n", strings.Join(shorten(texts, shownPath), " → "), short(total), short(r.Ended))
+}
+
+// shorten leaves out the middle of a long list.
+func shorten(texts []string, most int) []string {
+	if len(texts) <= most {
+		return texts
+	}
+	half := most / 2
+	out := append(slices.Clone(texts[:half]), fmt.Sprintf("… %d more …", len(texts)-2*half))
+	return append(out, texts[len(texts)-half:]...)
+}
+
+func writeWaited(w io.Writer, r *journal.Run) {
+	var texts []string
+	for _, l := range Waited(r, Blame(r)) {
+		if l.Waited < worthTelling || len(texts) == shownWaits {
+			continue
+		}
+		text := fmt.Sprintf("%s %.1fs", clean(l.Limit), l.Waited.Seconds())
+		if l.Steps > 0 {
+			text += " (" + plural(l.Steps, "step") + ")"
+		}
+		texts = append(texts, text)
+	}
+	if len(texts) > 0 {
+		fmt.Fprintf(w, "waited for limits: %s\n", strings.Join(texts, ", "))
+	}
+}
