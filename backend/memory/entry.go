@@ -1,0 +1,110 @@
+package memory
+
+import (
+	"context"
+	"os"
+	"reflect"
+
+	"limit/backend"
+)
+
+// entry is a claim as its owner sees it. The Space's mu guards it.
+type entry struct {
+	space  *Space
+	claim  backend.Claim // as it entered
+	opts   backend.EnterOptions
+	events chan backend.Event
+	asked  string
+	told   bool
+	aside  bool
+	blocks []backend.Block
+}
+
+// Claim implements backend.Entry.
+func (e *entry) Claim() backend.Claim {
+	e.space.mu.Lock()
+	defer e.space.mu.Unlock()
+	if c := e.space.state.Claim(e.claim.ID); c != nil {
+		return *c
+	}
+	return e.claim
+}
+
+// Events implements backend.Entry.
+func (e *entry) Events() <-chan backend.Event { return e.events }
+
+// Inherit implements backend.Entry.
+func (e *entry) Inherit() *os.File { return nil }
+
+// StandAside implements backend.Entry.
+func (e *entry) StandAside(context.Context) error {
+	e.space.mu.Lock()
+	defer e.space.mu.Unlock()
+	e.aside = true
+	e.space.state.Aside(e.claim.ID, true)
+	for range len(e.events) { // a grant that the owner has not seen is void
+		if ev := <-e.events; ev.Kind != backend.Granted {
+			e.events <- ev
+		}
+	}
+	e.space.settle()
+	return nil
+}
+
+// StandUp implements backend.Entry.
+func (e *entry) StandUp(context.Context) error {
+	e.space.mu.Lock()
+	defer e.space.mu.Unlock()
+	e.aside = false
+	e.space.state.Aside(e.claim.ID, false)
+	e.space.settle()
+	return nil
+}
+
+// Release implements backend.Entry.
+func (e *entry) Release(context.Context) error {
+	e.space.mu.Lock()
+	defer e.space.mu.Unlock()
+	if e.space.entries[e.claim.ID] == e {
+		e.remove()
+	}
+	return nil
+}
+
+// remove takes the claim out of the Space.
+func (e *entry) remove() {
+	delete(e.space.entries, e.claim.ID)
+	e.space.state.Remove(e.claim.ID)
+	e.space.settle()
+}
+
+// ask asks a holder to stop, or takes a waiting claim away.
+func (e *entry) ask(reason string) {
+	if e.told {
+		return
+	}
+	e.told, e.asked = true, reason
+	if e.space.state.Claim(e.claim.ID).Grant == nil {
+		e.remove()
+	}
+	e.send(backend.Event{Kind: backend.Cancelled, Reason: reason})
+}
+
+// noteBlocks tells the owner what blocks the claim if it has changed.
+func (e *entry) noteBlocks(blocks []backend.Block) {
+	if !reflect.DeepEqual(blocks, e.blocks) {
+		e.blocks = blocks
+		e.send(backend.Event{Kind: backend.Blocked, Blocks: blocks})
+	}
+}
+
+// send never blocks: an owner who does not read loses what blocks him, the rest has room.
+func (e *entry) send(ev backend.Event) {
+	if ev.Kind == backend.Blocked && len(e.events) > cap(e.events)/2 {
+		return
+	}
+	select {
+	case e.events <- ev:
+	default:
+	}
+}

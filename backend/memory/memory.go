@@ -1,0 +1,218 @@
+// Package memory is a store within one process, for tests: the one rule and nothing else. Several Backends opened on one
+// Space are several processes as far as the contract can tell.
+package memory
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"limit/backend"
+)
+
+// Space is a namespace in memory.
+type Space struct {
+	mu       sync.Mutex
+	began    time.Time
+	state    *backend.State
+	set      bool
+	seq      int64
+	token    int64
+	entries  map[string]*entry
+	watchers map[chan struct{}]struct{}
+	alarm    *time.Timer
+}
+
+// NewSpace returns a namespace in which nothing was set.
+func NewSpace() *Space {
+	return &Space{
+		began:    time.Now(),
+		state:    backend.NewState(backend.NewSettings(), backend.StoreNames()),
+		entries:  map[string]*entry{},
+		watchers: map[chan struct{}]struct{}{},
+	}
+}
+
+// Open returns a Backend on the namespace.
+func (s *Space) Open() *Store { return &Store{s} }
+
+// Store is one user of a Space.
+type Store struct{ space *Space }
+
+var _ backend.Backend = (*Store)(nil)
+
+// String is memory.
+func (*Store) String() string { return "memory" }
+
+// Close does nothing.
+func (*Store) Close() error { return nil }
+
+func (s *Space) now() time.Duration { return time.Since(s.began) }
+
+// settle admits whom the rule admits, tells everybody what has changed, and sets the alarm. Called with mu held, after every change.
+func (s *Space) settle() {
+	for _, c := range s.state.Advance(s.now()) {
+		s.token++
+		c.Grant.Token, c.Grant.GrantedAt = s.token, time.Now()
+		s.entries[c.ID].send(backend.Event{Kind: backend.Granted})
+	}
+	for id, e := range s.entries {
+		if c := s.state.Claim(id); e.opts.WatchBlocks && c != nil && c.Grant == nil && !e.aside {
+			e.noteBlocks(s.state.BlocksOf(id, s.now()))
+		}
+	}
+	for w := range s.watchers {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+	if s.alarm != nil {
+		s.alarm.Stop()
+	}
+	if at, ok := s.state.Next(); ok {
+		s.alarm = time.AfterFunc(at-s.now(), func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.settle()
+		})
+	}
+}
+
+// Enter implements backend.Backend.
+func (b *Store) Enter(ctx context.Context, claim backend.Claim, o backend.EnterOptions) (backend.Entry, error) {
+	s := b.space
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if s.entries[claim.ID] != nil {
+		return nil, fmt.Errorf("claim %s is in the store already", claim.ID)
+	}
+	if err := s.state.Check(&claim); err != nil {
+		return nil, err
+	}
+	s.seq++
+	claim.Seq, claim.Grant = s.seq, nil
+	e := &entry{space: s, claim: claim, opts: o, events: make(chan backend.Event, 64)}
+	s.entries[claim.ID] = e
+	s.state.Wait(&claim, s.now())
+	s.settle()
+	if s.state.Claim(claim.ID).Grant != nil {
+		return e, nil
+	}
+	switch {
+	case o.NoWait:
+		blocks := s.state.BlocksOf(claim.ID, s.now())
+		e.remove()
+		return nil, &backend.BusyError{Blocks: blocks}
+	case o.Replace:
+		for _, h := range s.state.InTheWay(&claim) {
+			s.entries[h.ID].ask("replaced by " + claim.Name)
+		}
+	}
+	return e, nil
+}
+
+// Snapshot implements backend.Backend.
+func (b *Store) Snapshot(context.Context) (*backend.Snapshot, error) {
+	s := b.space
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap := &backend.Snapshot{
+		Settings: s.state.Settings().Clone(), SettingsSet: s.set,
+		Usage: s.state.Usage(s.now()), Waiting: s.state.Explain(s.now()),
+	}
+	for _, c := range s.state.Held() {
+		snap.Held = append(snap.Held, backend.HeldClaim{Claim: *c, Asked: s.entries[c.ID].asked})
+	}
+	return snap, nil
+}
+
+// Changes implements backend.Backend.
+func (b *Store) Changes(ctx context.Context) (<-chan struct{}, error) {
+	s := b.space
+	w := make(chan struct{}, 1)
+	w <- struct{}{}
+	s.mu.Lock()
+	s.watchers[w] = struct{}{}
+	s.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.watchers, w)
+		close(w)
+	})
+	return w, nil
+}
+
+// Settings implements backend.Backend.
+func (b *Store) Settings(context.Context) (backend.Settings, bool, error) {
+	b.space.mu.Lock()
+	defer b.space.mu.Unlock()
+	return b.space.state.Settings().Clone(), b.space.set, nil
+}
+
+// ChangeSettings implements backend.Backend.
+func (b *Store) ChangeSettings(_ context.Context, change func(s *backend.Settings, ok bool) error) error {
+	s := b.space
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	settings := s.state.Settings().Clone()
+	if err := change(&settings, s.set); err != nil {
+		return err
+	}
+	s.set = true
+	s.state.Configure(settings)
+	for _, r := range s.state.Refuse() {
+		e := s.entries[r.Claim.ID]
+		delete(s.entries, r.Claim.ID)
+		e.send(backend.Event{Kind: backend.Refused, Err: r.Err})
+	}
+	s.settle()
+	return nil
+}
+
+// Cancel implements backend.Backend.
+func (b *Store) Cancel(_ context.Context, id, reason string) error {
+	return b.steer(id, func(e *entry) error {
+		e.ask(reason)
+		return nil
+	})
+}
+
+// Drop implements backend.Backend.
+func (b *Store) Drop(_ context.Context, id string) error {
+	return b.steer(id, func(e *entry) error {
+		kind := backend.Cancelled
+		if b.space.state.Claim(id).Grant != nil {
+			kind = backend.Lost
+		}
+		e.remove()
+		e.send(backend.Event{Kind: kind, Reason: "the claim was dropped from the store"})
+		return nil
+	})
+}
+
+// Bump implements backend.Backend.
+func (b *Store) Bump(_ context.Context, id string, priority int32) error {
+	return b.steer(id, func(e *entry) error {
+		if !b.space.state.Bump(id, priority) {
+			return backend.ErrHeld
+		}
+		b.space.settle()
+		return nil
+	})
+}
+
+func (b *Store) steer(id string, apply func(e *entry) error) error {
+	b.space.mu.Lock()
+	defer b.space.mu.Unlock()
+	e := b.space.entries[id]
+	if e == nil {
+		return &backend.NotFoundError{ID: id}
+	}
+	return apply(e)
+}
