@@ -1,0 +1,288 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"time"
+
+	"limit/backend"
+)
+
+// never is the alarm of a gatekeeper that waits for no time.
+const never = time.Duration(math.MaxInt64)
+
+// change is one change of the state, under its lock.
+type change struct {
+	s       *Store
+	head    header
+	img     *image
+	now     time.Duration
+	dirty   bool // the image is to be written
+	within  id   // the claim of the caller, which need not be woken
+	touched bool // others than the caller's claim have changed
+	minded  bool // the rule was asked: next is when it is to be asked again
+	next    time.Duration
+}
+
+// change locks the state, calls apply, and writes what apply has changed. When apply fails, nothing is written.
+func (s *Store) change(ctx context.Context, apply func(c *change) error) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.unlock()
+	c, err := s.load()
+	if err != nil {
+		return err
+	}
+	if err := apply(c); err != nil {
+		return err
+	}
+	return c.commit()
+}
+
+// load reads the state and mends what a death has left: a claim's file that is not in the image, settings that are newer
+// than it, the claims of an earlier boot.
+func (s *Store) load() (*change, error) {
+	c := &change{s: s, now: clock()}
+	var err error
+	c.head, c.img, err = s.readState()
+	switch {
+	case errors.Is(err, errNoState):
+		err = c.startAnew()
+	case err == nil && c.img.boot != s.boot:
+		err = c.startBoot()
+	case err == nil && c.head.unsure:
+		err = c.takeSettings()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if stray := c.head.stray; !stray.zero() {
+		if s.readOnly == nil && c.img.find(stray) == nil {
+			s.removeClaim(stray)
+		}
+		c.head.stray = id{}
+	}
+	return c, nil
+}
+
+// startAnew makes an empty state where there is none or a damaged one, provided that no claim lives. What rates had
+// admitted is unknown then, so they count as exhausted.
+func (c *change) startAnew() error {
+	s := c.s
+	if err := c.clearClaims(); err != nil {
+		return err
+	}
+	ceiling, known, err := s.readTokens()
+	if err != nil {
+		return err
+	}
+	c.head = header{}
+	c.img = &image{boot: s.boot, token: ceiling, ceiling: ceiling, alarm: never}
+	if c.img.settings, c.img.settingsSet, err = s.readSettings(); err != nil {
+		return err
+	}
+	if known {
+		for name, p := range c.img.settings.Pools {
+			if p.Rate != nil {
+				c.img.starts = append(c.img.starts, start{name, id{}, p.Rate.Slots, c.now})
+			}
+		}
+	}
+	c.dirty = true
+	return nil
+}
+
+// startBoot carries the state over a reboot. It may be older than the last that was written, settings and tokens are not.
+func (c *change) startBoot() error {
+	if err := c.clearClaims(); err != nil {
+		return err
+	}
+	c.img.restart(c.s.boot)
+	ceiling, _, err := c.s.readTokens()
+	if err != nil {
+		return err
+	}
+	c.img.token, c.img.ceiling = max(c.img.token, ceiling), ceiling
+	c.head.keeper = id{}
+	return c.takeSettings()
+}
+
+// takeSettings brings the image up to the file settings.
+func (c *change) takeSettings() error {
+	settings, set, err := c.s.readSettings()
+	if err != nil {
+		return err
+	}
+	c.img.settings, c.img.settingsSet = settings, set
+	c.dirty = true
+	c.refuse()
+	c.advance()
+	return nil
+}
+
+// clearClaims removes the files of claims that are not in a state any more, if none of them lives.
+func (c *change) clearClaims() error {
+	entries, err := os.ReadDir(c.s.file("claims"))
+	if err != nil {
+		return fmt.Errorf("reading the claims: %w", err)
+	}
+	var found, alive []id
+	for _, e := range entries {
+		if i, err := parseID(e.Name()); err == nil {
+			found = append(found, i)
+			if !c.s.dead(i) {
+				alive = append(alive, i)
+			}
+		}
+	}
+	if len(alive) > 0 {
+		return &damagedError{c.s.file("state"), alive}
+	}
+	if c.s.readOnly == nil {
+		for _, i := range found {
+			c.s.removeClaim(i)
+		}
+	}
+	return nil
+}
+
+// commit writes the image if it has changed.
+func (c *change) commit() error {
+	if c.s.readOnly == nil {
+		c.mindGate()
+	}
+	if !c.dirty {
+		return nil
+	}
+	if c.s.readOnly != nil {
+		return c.s.readOnly
+	}
+	if err := c.s.coverTokens(c.img); err != nil {
+		return err
+	}
+	c.img.forgetStarts(c.now)
+	c.head.unsure = false
+	if err := c.s.writeState(&c.head, c.img); err != nil {
+		return err
+	}
+	c.dirty = false
+	return nil
+}
+
+// remove takes a claim out of the state.
+func (c *change) remove(i id) {
+	if c.img.remove(i) {
+		c.dirty = true
+	}
+}
+
+// bury removes a claim that is dead, with its file.
+func (c *change) bury(i id) {
+	c.remove(i)
+	c.touched = true
+	if c.s.readOnly == nil {
+		c.s.removeClaim(i)
+	}
+}
+
+// buryDead removes those of the claims that are dead, and tells whether there were any.
+func (c *change) buryDead(ids []id) bool {
+	found := false
+	for _, i := range ids {
+		if i != c.within && c.img.find(i) != nil && c.s.dead(i) {
+			c.bury(i)
+			found = true
+		}
+	}
+	return found
+}
+
+// rotate checks one claim in turn: two changes for each claim outrun the deaths, so nothing piles up.
+func (c *change) rotate() {
+	n := len(c.img.claims)
+	if n == 0 {
+		return
+	}
+	c.img.cursor = (c.img.cursor + 1) % uint32(n)
+	if c.buryDead([]id{c.img.claims[c.img.cursor].id}) {
+		c.advance()
+	}
+}
+
+// advance admits everyone whom the rule admits now and wakes them. One who is not there any more is buried, and the
+// rule is asked again.
+func (c *change) advance() {
+	c.next = never
+	for again := true; again && c.s.readOnly == nil && c.img.anyStanding(); {
+		again = false
+		var granted []*backend.Claim
+		granted, c.next = c.admissible()
+		for _, claim := range granted {
+			i, _ := parseID(claim.ID) // the rule got it from a record
+			c.grant(c.img.find(i), claim)
+			if i != c.within && !c.s.wake(i) {
+				c.img.forgetStart(i)
+				c.bury(i)
+				again = true
+			}
+		}
+	}
+	c.minded = true
+}
+
+// grant makes a waiting claim a held one.
+func (c *change) grant(r *record, granted *backend.Claim) {
+	c.img.token++
+	c.touched = c.touched || r.id != c.within
+	r.grant = &backend.Grant{Token: c.img.token, Slots: granted.Grant.Slots, GrantedAt: wallClock()}
+	for pool, slots := range granted.Pools {
+		if p, _ := c.img.settings.Pool(pool); p.Rate != nil {
+			c.img.starts = append(c.img.starts, start{pool, r.id, slots, c.now})
+		}
+	}
+	c.dirty = true
+}
+
+// refuse wakes those whom the limits in force make impossible: each finds that out for itself, and leaves.
+func (c *change) refuse() {
+	if c.s.readOnly != nil {
+		return
+	}
+	state := c.rule(everybody, id{})
+	for i := range c.img.claims {
+		if r := &c.img.claims[i]; r.grant == nil && state.Check(r.claim()) != nil {
+			c.s.wake(r.id)
+		}
+	}
+}
+
+// mindGate sees to it that somebody keeps the gate while anybody waits, and that he wakes in time. To be called last, before the
+// image is written: whoever is woken waits for the lock.
+func (c *change) mindGate() {
+	if !c.minded {
+		return
+	}
+	keeper := c.img.find(c.head.keeper)
+	if keeper == nil || !keeper.standing() {
+		for c.img.anyStanding() {
+			heir := c.img.last().id
+			if heir == c.within || c.s.wake(heir) {
+				return // it finds the gate vacant, and takes it
+			}
+			c.bury(heir)
+			c.advance()
+		}
+		return
+	}
+	mine := keeper.id == c.within
+	if mine && c.next != c.img.alarm || c.next < c.img.alarm {
+		c.img.alarm, c.dirty = c.next, true
+		if !mine {
+			c.s.wake(keeper.id)
+		}
+	}
+}

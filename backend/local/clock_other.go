@@ -1,0 +1,26 @@
+//go:build !linux
+
+package local
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// clock is a time that only grows, and that on darwin goes on while the machine sleeps.
+func clock() time.Duration {
+	var ts unix.Timespec
+	unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return time.Duration(ts.Nano())
+}
+
+// bootID tells this boot of the machine from every other.
+func bootID() (id, error) {
+	uuid, err := unix.Sysctl("kern.bootsessionuuid")
+	if err != nil {
+		return id{}, fmt.Errorf("asking for the boot's identity: %w", err)
+	}
+	return parseUUID([]byte(uuid)), nil
+}

@@ -1,0 +1,139 @@
+package local
+
+import (
+	"context"
+	"fmt"
+
+	"limit/backend"
+)
+
+// Enter implements backend.Backend. Where the claim is granted at once it costs two locks, one FIFO and three small writes; what waits
+// has a goroutine for each of the things that it waits for.
+func (s *Store) Enter(ctx context.Context, claim backend.Claim, o backend.EnterOptions) (backend.Entry, error) {
+	i, err := parseID(claim.ID)
+	if err != nil {
+		return nil, err
+	}
+	if s.readOnly != nil {
+		return nil, s.readOnly
+	}
+	claim.Grant = nil
+	e := newEntry(s, i, claim, o)
+	var busy error
+	err = s.change(ctx, func(c *change) (err error) {
+		c.within = i
+		busy, err = c.enter(e, o)
+		return err
+	})
+	if err == nil {
+		err = busy
+	}
+	if err != nil {
+		e.discard()
+		return nil, err
+	}
+	e.begin()
+	return e, nil
+}
+
+// enter adds the entry's claim. busy is returned instead of an error where the change is to be written all the same: others may have
+// been admitted.
+func (c *change) enter(e *entry, o backend.EnterOptions) (busy, err error) {
+	if c.img.find(e.id) != nil {
+		return nil, fmt.Errorf("claim %s is in the store already; ids are to be random", e.id)
+	}
+	c.rotate()
+	before := c.dirty
+	c.add(e)
+	if err := c.rule(1, e.id).Check(&e.claim); err != nil {
+		return nil, err
+	}
+	c.advance()
+	if blocks, blocked := c.verifyBlocks(e, o); blocked {
+		switch {
+		case o.NoWait:
+			c.remove(e.id)
+			c.advance() // for those whom the newcomer had been before
+			c.dirty = before || c.touched
+			return &backend.BusyError{Blocks: blocks}, nil
+		case o.Replace:
+			c.replace(e)
+		}
+		e.noteBlocks(blocks)
+	}
+	return nil, c.settleIn(e)
+}
+
+// add appends the record of a claim that arrives.
+func (c *change) add(e *entry) {
+	m := c.img
+	m.seq++
+	e.claim.Seq = m.seq
+	m.claims = append(m.claims, record{
+		id: e.id, seq: m.seq, since: c.now, priority: e.claim.Priority, shape: m.intern(&e.claim),
+	})
+	c.dirty = true
+}
+
+// verifyBlocks returns what blocks the newcomer, once those who block it are known to live. Where it is to wait and
+// there is a gatekeeper, that is not its business.
+func (c *change) verifyBlocks(e *entry, o backend.EnterOptions) (blocks []backend.Block, blocked bool) {
+	for c.img.find(e.id).grant == nil {
+		blocks = c.blocks(e.id)
+		if !o.NoWait && !o.Replace && c.gateKept() || !c.buryDead(culprits(blocks)) {
+			return blocks, true
+		}
+		c.advance()
+	}
+	return nil, false
+}
+
+// culprits are the claims that blocks name.
+func culprits(blocks []backend.Block) []id {
+	var ids []id
+	for _, b := range blocks {
+		for _, by := range b.By {
+			if i, err := parseID(by); err == nil {
+				ids = append(ids, i)
+			}
+		}
+	}
+	return ids
+}
+
+// replace asks the oldest holders in the way to stop.
+func (c *change) replace(e *entry) {
+	for _, claim := range c.rule(1, e.id).InTheWay(&e.claim) {
+		i, _ := parseID(claim.ID)
+		if r := c.img.find(i); r != nil && !r.asked {
+			r.asked, r.reason = true, "replaced by "+e.claim.Name
+			c.s.wake(i)
+		}
+	}
+}
+
+// settleIn makes the claim's file, after noting in the header that it may be there without being in the image, and what else
+// the entry needs where it waits.
+func (c *change) settleIn(e *entry) error {
+	intent := c.head
+	intent.stray = e.id
+	if err := c.s.writeHeader(&intent); err != nil {
+		return err
+	}
+	var err error
+	if e.life, err = c.s.createClaim(e.id); err != nil {
+		return err
+	}
+	if err := c.addDetails(c.img.find(e.id), &e.claim); err != nil {
+		return err
+	}
+	r := c.img.find(e.id)
+	if r.grant != nil {
+		e.granted(r.grant)
+		return nil
+	}
+	if err := e.openEars(); err != nil {
+		return err
+	}
+	return c.joinGate(e, false)
+}

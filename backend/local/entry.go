@@ -1,0 +1,253 @@
+package local
+
+import (
+	"context"
+	"os"
+	"reflect"
+	"sync"
+
+	"limit/backend"
+)
+
+// entry is a claim as its owner sees it.
+type entry struct {
+	s    *Store
+	id   id
+	opts backend.EnterOptions
+	life *os.File // what every process of the claim shares
+
+	work  sync.Mutex // held from reading the state until what was read is acted upon
+	mu    sync.Mutex // of the next
+	claim backend.Claim
+
+	events chan backend.Event
+	told   bool            // of the request to stop
+	blocks []backend.Block // as last told
+
+	ears    *os.File // where wakes are heard; nil until somebody listens
+	woken   chan struct{}
+	gate    gate
+	ctx     context.Context // ends with Release
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	listens sync.Once
+	release sync.Once
+}
+
+var _ backend.Entry = (*entry)(nil)
+
+// eventRoom is more than an owner can leave unread: each kind but Blocked comes once, or once for each StandUp.
+const eventRoom = 16
+
+func newEntry(s *Store, i id, claim backend.Claim, o backend.EnterOptions) *entry {
+	e := &entry{s: s, id: i, opts: o, claim: claim, events: make(chan backend.Event, eventRoom), woken: make(chan struct{}, 1)}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	return e
+}
+
+// discard undoes what an Enter that failed has made.
+func (e *entry) discard() {
+	e.cancel()
+	if e.life != nil {
+		e.s.removeClaim(e.id)
+	}
+	e.closeFiles()
+	e.running.Wait()
+}
+
+func (e *entry) closeFiles() {
+	e.gate.close()
+	for _, f := range []*os.File{e.ears, e.life} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// Claim implements backend.Entry.
+func (e *entry) Claim() backend.Claim {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.claim
+}
+
+// Events implements backend.Entry. A claim that was granted at once begins to listen for its cancellation with the first call.
+func (e *entry) Events() <-chan backend.Event {
+	e.listen()
+	return e.events
+}
+
+// Inherit implements backend.Entry.
+func (e *entry) Inherit() *os.File { return e.life }
+
+// begin starts to listen where the claim waits.
+func (e *entry) begin() {
+	if e.Claim().Grant == nil {
+		e.listen()
+	}
+}
+
+// listen starts the goroutines that hear wakes.
+func (e *entry) listen() {
+	e.listens.Do(func() {
+		if e.ctx.Err() != nil || e.ears == nil && e.openEars() != nil {
+			return // released, or out of descriptors: then nobody can reach the claim
+		}
+		e.running.Add(2)
+		go e.hear(e.ears, e.woken)
+		go e.run()
+	})
+}
+
+func (e *entry) openEars() (err error) {
+	e.ears, err = e.s.listen(claimPath(e.id))
+	return err
+}
+
+// hear passes on that something can be read, or that the last writer is gone.
+func (e *entry) hear(f *os.File, heard chan<- struct{}) {
+	defer e.running.Done()
+	var b [64]byte
+	for {
+		_, err := f.Read(b[:])
+		select {
+		case heard <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// granted takes over a grant.
+func (e *entry) granted(g *backend.Grant) {
+	e.mu.Lock()
+	known := e.claim.Grant != nil && e.claim.Grant.Token == g.Token
+	if !known {
+		grant := *g
+		e.claim.Grant = &grant
+		e.blocks = nil
+	}
+	e.mu.Unlock()
+	if !known {
+		e.emit(backend.Event{Kind: backend.Granted})
+	}
+}
+
+// noteBlocks tells the owner what blocks the claim, if he wants to know and it has changed.
+func (e *entry) noteBlocks(blocks []backend.Block) {
+	if !e.opts.WatchBlocks || reflect.DeepEqual(blocks, e.blocks) || len(e.events) > eventRoom/2 {
+		return
+	}
+	e.blocks = blocks
+	e.emit(backend.Event{Kind: backend.Blocked, Blocks: blocks})
+}
+
+func (e *entry) emit(ev backend.Event) {
+	select {
+	case e.events <- ev:
+	case <-e.ctx.Done():
+	}
+}
+
+// StandAside implements backend.Entry.
+func (e *entry) StandAside(ctx context.Context) error {
+	e.work.Lock()
+	defer e.work.Unlock()
+	err := e.s.change(ctx, func(c *change) error {
+		c.within = e.id
+		r := c.img.find(e.id)
+		if r == nil || r.aside {
+			return nil
+		}
+		r.aside, c.dirty = true, true
+		if r.grant != nil {
+			r.grant = nil
+			c.img.forgetStart(e.id)
+		}
+		c.advance()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.claim.Grant = nil
+	e.mu.Unlock()
+	for range len(e.events) { // a grant that the owner has not seen is void
+		if ev := <-e.events; ev.Kind != backend.Granted {
+			e.events <- ev
+		}
+	}
+	e.nudge()
+	return nil
+}
+
+// StandUp implements backend.Entry.
+func (e *entry) StandUp(ctx context.Context) error {
+	e.work.Lock()
+	defer e.work.Unlock()
+	var grant *backend.Grant
+	err := e.s.change(ctx, func(c *change) error {
+		c.within = e.id
+		r := c.img.find(e.id)
+		if r == nil || !r.aside {
+			return nil
+		}
+		r.aside, c.dirty = false, true
+		c.advance()
+		grant = c.img.find(e.id).grant
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if grant != nil {
+		e.granted(grant)
+	}
+	e.listen()
+	e.nudge()
+	return nil
+}
+
+// nudge lets the entry's goroutine look at the state.
+func (e *entry) nudge() {
+	select {
+	case e.woken <- struct{}{}:
+	default:
+	}
+}
+
+// Release implements backend.Entry. Where the state cannot be written the claim's file is closed all the same, and the death of the
+// claim is noticed as any other.
+func (e *entry) Release(ctx context.Context) error {
+	var err error
+	e.release.Do(func() {
+		e.listens.Do(func() {}) // nobody starts to listen now
+		e.cancel()
+		if e.ears != nil {
+			e.ears.Close()
+		}
+		e.running.Wait()
+		heirs := false
+		err = e.s.change(ctx, func(c *change) error {
+			c.within = e.id
+			if c.img.find(e.id) != nil {
+				c.remove(e.id)
+				c.head.stray = e.id
+				c.rotate()
+				c.advance()
+			}
+			heirs = c.img.anyStanding()
+			return nil
+		})
+		if err == nil {
+			e.s.removeClaim(e.id)
+			e.life.Close()
+			e.handGateOn(ctx, heirs)
+		}
+		e.closeFiles()
+	})
+	return err
+}

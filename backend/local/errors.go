@@ -1,0 +1,36 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+func newerError(file string) error {
+	return fmt.Errorf("%s was written by a newer limit; use that version here too, or another directory", file)
+}
+
+// advise adds to an error of the file system what to do about it.
+func (s *Store) advise(err error) error {
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return fmt.Errorf("%w; free some space or inodes there, nothing was changed", err)
+	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EBADF):
+		return fmt.Errorf("%w; choose a directory that can be written, with --backend local:DIR", err)
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return fmt.Errorf("%w; ask the owner of %s for access (to share it: chgrp GROUP, chmod g+rwxs), or choose another with --backend local:DIR", err, s.opts.Dir)
+	}
+	return err
+}
+
+// damagedError says that the state cannot be read while claims live.
+type damagedError struct {
+	file   string
+	claims []id
+}
+
+func (e *damagedError) Error() string {
+	return fmt.Sprintf("%s is damaged while %d claims are alive (%s); let their commands end, or stop them: the store then starts anew by itself",
+		e.file, len(e.claims), e.claims[0])
+}

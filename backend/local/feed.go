@@ -1,0 +1,142 @@
+package local
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"limit/backend"
+)
+
+// The rule looks at the heads of lines alone, so the heads alone are fed to it: of claims of one shape and age class, which stand in
+// one line, the first few in order. Where a pass admits all that were fed of a line it is repeated with more.
+
+const (
+	firstFeed  = 4
+	feedFactor = 16
+	everybody  = math.MaxInt
+)
+
+// lineKey tells the lines apart, at least as finely as the rule does.
+type lineKey struct {
+	shape *shape
+	aged  bool
+}
+
+// firsts are the first n in order of a line.
+type firsts struct {
+	records []*record
+	claims  []*backend.Claim // of the records, as the rule got them
+	left    bool             // there are more
+}
+
+func (f *firsts) offer(r *record, n int) {
+	if n == everybody {
+		f.records = append(f.records, r)
+		return
+	}
+	at := len(f.records)
+	for at > 0 && r.before(f.records[at-1]) {
+		at--
+	}
+	if at == n {
+		f.left = true
+		return
+	}
+	if len(f.records) == n {
+		f.records, f.left = f.records[:n-1], true
+	}
+	f.records = slices.Insert(f.records, at, r)
+}
+
+// ranDry tells whether all that were fed have been admitted though there are more.
+func (f *firsts) ranDry() bool {
+	return f.left && !slices.ContainsFunc(f.claims, func(c *backend.Claim) bool { return c.Grant == nil })
+}
+
+// feeding is a state of the rule with what was fed to it.
+type feeding struct {
+	*backend.State
+	lines map[lineKey]*firsts
+}
+
+// rule feeds the rule all holders and the first n of each line, and besides them the claim also.
+func (c *change) rule(n int, also id) *feeding {
+	m := c.img
+	m.forgetStarts(c.now)
+	f := &feeding{backend.NewState(m.settings, backend.StoreNames()), map[lineKey]*firsts{}}
+	reserve := m.settings.Reserve()
+	for i := range m.claims {
+		switch r := &m.claims[i]; {
+		case r.grant != nil:
+			f.Hold(r.claim(), r.since)
+		case r.standing():
+			key := lineKey{r.shape, r.since <= c.now-reserve}
+			if f.lines[key] == nil {
+				f.lines[key] = &firsts{}
+			}
+			f.lines[key].offer(r, n)
+		case n == everybody:
+			f.Wait(r.claim(), r.since)
+			f.Aside(r.id.String(), true)
+		}
+	}
+	for _, s := range m.starts {
+		f.HoldStart(s.pool, s.id.String(), s.slots, s.at)
+	}
+	for _, l := range f.lines {
+		for _, r := range l.records {
+			claim := r.claim()
+			l.claims = append(l.claims, claim)
+			f.Wait(claim, r.since)
+		}
+	}
+	if r := m.find(also); r != nil && r.standing() && f.Claim(also.String()) == nil {
+		f.Wait(r.claim(), r.since)
+	}
+	return f
+}
+
+// admissible asks the rule whom it admits now, and when it is to be asked again though nothing happens.
+func (c *change) admissible() (granted []*backend.Claim, next time.Duration) {
+	for n := firstFeed; ; n *= feedFactor {
+		if n > math.MaxInt32 {
+			n = everybody
+		}
+		f := c.rule(n, id{})
+		granted = f.Advance(c.now)
+		dry := false
+		for _, l := range f.lines {
+			dry = dry || l.ranDry()
+		}
+		if !dry {
+			return granted, c.wakeAt(f)
+		}
+	}
+}
+
+// wakeAt is when the rule is to be asked again. The first to become old enough for a reservation may not have been fed.
+func (c *change) wakeAt(f *feeding) time.Duration {
+	next, ok := f.Next()
+	if !ok {
+		next = never
+	}
+	reserve, standing, oldest := c.img.settings.Reserve(), 0, never
+	for i := range c.img.claims {
+		if r := &c.img.claims[i]; r.standing() {
+			standing++
+			if r.since > c.now-reserve {
+				oldest = min(oldest, r.since)
+			}
+		}
+	}
+	if standing > 1 && oldest < never-reserve {
+		next = min(next, oldest+reserve)
+	}
+	return next
+}
+
+// blocks is what keeps a claim from being admitted now.
+func (c *change) blocks(i id) []backend.Block {
+	return c.rule(1, i).BlocksOf(i.String(), c.now)
+}

@@ -1,0 +1,233 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	pollEvery   = 100 * time.Millisecond // where the kernel cannot watch a directory
+	alarmAtMost = 30 * time.Second       // timers stand still while the machine sleeps, the clock of the state does not
+	overdue     = 2 * time.Second        // a gatekeeper so late for an alarm is stopped
+	firstRelief = 200 * time.Microsecond
+	lastRelief  = time.Second
+)
+
+// gate is an entry's part in keeping the gate: it keeps it, or listens whether the keeper lives. It belongs to the goroutine of
+// the entry, but for the time before that begins and after it has ended.
+type gate struct {
+	ear  *os.File // the reading end, of one who does not keep the gate
+	lost chan struct{}
+
+	hold    *os.File // the writing end, of the keeper
+	watch   *watch   // nil where the kernel has none to give
+	handing bool     // granted or gone: keeps the gate until another has taken it
+
+	pollTimer, alarmTimer, reliefTimer timer
+	reliefAfter                        time.Duration
+}
+
+// gateKept tells whether the gate has a keeper who lives.
+func (c *change) gateKept() bool {
+	keeper := c.img.find(c.head.keeper)
+	return keeper != nil && keeper.standing() && !c.s.dead(keeper.id)
+}
+
+// joinGate takes the gate if it is vacant, and listens to its keeper if not. Under the lock, so a keeper cannot be lost
+// between the question and the listening: his death closes the writing end.
+func (c *change) joinGate(e *entry, recheck bool) error {
+	g := &e.gate
+	if c.head.keeper == e.id && g.hold != nil {
+		return nil
+	}
+	g.drop() // a keeper who was stopped and relieved
+	late := recheck && c.img.alarm < c.now-overdue
+	if g.ear != nil && !late {
+		if keeper := c.img.find(c.head.keeper); keeper != nil && keeper.standing() {
+			return nil // the ear tells of his death
+		}
+	}
+	if c.gateKept() && !late {
+		return g.listen(e)
+	}
+	return c.takeGate(e)
+}
+
+// takeGate makes the entry the keeper. Nobody is woken by that: the old keeper keeps his writing end until he sees it.
+func (c *change) takeGate(e *entry) error {
+	c.s.step("take gate")
+	fd, err := unix.Openat(c.s.fd, "gate", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", c.s.file("gate"), c.s.advise(err))
+	}
+	g := &e.gate
+	g.closeEar()
+	g.hold = os.NewFile(uintptr(fd), c.s.file("gate"))
+	if !c.s.opts.noWatch {
+		g.watch = newWatch(c.s.file("claims"), watchDeaths)
+	}
+	if g.watch == nil {
+		g.pollTimer.set(jitter(pollEvery))
+	}
+	c.head.keeper = e.id
+	c.img.alarm, c.dirty = c.next, true
+	return nil
+}
+
+// listen opens the reading end.
+func (g *gate) listen(e *entry) (err error) {
+	if g.ear != nil {
+		return nil
+	}
+	if g.ear, err = e.s.listen("gate"); err != nil {
+		return err
+	}
+	if g.lost == nil {
+		g.lost = make(chan struct{}, 1)
+	}
+	e.running.Add(1)
+	go e.hear(g.ear, g.lost)
+	return nil
+}
+
+// seen are the deaths that the keeper's watch reports.
+func (g *gate) seen() <-chan sight {
+	if g.watch == nil {
+		return nil
+	}
+	return g.watch.seen
+}
+
+// setTimers is called after each look.
+func (g *gate) setTimers(alarm time.Duration) {
+	switch {
+	case g.hold == nil:
+		return
+	case g.watch == nil:
+		g.pollTimer.set(jitter(pollEvery))
+	}
+	g.alarmTimer.stop()
+	if alarm != never {
+		g.alarmTimer.set(min(max(alarm-clock(), 0), alarmAtMost))
+	}
+	if g.handing && g.reliefAfter == 0 {
+		g.reliefAfter = firstRelief
+		g.reliefTimer.set(g.reliefAfter)
+	}
+}
+
+// ring tells whether the alarm is due, and winds the timer again if not.
+func (g *gate) ring(alarm time.Duration) bool {
+	if left := alarm - clock(); left > 0 {
+		g.alarmTimer.set(min(left, alarmAtMost))
+		return false
+	}
+	return true
+}
+
+// checkRelief lets the gate go once another keeps it.
+func (g *gate) checkRelief(e *entry) {
+	if !g.handing {
+		g.reliefAfter = 0
+		return
+	}
+	if e.s.keeper() != e.id {
+		g.drop()
+		return
+	}
+	g.reliefAfter = min(2*g.reliefAfter, lastRelief)
+	g.reliefTimer.set(g.reliefAfter)
+}
+
+// handGateOn is called by a keeper who has left the order: it keeps the gate until the heir has it, so that its going wakes nobody
+// else. An heir who does not come within a second leaves the gate to whoever that wakes first.
+func (e *entry) handGateOn(ctx context.Context, heirs bool) {
+	if e.gate.hold == nil || !heirs {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	for after := firstRelief; ; after *= 2 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wait.C:
+		}
+		if e.s.keeper() != e.id {
+			return
+		}
+		wait.Reset(after)
+	}
+}
+
+// drop lets the gate go.
+func (g *gate) drop() {
+	if g.hold != nil {
+		g.hold.Close()
+	}
+	g.hold, g.handing, g.reliefAfter = nil, false, 0
+	g.stop()
+	if g.watch != nil {
+		g.watch.close()
+		g.watch = nil
+	}
+}
+
+// rest is called when nothing is to be heard or timed any more; the gate itself stays held.
+func (g *gate) rest() {
+	g.stop()
+	g.closeEar()
+}
+
+// stop stops the timers.
+func (g *gate) stop() {
+	g.pollTimer.stop()
+	g.alarmTimer.stop()
+	g.reliefTimer.stop()
+}
+
+func (g *gate) closeEar() {
+	if g.ear != nil {
+		g.ear.Close()
+		g.ear = nil
+	}
+}
+
+func (g *gate) close() {
+	g.drop()
+	g.closeEar()
+}
+
+// timer is a time.Timer that is made when it is first set.
+type timer struct{ t *time.Timer }
+
+func (t *timer) C() <-chan time.Time {
+	if t.t == nil {
+		return nil
+	}
+	return t.t.C
+}
+
+func (t *timer) set(d time.Duration) {
+	if t.t == nil {
+		t.t = time.NewTimer(d)
+		return
+	}
+	t.t.Reset(d)
+}
+
+func (t *timer) stop() {
+	if t.t != nil {
+		t.t.Stop()
+	}
+}
+
+// jitter is d to 2d, so that many do not do the same at the same time.
+func jitter(d time.Duration) time.Duration { return d + rand.N(d) }

@@ -1,0 +1,24 @@
+package local
+
+import (
+	"testing"
+
+	"limit/backend"
+	"limit/backend/backendtest"
+)
+
+func open(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Dir: dir, Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestTheEmbeddedStoreKeepsTheContract(t *testing.T) {
+	backendtest.Run(t, func(t *testing.T) func() backend.Backend {
+		dir := t.TempDir()
+		return func() backend.Backend { return open(t, dir) }
+	})
+}

@@ -1,0 +1,253 @@
+package local
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"limit/backend"
+)
+
+const (
+	retryAfter = time.Second // after a failure to read or write the state: a full disk, most likely
+	watchAfter = 500 * time.Millisecond
+)
+
+// quest is why an entry looks at the state.
+type quest struct {
+	suspects []id // claims that may be dead
+	sweep    bool // all may be
+	recheck  bool // nobody has looked for a while
+}
+
+// finding is what an entry saw of its own claim.
+type finding struct {
+	gone, aside, asked, standing bool
+
+	reason string
+	grant  *backend.Grant
+	err    error // why it can never be granted
+	blocks []backend.Block
+	gen    uint64
+	others int // claims that stand
+	alarm  time.Duration
+	failed bool // nothing was seen; look again soon
+	took   bool // the gate: now all claims are to be checked
+}
+
+// watchAfter is when one who wants to know what blocks him looks whether anything has changed.
+func (f *finding) watchAfter() time.Duration {
+	return watchAfter + time.Duration(f.others)*time.Millisecond
+}
+
+// run is the entry's goroutine: whatever happens, it looks at the state and does what that says.
+func (e *entry) run() {
+	defer e.running.Done()
+	defer e.gate.rest()
+	recheck, watch := time.NewTimer(e.recheckAfter()), time.NewTimer(watchAfter)
+	defer recheck.Stop()
+	defer watch.Stop()
+	if e.Claim().Grant != nil {
+		recheck.Stop() // a holder sleeps until it is told something
+		watch.Stop()
+	}
+	q := quest{sweep: e.gate.hold != nil} // whoever took the gate in Enter has not looked at the others yet
+	var f finding
+	for due := q.sweep; ; {
+		if due {
+			var err error
+			if f, err = e.look(q); err != nil {
+				f.failed = true
+				watch.Reset(retryAfter)
+			} else {
+				e.rest(f, recheck, watch)
+			}
+		}
+		if f.took {
+			q, f.took = quest{sweep: true}, false
+			continue
+		}
+		q, due = quest{}, true
+		select {
+		case <-e.ctx.Done():
+			return
+		case <-e.woken:
+		case <-e.gate.lost:
+			e.gate.closeEar()
+		case seen := <-e.gate.seen():
+			q.suspects, q.sweep = seen.ids, seen.overflow
+			due = q.sweep || slices.ContainsFunc(q.suspects, e.s.dead)
+		case <-e.gate.pollTimer.C():
+			q.sweep = true
+		case <-e.gate.alarmTimer.C():
+			due = e.gate.ring(f.alarm)
+		case <-e.gate.reliefTimer.C():
+			e.gate.checkRelief(e)
+			due = false
+		case <-watch.C:
+			if due = f.failed || e.s.generation() != f.gen; !due {
+				watch.Reset(f.watchAfter())
+			}
+		case <-recheck.C:
+			q.recheck = true
+		}
+	}
+}
+
+// rest sets the timers by which a claim looks though nothing has told it to. Only one that waits has any.
+func (e *entry) rest(f finding, recheck, watch *time.Timer) {
+	recheck.Stop()
+	watch.Stop()
+	if f.standing {
+		recheck.Reset(e.recheckAfter())
+	}
+	if f.standing && e.opts.WatchBlocks {
+		watch.Reset(f.watchAfter())
+	}
+}
+
+// recheckAfter is when a waiting claim looks though nothing has told it to: somebody stopped (SIGSTOP) may keep the gate.
+func (e *entry) recheckAfter() time.Duration { return jitter(e.s.opts.recheck) }
+
+// look reads the state, mends what the quest is about, and tells the owner what has become of the claim.
+func (e *entry) look(q quest) (finding, error) {
+	e.work.Lock()
+	defer e.work.Unlock()
+	if q.sweep {
+		all, err := e.s.ids(e.ctx)
+		if err != nil {
+			return finding{}, err
+		}
+		q.suspects = all
+	}
+	q.suspects = slices.DeleteFunc(q.suspects, func(i id) bool { return !e.s.dead(i) })
+	var f finding
+	err := e.s.change(e.ctx, func(c *change) (err error) {
+		f, err = c.look(e, q)
+		return err
+	})
+	if err != nil {
+		return f, err
+	}
+	e.act(f)
+	return f, nil
+}
+
+// ids are those of all claims.
+func (s *Store) ids(ctx context.Context) (all []id, err error) {
+	err = s.change(ctx, func(c *change) error {
+		for i := range c.img.claims {
+			all = append(all, c.img.claims[i].id)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// look does the part under the lock.
+func (c *change) look(e *entry, q quest) (finding, error) {
+	c.within = e.id
+	if c.buryDead(q.suspects) {
+		c.advance()
+	}
+	r := c.img.find(e.id)
+	if r != nil && r.grant == nil && r.asked {
+		reason := r.reason
+		c.leave(e)
+		return finding{asked: true, reason: reason}, nil
+	}
+	if e.gate.hold != nil {
+		c.advance() // its duty for all
+		r = c.img.find(e.id)
+	}
+	if r != nil && r.standing() {
+		if err := c.rule(1, e.id).Check(r.claim()); err != nil {
+			c.leave(e)
+			return finding{err: err}, nil
+		}
+		c.advance()
+		c.recheck(e, q)
+	}
+	return c.find(e, q)
+}
+
+// recheck verifies what a gatekeeper should have seen.
+func (c *change) recheck(e *entry, q quest) {
+	for q.recheck && c.img.find(e.id).standing() && c.buryDead(culprits(c.blocks(e.id))) {
+		c.advance()
+	}
+}
+
+// leave takes the entry's own claim out of the order.
+func (c *change) leave(e *entry) {
+	c.remove(e.id)
+	c.head.stray = e.id
+	c.advance()
+}
+
+// find is what the entry's claim has become, and its part in keeping the gate.
+func (c *change) find(e *entry, q quest) (finding, error) {
+	f := finding{gen: c.head.gen, alarm: c.img.alarm}
+	r := c.img.find(e.id)
+	if r == nil {
+		f.gone = true
+	} else {
+		f.grant, f.aside, f.asked, f.reason, f.standing = r.grant, r.aside, r.asked, r.reason, r.standing()
+	}
+	for i := range c.img.claims {
+		if c.img.claims[i].standing() {
+			f.others++
+		}
+	}
+	if f.standing && e.opts.WatchBlocks {
+		f.blocks = c.blocks(e.id)
+	}
+	if f.standing {
+		kept := e.gate.hold
+		if err := c.joinGate(e, q.recheck); err != nil {
+			return f, err
+		}
+		f.took = e.gate.hold != nil && e.gate.hold != kept
+	}
+	if c.head.keeper == e.id && c.minded {
+		f.alarm = c.next // as mindGate will write it
+	}
+	e.gate.handing = e.gate.hold != nil && !f.standing && f.others > 0 && c.head.keeper == e.id
+	if e.gate.hold != nil && !f.standing && !e.gate.handing {
+		e.gate.drop()
+	}
+	return f, nil
+}
+
+// act tells the owner and sets the timers of the gate.
+func (e *entry) act(f finding) {
+	e.gate.setTimers(f.alarm)
+	e.mu.Lock()
+	held := e.claim.Grant != nil
+	e.mu.Unlock()
+	switch {
+	case e.told:
+	case f.gone && held:
+		e.tell(backend.Event{Kind: backend.Lost, Reason: "the claim was dropped from the store"})
+	case f.gone:
+		e.tell(backend.Event{Kind: backend.Cancelled, Reason: "the claim was dropped from the store"})
+	case f.err != nil:
+		e.tell(backend.Event{Kind: backend.Refused, Err: f.err})
+	case f.asked:
+		if f.grant != nil {
+			e.granted(f.grant)
+		}
+		e.tell(backend.Event{Kind: backend.Cancelled, Reason: f.reason})
+	case f.grant != nil:
+		e.granted(f.grant)
+	case f.standing:
+		e.noteBlocks(f.blocks)
+	}
+}
+
+// tell is the last word: of the end of the claim, or the request to stop. A held claim that was asked to stop can still be dropped, but
+// its owner is stopping it already.
+func (e *entry) tell(ev backend.Event) {
+	e.told = true
+	e.emit(ev)
+}

@@ -1,0 +1,101 @@
+package local
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"limit/backend"
+
+	"golang.org/x/sys/unix"
+)
+
+// findOrphans marks the held claims whose wrapper is gone while processes of its command live. /proc is searched only where the
+// wrapper, by its recorded number, does not hold the claim's file open. Where /proc does not tell, a claim is not an orphan.
+func (s *Store) findOrphans(snap *backend.Snapshot, held []id) {
+	suspects := map[inode][]*backend.HeldClaim{}
+	for n, i := range held {
+		var st unix.Stat_t
+		if unix.Fstatat(s.fd, claimPath(i), &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+			continue
+		}
+		at := inode{uint64(st.Dev), st.Ino}
+		if h := &snap.Held[n]; !holds(h.PID, at) {
+			suspects[at] = append(suspects[at], h)
+		}
+	}
+	if len(suspects) == 0 {
+		return
+	}
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range processes {
+		pid, err := strconv.Atoi(filepath.Base(p))
+		if err != nil {
+			continue
+		}
+		for _, at := range openFiles(pid) {
+			for _, h := range suspects[at] {
+				if !slices.Contains(h.PIDs, pid) {
+					h.PIDs = append(h.PIDs, pid)
+				}
+			}
+		}
+	}
+	for _, suspect := range suspects {
+		for _, h := range suspect {
+			h.Orphaned = len(h.PIDs) > 0 && !slices.ContainsFunc(h.PIDs, func(pid int) bool { return numberWithin(pid) == h.PID })
+			if !h.Orphaned {
+				h.PIDs = nil
+			}
+		}
+	}
+}
+
+// inode names a file.
+type inode struct{ dev, ino uint64 }
+
+// holds tells whether a process has a file open.
+func holds(pid int, at inode) bool {
+	for _, open := range openFiles(pid) {
+		if open == at {
+			return true
+		}
+	}
+	return false
+}
+
+// openFiles are the FIFOs that a process has open.
+func openFiles(pid int) []inode {
+	dir := "/proc/" + strconv.Itoa(pid) + "/fd"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var open []inode
+	for _, e := range entries {
+		var st unix.Stat_t
+		if unix.Stat(dir+"/"+e.Name(), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO {
+			open = append(open, inode{uint64(st.Dev), st.Ino})
+		}
+	}
+	return open
+}
+
+// numberWithin is a process's number in its own PID namespace, which is what a wrapper in a container has recorded.
+func numberWithin(pid int) int {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return pid
+	}
+	for line := range strings.Lines(string(b)) {
+		if numbers, found := strings.CutPrefix(line, "NSpid:"); found {
+			fields := strings.Fields(numbers)
+			if n, err := strconv.Atoi(fields[len(fields)-1]); err == nil {
+				return n
+			}
+		}
+	}
+	return pid
+}

@@ -1,0 +1,124 @@
+package local
+
+import (
+	"context"
+	"time"
+
+	"limit/backend"
+)
+
+// Snapshot implements backend.Backend. It removes the claims that it finds dead where it may write.
+func (s *Store) Snapshot(ctx context.Context) (*backend.Snapshot, error) {
+	var snap *backend.Snapshot
+	var held []id
+	err := s.change(ctx, func(c *change) error {
+		all := make([]id, len(c.img.claims))
+		for i := range c.img.claims {
+			all[i] = c.img.claims[i].id
+		}
+		if c.buryDead(all) {
+			c.advance()
+		}
+		snap, held = c.snapshot()
+		if s.readOnly != nil {
+			c.dirty = false
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.findOrphans(snap, held)
+	return snap, nil
+}
+
+func (c *change) snapshot() (*backend.Snapshot, []id) {
+	m := c.img
+	rule := c.rule(everybody, id{})
+	snap := &backend.Snapshot{
+		Settings: m.settings.Clone(), SettingsSet: m.settingsSet,
+		Usage: rule.Usage(c.now), Waiting: rule.Explain(c.now),
+	}
+	var held []id
+	for _, claim := range rule.Held() {
+		i, _ := parseID(claim.ID)
+		r := m.find(i)
+		h := backend.HeldClaim{Claim: *claim}
+		if r.asked {
+			h.Asked = r.reason
+		}
+		decodeDetails(c.readDetails(r), &h.Claim)
+		snap.Held, held = append(snap.Held, h), append(held, i)
+	}
+	for n := range snap.Waiting {
+		w := &snap.Waiting[n]
+		i, _ := parseID(w.ID)
+		decodeDetails(c.readDetails(m.find(i)), &w.Claim)
+	}
+	return snap, held
+}
+
+const (
+	changesApart = 20 * time.Millisecond  // changes closer than this become one
+	changesPoll  = 250 * time.Millisecond // where the kernel cannot watch
+)
+
+// Changes implements backend.Backend.
+func (s *Store) Changes(ctx context.Context) (<-chan struct{}, error) {
+	changes := make(chan struct{}, 1)
+	changes <- struct{}{}
+	var w *watch
+	if !s.opts.noWatch {
+		if w = newWatch(s.file("state"), watchWrites); w != nil {
+			w.add(s.file("claims"), watchDeaths)
+		}
+	}
+	s.background.Add(1)
+	go func() {
+		defer s.background.Done()
+		defer close(changes)
+		if w != nil {
+			defer w.close()
+		}
+		s.passOn(ctx, w, changes)
+	}()
+	return changes, nil
+}
+
+// passOn sends when the watch has seen something, or when the generation has changed.
+func (s *Store) passOn(ctx context.Context, w *watch, changes chan<- struct{}) {
+	var seen <-chan sight
+	pause := time.NewTimer(changesPoll)
+	defer pause.Stop()
+	last := s.generation()
+	for {
+		if w != nil {
+			seen = w.seen
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-seen:
+			pause.Reset(changesApart)
+			select {
+			case <-ctx.Done():
+				return
+			case <-pause.C:
+			}
+		case <-pause.C:
+			if w != nil {
+				continue
+			}
+			pause.Reset(changesPoll)
+			if now := s.generation(); now == last {
+				continue
+			} else {
+				last = now
+			}
+		}
+		select {
+		case changes <- struct{}{}:
+		default:
+		}
+	}
+}

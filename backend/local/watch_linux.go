@@ -1,0 +1,102 @@
+package local
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// watchDeaths: the last descriptor for writing of a file in the directory was closed, by a death most likely; the files of claims that
+	// are released are removed before.
+	watchDeaths = unix.IN_CLOSE_WRITE | unix.IN_EXCL_UNLINK | unix.IN_ONLYDIR
+	// watchWrites: a file was written.
+	watchWrites = unix.IN_MODIFY
+)
+
+// sight is what a watch has seen: claims whose files were closed; after an overflow, it may be any.
+type sight struct {
+	ids      []id
+	overflow bool
+}
+
+// watch is an inotify instance with a goroutine that reads it.
+type watch struct {
+	file *os.File
+	seen chan sight
+	stop chan struct{}
+	done chan struct{}
+}
+
+// newWatch watches a path. It returns nil where the kernel has no watch to give: fs.inotify.max_user_instances is 128.
+func newWatch(path string, mask uint32) *watch {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return nil
+	}
+	w := &watch{os.NewFile(uintptr(fd), "inotify"), make(chan sight), make(chan struct{}), make(chan struct{})}
+	if !w.add(path, mask) {
+		w.file.Close()
+		return nil
+	}
+	go w.read()
+	return w
+}
+
+// add watches one more path.
+func (w *watch) add(path string, mask uint32) bool {
+	conn, err := w.file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	added := false
+	conn.Control(func(fd uintptr) {
+		_, err := unix.InotifyAddWatch(int(fd), path, mask)
+		added = err == nil
+	})
+	return added
+}
+
+func (w *watch) close() {
+	close(w.stop)
+	w.file.Close()
+	<-w.done
+}
+
+func (w *watch) read() {
+	defer close(w.done)
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := w.file.Read(buf)
+		if err != nil {
+			return
+		}
+		select {
+		case w.seen <- parseEvents(buf[:n]):
+		case <-w.stop:
+			return
+		}
+	}
+}
+
+// parseEvents reads struct inotify_event after struct inotify_event.
+func parseEvents(b []byte) sight {
+	var s sight
+	for len(b) >= unix.SizeofInotifyEvent {
+		mask, size := binary.NativeEndian.Uint32(b[4:]), int(binary.NativeEndian.Uint32(b[12:]))
+		if size > len(b)-unix.SizeofInotifyEvent {
+			break
+		}
+		name := bytes.TrimRight(b[unix.SizeofInotifyEvent:unix.SizeofInotifyEvent+size], "\x00")
+		b = b[unix.SizeofInotifyEvent+size:]
+		if mask&(unix.IN_Q_OVERFLOW|unix.IN_IGNORED) != 0 {
+			s.overflow = true
+		}
+		if i, err := parseID(string(name)); err == nil {
+			s.ids = append(s.ids, i)
+		}
+	}
+	return s
+}
