@@ -135,7 +135,7 @@ func TestLimitsChangeWhileCommandsWaitAndRun(t *testing.T) {
 	d := w.queue("d", "--pool", "p")
 
 	w.must("pool", "set", "p", "3")
-	w.until("raising wakes two", func() bool { return slices.Equal(w.running(), []string{"a", "b", "c"}) })
+	w.until("raising wakes two", func() bool { return slices.Equal(slices.Sorted(slices.Values(w.running())), []string{"a", "b", "c"}) })
 	w.must("pool", "set", "p", "1")
 	expect(t, "used after lowering below it", w.status().Pools[0].Used, 3)
 	a.finish(0)
@@ -285,7 +285,7 @@ func TestTheExamplesOfDagsterTenRunsThreeOfThemBackfills(t *testing.T) {
 	s := w.status()
 	expect(t, "runs", fmt.Sprint(*s.Runs.Limit, s.Runs.Used, s.Runs.Waiting), "10 10 6")
 	expect(t, "backfills", fmt.Sprint(*s.TagLimits[0].Limit, s.TagLimits[0].Used, s.TagLimits[0].Waiting), "3 3 2")
-	expect(t, "pool", fmt.Sprint(s.Pools[0].Name, *s.Pools[0].Limit, s.Pools[0].Source, s.Pools[0].Used, s.Pools[0].Waiting), "db 3 default 3 2")
+	expect(t, "pool", fmt.Sprintf("%s %d %s %d %d", s.Pools[0].Name, *s.Pools[0].Limit, s.Pools[0].Source, s.Pools[0].Used, s.Pools[0].Waiting), "db 3 default 3 2")
 	for _, c := range all {
 		w.release(c.name)
 	}

@@ -50,17 +50,15 @@ func (m *Messages) say(level Verbosity, format string, args []any) {
 	}
 }
 
-// Printable returns s with what could steer a terminal written as an escape: names and commands are other people's texts.
+// Printable returns s with what could steer a terminal, tabs apart, written as an escape: names and commands are other people's texts.
 func Printable(s string) string {
-	clean := func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 || r == '\uFFFD' || isBidi(r) }
+	clean := func(r rune) bool { return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == '\uFFFD' || isBidi(r) }
 	if strings.IndexFunc(s, clean) < 0 {
 		return s
 	}
 	var b strings.Builder
 	for i, r := range s {
 		switch {
-		case r == '\t':
-			b.WriteString(`\t`)
 		case r == '\n':
 			b.WriteString(`\n`)
 		case r == '\uFFFD' && !strings.HasPrefix(s[i:], "\uFFFD"):

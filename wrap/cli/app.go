@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/urfave/cli/v2"
 
 	"limit/wrap"
@@ -51,8 +52,18 @@ func Main(args []string, streams Streams) int {
 	}
 }
 
-// complain writes an error to standard error.
-func (p *program) complain(err error) { wrap.NewMessages(p.Err, wrap.Quiet).Error("%v", err) }
+// complain writes an error to standard error; several at once one after the other.
+func (p *program) complain(err error) {
+	messages := wrap.NewMessages(p.Err, wrap.Quiet)
+	var several *multierror.Error
+	if !errors.As(err, &several) {
+		messages.Error("%v", err)
+		return
+	}
+	for _, one := range several.Errors {
+		messages.Error("%v", one)
+	}
+}
 
 // exitError ends limit in a given way; err, where there is one, is to be told first.
 type exitError struct {
@@ -116,21 +127,20 @@ func (p *program) app() *cli.App {
 		Action: p.noCommand,
 	}
 	app.OnUsageError = onUsageError
-	prepare(app.Commands, "limit")
+	prepare(app.Commands)
 	return app
 }
 
 // prepare gives every command what the library wants to be told of each.
-func prepare(commands []*cli.Command, parent string) {
+func prepare(commands []*cli.Command) {
 	for _, c := range commands {
 		c.HideHelpCommand = true
-		c.HelpName = parent + " " + c.Name
 		c.OnUsageError = onUsageError
 		if len(c.Subcommands) == 0 {
 			c.Flags = append(c.Flags, commonFlags()...)
 			continue
 		}
-		prepare(c.Subcommands, c.HelpName)
+		prepare(c.Subcommands)
 		if c.Action == nil {
 			c.Action = noSubcommand
 		}

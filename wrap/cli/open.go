@@ -24,12 +24,16 @@ type store struct {
 }
 
 // load reads the configuration, and tells what a user should know of it.
-func (p *program) load(c *cli.Context) (*config.Config, error) {
+func (p *program) load(c *cli.Context) (*config.Config, error) { return p.loadFile(c, "") }
+
+// loadFile reads a given file, "" for the one in force, with flags and environment over it.
+func (p *program) loadFile(c *cli.Context, file string) (*config.Config, error) {
+	if file == "" {
+		file = text(c, "config")
+	}
 	at := config.OS()
 	at.Env = func(name string) string { return wrap.Getenv(p.env, name) }
-	cfg, err := config.Load(config.Flags{
-		Config: text(c, "config"), Backend: text(c, "backend"), Namespace: text(c, "namespace"),
-	}, at)
+	cfg, err := config.Load(config.Flags{Config: file, Backend: text(c, "backend"), Namespace: text(c, "namespace")}, at)
 	if err != nil {
 		return nil, err
 	}
@@ -49,31 +53,30 @@ func (p *program) openFor(c *cli.Context, ttl, grace time.Duration) (*store, err
 	if err != nil {
 		return nil, err
 	}
-	timeout, _ := durationOf(c, "connect-timeout")
-	ctx, cancel := context.WithTimeout(c.Context, timeout)
-	defer cancel()
-	b, err := connect(ctx, cfg, ttl, grace, timeout)
+	s, err := p.connect(c, cfg, ttl, grace)
 	if err != nil {
 		return nil, err
 	}
-	s := &store{Backend: b, config: cfg, namespace: cfg.Namespace}
-	if err := s.bringSettings(ctx, p.messages(c)); err != nil {
-		b.Close()
+	if err := s.bringSettings(c.Context, p.messages(c)); err != nil {
+		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
 // connect opens the store that a configuration names.
-func connect(ctx context.Context, cfg *config.Config, ttl, grace, timeout time.Duration) (backend.Backend, error) {
+func (p *program) connect(c *cli.Context, cfg *config.Config, ttl, grace time.Duration) (*store, error) {
 	if cfg.Backend.Etcd != nil {
 		return nil, fmt.Errorf("%s: stores on etcd are not there yet; use --backend local", cfg.Backend)
 	}
+	timeout, _ := durationOf(c, "connect-timeout")
+	ctx, cancel := context.WithTimeout(c.Context, timeout)
+	defer cancel()
 	b, err := local.Open(ctx, local.Options{Dir: cfg.Backend.Dir, Namespace: cfg.Namespace, Create: true})
 	if err != nil {
 		return nil, err
 	}
-	return b, nil
+	return &store{Backend: b, config: cfg, namespace: cfg.Namespace}, nil
 }
 
 // errSame ends a change of settings that would change nothing.

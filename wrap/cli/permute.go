@@ -7,8 +7,6 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// stopsAtOperand is the command after whose first operand everything belongs to another one.
-const stopsAtOperand = "limit run"
 
 // permute puts flags before operands, so that limit pool set api 4 --rate 10/1m works as typed: the library stops
 // parsing at the first operand, which is right for limit run alone.
@@ -30,7 +28,7 @@ func permute(app *cli.App, args []string) []string {
 		i++
 		flags, commands = command.Flags, command.Subcommands
 	}
-	if command == nil || i > len(args) || command.HelpName == stopsAtOperand {
+	if command == nil || i > len(args) || command == find(app.Commands, "run") {
 		return args
 	}
 	given, operands := split(args[i:], flags)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -82,29 +83,26 @@ func (p *program) printLines(lines []string) error {
 }
 
 // openWith opens the store without touching its settings, and returns those that the file given, or the one in force, asks for.
+// The file's own backend counts; where it names none, that of the configuration in force.
 func (p *program) openWith(c *cli.Context) (*store, backend.Settings, error) {
 	if c.NArg() > 1 {
 		return nil, backend.Settings{}, usageError(c, "one file at most")
 	}
-	cfg, err := p.load(c)
+	wanted, err := p.loadFile(c, c.Args().First())
 	if err != nil {
 		return nil, backend.Settings{}, err
-	}
-	wanted := cfg
-	if c.NArg() == 1 {
-		if wanted, err = config.ReadFile(c.Args().First()); err != nil {
-			return nil, backend.Settings{}, err
-		}
 	}
 	if !wanted.HasSettings {
 		return nil, backend.Settings{}, noSettings(wanted.File)
 	}
-	timeout, _ := durationOf(c, "connect-timeout")
-	b, err := connect(c.Context, cfg, defaultTTL, defaultGrace, timeout)
-	if err != nil {
-		return nil, backend.Settings{}, err
+	cfg := wanted
+	if c.NArg() == 1 && wanted.From("backend") == config.FromDefault {
+		if cfg, err = p.load(c); err != nil {
+			return nil, backend.Settings{}, err
+		}
 	}
-	return &store{Backend: b, config: cfg, namespace: cfg.Namespace}, wanted.Settings, nil
+	s, err := p.connect(c, cfg, defaultTTL, defaultGrace)
+	return s, wanted.Settings, err
 }
 
 func noSettings(file string) error {
@@ -118,8 +116,11 @@ func (p *program) configCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "config",
 		Usage:       "print the effective configuration, and where each value comes from",
-		Description: "Prints YAML that limit reads back; comments say where a value comes from.\n\nEXIT STATUS: 0; 125 limit itself failed.",
-		Flags:       []cli.Flag{&cli.BoolFlag{Name: "schema", Usage: "print the JSON schema of limit.yaml instead, for editors"}},
+		Description: "The limits are those of the file; 'limit status' shows those of the store, 'limit diff' what differs.\n\nEXIT STATUS: 0; 125 limit itself failed.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "as a JSON array"},
+			&cli.BoolFlag{Name: "schema", Usage: "print the JSON schema of limit.yaml instead, for editors"},
+		},
 		Action: func(c *cli.Context) error {
 			if c.Bool("schema") {
 				_, err := p.Out.Write(config.Schema())
@@ -129,8 +130,15 @@ func (p *program) configCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			_, err = p.Out.Write(cfg.Annotated())
-			return err
+			if c.Bool("json") {
+				return json.NewEncoder(p.Out).Encode(cfg.Values())
+			}
+			t := &table{shrink: []int{1, 2}}
+			t.add("NAME", "VALUE", "FROM")
+			for _, v := range cfg.Values() {
+				t.add(v.Name, v.Text, v.From)
+			}
+			return t.write(p.Out, p.width())
 		},
 	}
 }

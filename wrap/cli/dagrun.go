@@ -1,0 +1,348 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"limit/backend"
+	"limit/wrap"
+	"limit/wrap/dag"
+	"limit/wrap/dag/journal"
+	"limit/wrap/dag/plan"
+	"limit/wrap/dag/report"
+	"limit/wrap/dag/stepfile"
+	"limit/wrap/process"
+)
+
+const dagRunText = `Waits in the run queue, then runs the steps of FILE: each when all it needs has succeeded, in the order of priority, the
+longest way to the end, and the file; under the executor's limits and the pools'. STEPs are targets: they
+run with all they need; --select is exact.
+
+A step finds in its environment the variables of the file, PARAM_<NAME>, MATRIX_<KEY>, OUT_<STEP>_<KEY> of the steps it
+needs, LIMIT_OUTPUT (the file to write its own key=value lines to), and those of 'limit run'.
+
+The first INT or TERM stops the steps (TERM, then KILL after their grace), the second kills them.
+
+EXIT STATUS:
+   0    all steps succeeded, were skipped, or their failure was tolerated
+   1    a step failed
+   2    usage, or FILE is not valid
+   75   gave up waiting, for the run queue or for pools
+   76   the run's slot was lost
+   124  the file's timeout
+   125  limit itself failed
+
+EXAMPLES:
+   limit dag run nightly.yaml
+   limit dag run nightly.yaml load --param day=2026-01-31
+   limit dag run nightly.yaml --select 'tag:team=data' -j 2 --report night.html`
+
+// keepRuns is how many runs are kept with their logs.
+const keepRuns = 100
+
+func (p *program) dagRunCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "run",
+		Usage:       "run the steps of a file",
+		UsageText:   "limit dag run [flags] FILE [STEP...]",
+		Description: dagRunText,
+		Flags:       append(dagRunFlags(), append(selectFlags(), paramFlag(), &cli.BoolFlag{Name: "dry-run", Usage: "say what would run, in which order, and run nothing", Category: "Steps"})...),
+		Action:      p.dagRun,
+	}
+}
+
+// dagRunFlags are those that run and retry share.
+func dagRunFlags() []cli.Flag {
+	const steps, claim, reports = "Steps", "Claim", "Reports"
+	return []cli.Flag{
+		jFlag(),
+		&cli.StringFlag{Name: "fail-mode", Value: "continue", Usage: "`continue|stop|kill`: after a failure: go on with what does not need it; start nothing further; stop what runs too", Category: steps},
+		&cli.StringSliceFlag{Name: "tag", Usage: "tag the run, `KEY[=VALUE]`, for the tag limits of the run queue; repeatable", Category: claim},
+		&cli.IntFlag{Name: "priority", Usage: "`N`: higher first, in place of the file's", Category: claim},
+		durationFlag("wait", 0, "give up waiting for the run queue or for a pool after this", claim),
+		&cli.StringFlag{Name: "output", Value: string(report.Group), Usage: "`group|prefix|interleave|failed|quiet`: what the steps print: together when a step has ended; each line at once after the step's name; as it comes; of failed steps alone; not at all", Category: reports},
+		&cli.StringFlag{Name: "progress", Value: "auto", Usage: "`auto|tty|plain|none`", Category: reports},
+		logDirFlag(),
+		&cli.StringFlag{Name: "events", Usage: "append events to `FILE` as JSON lines; - for standard error", Category: reports},
+		&cli.StringFlag{Name: "junit", Usage: "write JUnit XML to `FILE`", Category: reports},
+		&cli.StringFlag{Name: "trace", Usage: "write a Chrome trace to `FILE`", Category: reports},
+		&cli.StringFlag{Name: "report", Usage: "write one HTML page to `FILE`", Category: reports},
+	}
+}
+
+func (p *program) dagRun(c *cli.Context) error {
+	if c.NArg() == 0 {
+		return usageError(c, "no step file is given")
+	}
+	params, err := parseParams(c)
+	if err != nil {
+		return err
+	}
+	f, err := p.readSteps(c, c.Args().First(), params)
+	if err != nil {
+		return err
+	}
+	d := &dagRun{p: p, c: c, file: f, params: params}
+	if d.options.Selected, err = chosen(c, f, c.Args().Tail()); err != nil {
+		return err
+	}
+	if c.Bool("dry-run") {
+		return p.showPlan(c, f, d.options.Selected)
+	}
+	return d.run()
+}
+
+// dagRun is a run, or a retry, on its way.
+type dagRun struct {
+	p       *program
+	c       *cli.Context
+	file    *stepfile.File
+	params  map[string]string
+	earlier *journal.Entry // the run that is retried, or nil
+	options plan.Options
+	record  *journal.Run
+	claim   backend.Claim
+}
+
+// run carries the run out and writes its reports.
+func (d *dagRun) run() error {
+	messages := d.p.messages(d.c)
+	mask, err := d.check()
+	if err != nil {
+		return err
+	}
+	root := d.p.runsDir(d.c)
+	absolute, err := filepath.Abs(d.file.Path)
+	if err != nil {
+		return err
+	}
+	d.options.Weights, _ = journal.Weights(root, absolute, d.file)
+	supervisor, err := process.NewSupervisor()
+	if err != nil {
+		return err
+	}
+	defer supervisor.Close()
+	events, err := wrap.OpenEvents(d.c.String("events"), d.p.Err, func(err error) { messages.Error("%v", err) })
+	if err != nil {
+		return err
+	}
+	defer events.Close()
+	s, err := d.open(messages)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	writer, err := d.begin(root, absolute)
+	if err != nil {
+		return err
+	}
+	defer writer.Close()
+	console, err := d.console(writer.Dir)
+	if err != nil {
+		return err
+	}
+	run := &dag.Run{
+		File: d.file, Plan: d.options, Backend: s, Namespace: s.namespace, Supervisor: supervisor, Messages: messages,
+		Events: events, Console: console, Journal: writer, Record: d.record, Claim: d.claim, Env: d.p.env, Mask: mask,
+	}
+	if wait, set := durationOf(d.c, "wait"); set {
+		run.Wait = max(wait, time.Millisecond)
+	}
+	exit, err := run.Do(d.c.Context)
+	console.Summary(d.retryCommand())
+	err = errors.Join(err, d.reports(writer.Dir), journal.KeepWeights(root, d.record), journal.Prune(root, keepRuns))
+	return &exitError{exit: exit, err: err}
+}
+
+// check finds what is wrong with the call before anything is opened.
+func (d *dagRun) check() (*dag.Mask, error) {
+	if missing := d.file.Missing(); len(missing) > 0 {
+		return nil, usageError(d.c, "parameter %s has no value; give --param %s=…", missing[0], missing[0])
+	}
+	mask, err := dag.NewMask(d.file.Secrets, func(name string) (string, bool) { return lookupEnv(d.p.env, name) })
+	if err != nil {
+		return nil, failWith(dag.CodeUsage, err)
+	}
+	if d.options.MaxConcurrent, err = slots(d.c, d.file); err != nil {
+		return nil, err
+	}
+	modes := map[string]plan.FailMode{"continue": plan.Continue, "stop": plan.Stop, "kill": plan.Kill}
+	mode, ok := modes[d.c.String("fail-mode")]
+	if !ok {
+		return nil, usageError(d.c, "flag --fail-mode: %q is none of continue, stop, kill", d.c.String("fail-mode"))
+	}
+	d.options.FailMode, d.options.TagLimits = mode, d.file.Executor.TagLimits
+	if _, err := plan.New(d.file, d.options); err != nil {
+		return nil, failWith(dag.CodeUsage, err)
+	}
+	return mask, nil
+}
+
+// open opens the store and describes the run's claim.
+func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
+	d.claim = backend.Claim{ID: backend.NewID(), RunID: backend.NewID(), Runs: 1, Tags: maps.Clone(d.file.Tags), Priority: d.file.Priority}
+	tags, err := parseTags(d.c.StringSlice("tag"))
+	if err != nil {
+		return nil, usageError(d.c, "%v", err)
+	}
+	if d.claim.Tags == nil {
+		d.claim.Tags = tags
+	} else {
+		maps.Copy(d.claim.Tags, tags)
+	}
+	if d.c.IsSet("priority") {
+		priority := d.c.Int("priority")
+		if int(int32(priority)) != priority {
+			return nil, usageError(d.c, "flag --priority: %d is no 32-bit number", priority)
+		}
+		d.claim.Priority = int32(priority)
+	}
+	d.p.describeOwner(&d.claim, d.file.Name, []string{"limit", "dag", "run", d.file.Path})
+	var grace time.Duration
+	pools := map[string]int{}
+	for i, s := range d.file.Steps {
+		if d.options.Selected == nil || d.options.Selected[i] {
+			grace = max(grace, s.Grace)
+			for name, slots := range s.Pools {
+				pools[name] = max(pools[name], slots)
+			}
+		}
+	}
+	s, err := d.p.openFor(d.c, max(defaultTTL, 2*grace+minTTL), grace)
+	if err != nil {
+		return nil, err
+	}
+	d.claim.Pools = pools // so that nest sees that claims will follow
+	err = d.p.nest(d.c, s, &d.claim)
+	d.claim.Pools = nil
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	if len(pools) > 0 {
+		s.warnOfUnsetPools(d.c.Context, messages, pools)
+	}
+	return s, nil
+}
+
+// begin makes the record and the journal.
+func (d *dagRun) begin(root, absolute string) (*journal.Writer, error) {
+	r := journal.NewRun(d.file)
+	r.ID = d.claim.RunID
+	if wrap.Getenv(d.p.env, wrap.EnvRunID) != "" {
+		r.ID = d.claim.ID // nested: the run's own id is that of the outer one
+	}
+	r.File, r.Hash, r.Params, r.Host, r.PID, r.Started = absolute, journal.Hash(d.file.Source), d.params, d.claim.Host, d.claim.PID, time.Now()
+	r.Max, r.TagLimits = d.options.MaxConcurrent, d.options.TagLimits
+	if d.options.Selected != nil {
+		r.Selected = []string{}
+	}
+	for i, s := range r.Steps {
+		if d.options.Selected != nil && d.options.Selected[i] {
+			r.Selected = append(r.Selected, s.ID)
+		}
+		if d.options.Weights != nil {
+			s.Weight = d.options.Weights[i]
+		}
+	}
+	if d.options.Selected != nil && len(r.Selected) == 0 {
+		return nil, failWith(dag.CodeUsage, errNoSteps)
+	}
+	if d.earlier != nil {
+		r.Retries = d.earlier.ID
+		d.options.Done = dag.Resume(d.file, r, d.earlier.Run)
+	}
+	d.record = r
+	w, err := journal.Create(root, r, d.file.Source)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range r.Steps {
+		if s.Rerun {
+			w.Rerun(s.ID)
+		}
+	}
+	return w, nil
+}
+
+// console makes what the run is shown with.
+func (d *dagRun) console(dir string) (*report.Console, error) {
+	getenv := func(name string) string { return wrap.Getenv(d.p.env, name) }
+	k := &report.Console{
+		Out: d.p.Out, Output: report.Output(d.c.String("output")), Progress: report.Progress(d.c.String("progress")),
+		Fold: report.DetectFold(getenv), Size: d.p.size, Dir: dir, Run: d.record, Expected: d.options.Weights,
+	}
+	switch k.Output {
+	case report.Group, report.Prefix, report.Interleave, report.Failed, report.Quiet:
+	default:
+		return nil, usageError(d.c, "flag --output: %q is none of group, prefix, interleave, failed, quiet", k.Output)
+	}
+	switch k.Progress {
+	case report.Terminal, report.Plain, report.None:
+	case "auto":
+		k.Progress = report.Plain
+		if d.p.isTerminal() && getenv("TERM") != "dumb" && getenv("CI") == "" {
+			k.Progress = report.Terminal
+		}
+		if whereSet(d.c, "q") != nil {
+			k.Progress = report.None
+		}
+	default:
+		return nil, usageError(d.c, "flag --progress: %q is none of auto, tty, plain, none", k.Progress)
+	}
+	if k.Progress == report.Terminal && !d.p.isTerminal() {
+		k.Size = func() (int, int) { return 80, 24 }
+	}
+	k.Color = d.p.isTerminal() && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
+	return k, nil
+}
+
+func (d *dagRun) retryCommand() string {
+	command := "limit dag retry " + short(d.record.ID)
+	if dir := d.c.String("log-dir"); dir != "" {
+		command += " --log-dir " + dir
+	}
+	return command
+}
+
+// reports writes the files that were asked for. One that cannot be written does not keep the others from being.
+func (d *dagRun) reports(dir string) error {
+	var all error
+	for flag, write := range map[string]func(io.Writer, *journal.Run) error{
+		"junit":  func(w io.Writer, r *journal.Run) error { return report.JUnit(w, r, dir) },
+		"trace":  report.Trace,
+		"report": report.Page,
+	} {
+		if path := d.c.String(flag); path != "" {
+			if err := writeReport(path, d.record, write); err != nil {
+				all = errors.Join(all, fmt.Errorf("writing --%s: %w", flag, err))
+			}
+		}
+	}
+	return all
+}
+
+func writeReport(path string, r *journal.Run, write func(io.Writer, *journal.Run) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f, r), f.Close())
+}
+
+// lookupEnv finds a variable, and whether it is set.
+func lookupEnv(env []string, name string) (string, bool) {
+	for _, entry := range env {
+		if len(entry) > len(name) && entry[len(name)] == '=' && entry[:len(name)] == name {
+			return entry[len(name)+1:], true
+		}
+	}
+	return "", false
+}
