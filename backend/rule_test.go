@@ -916,6 +916,19 @@ func TestANestedClaimDoesNotWaitForWhoWaitsForItsRun(t *testing.T) {
 			> kc
 			release kc k
 			> b`,
+		"freed by a grant behind it": `
+			limits x=2 y=3 e=1 z=1
+			enter h x
+			enter k e
+			enter s z
+			enter u y
+			> h k s u
+			enter b y=3 e
+			enter d x z ^k !-1
+			enter p y ^h
+			>
+			enter g x
+			> g p`,
 		"as soon as the run is in the way no more": `
 			limits runs=2 db=2 reserve=5m
 			enter d1 runs

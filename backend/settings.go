@@ -77,11 +77,11 @@ func ParseRate(s string) (Rate, error) {
 		return Rate{}, fmt.Errorf("rate %q is not N/PERIOD with N at least 1, such as 10/1m", s)
 	}
 	period = strings.TrimSpace(period)
-	if len(period) > 0 && (period[0] < '0' || period[0] > '9') {
-		period = "1" + period
-	}
 	d, err := time.ParseDuration(period)
 	if err != nil {
+		d, err = time.ParseDuration("1" + period)
+	}
+	if err != nil || d < 0 {
 		return Rate{}, fmt.Errorf("rate %q: period %q is not a duration such as 30s, 1m or 2h", s, period)
 	}
 	if d < MinRatePeriod {
@@ -113,7 +113,20 @@ func (s Settings) Clone() Settings {
 		s.DefaultLimit = &limit
 	}
 	s.Pools = maps.Clone(s.Pools)
+	for name, p := range s.Pools {
+		if p.Rate != nil {
+			rate := *p.Rate
+			p.Rate = &rate
+			s.Pools[name] = p
+		}
+	}
 	s.TagLimits = slices.Clone(s.TagLimits)
+	for i, t := range s.TagLimits {
+		if t.Value != nil {
+			value := *t.Value
+			s.TagLimits[i].Value = &value
+		}
+	}
 	return s
 }
 
