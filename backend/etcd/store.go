@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -60,17 +59,7 @@ func open(o Options, dial []grpc.DialOption) (*Store, error) {
 }
 
 // String is etcd://h1:2379,h2:2379.
-func (s *Store) String() string {
-	hosts := make([]string, len(s.options.Endpoints))
-	for i, e := range s.options.Endpoints {
-		_, host, found := strings.Cut(e, "://")
-		if !found {
-			host = e
-		}
-		hosts[i] = host
-	}
-	return "etcd://" + strings.Join(hosts, ",")
-}
+func (s *Store) String() string { return s.options.String() }
 
 // Close hands on the gate if this process keeps it, and disconnects.
 func (s *Store) Close() error {
@@ -123,19 +112,24 @@ func (s *Store) ChangeSettings(ctx context.Context, change func(*backend.Setting
 		if err := change(&settings, revision != 0); err != nil {
 			return err
 		}
-		next := stored{Settings: settings, By: backend.NewID()}
-		resp, _, err := s.commit(ctx, "settings", s.settingsTxn(next, revision))
-		if err != nil {
-			return fmt.Errorf("writing the limits: %w", err)
-		}
-		if resp.Succeeded || s.wroteSettings(resp, next) {
-			return nil
+		if written, err := s.writeSettings(ctx, settings, revision); err != nil || written {
+			return err
 		}
 	}
 }
 
-// settingsTxn is the transaction "settings": with the limits themselves it keeps the key queue, which says that
-// limits of runs are set, so that others need not read all runs where none is.
+// writeSettings is the transaction "settings"; false where somebody has written after the revision.
+func (s *Store) writeSettings(ctx context.Context, settings backend.Settings, revision int64) (bool, error) {
+	next := stored{Settings: settings, By: backend.NewID()}
+	resp, _, err := s.commit(ctx, "settings", s.settingsTxn(next, revision))
+	if err != nil {
+		return false, fmt.Errorf("writing the limits: %w", err)
+	}
+	return resp.Succeeded || s.wroteSettings(resp, next), nil
+}
+
+// settingsTxn keeps, with the limits themselves, the key queue, which says that limits of runs are set, so that others need
+// not read all runs where none is.
 func (s *Store) settingsTxn(next stored, revision int64) txn {
 	queue := clientv3.OpDelete(s.keys.queue())
 	if next.MaxRuns != backend.Unlimited || len(next.TagLimits) > 0 {

@@ -23,6 +23,9 @@ type Options struct {
 	TTL   time.Duration `json:"ttl,omitempty"`
 	Grace time.Duration `json:"grace,omitempty"`
 
+	// WarnOnLost lets a command run on when its claim is lost, or its wrapper dead: the keeper kills nothing.
+	WarnOnLost bool `json:"warn_on_lost,omitempty"`
+
 	// ConnectTimeout bounds every request, repetitions included; then it fails with backend.ErrUnreachable.
 	ConnectTimeout time.Duration `json:"connect_timeout,omitempty"`
 }

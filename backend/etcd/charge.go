@@ -1,0 +1,147 @@
+package etcd
+
+import (
+	"context"
+	"sync"
+	"syscall"
+	"time"
+
+	"limit/backend"
+	"limit/backend/etcd/boot"
+	"limit/backend/etcd/keeper"
+)
+
+// killAhead is how long before the last moment the keeper begins to kill: finding and killing a tree takes milliseconds,
+// and more on a machine that is busy.
+const killAhead = 300 * time.Millisecond
+
+// charge is a claim that the keeper keeps for its wrapper, with the command that runs under it.
+type charge struct {
+	v      *server
+	number int64
+	entry  backend.Entry
+
+	stopping context.CancelFunc
+	stopped  context.Context
+	working  sync.WaitGroup
+
+	mu      sync.Mutex
+	command *witness // nil: not known to have started
+}
+
+func newCharge(v *server, number int64, e backend.Entry) *charge {
+	c := &charge{v: v, number: number, entry: e}
+	c.stopped, c.stopping = context.WithCancel(context.Background())
+	return c
+}
+
+// start forwards events until stop.
+func (c *charge) start() {
+	c.working.Go(func() {
+		for {
+			select {
+			case <-c.stopped.Done():
+				return
+			case event := <-c.entry.Events():
+				c.forward(event)
+			}
+		}
+	})
+}
+
+func (c *charge) stop() {
+	c.stopping()
+	c.working.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.command != nil {
+		c.command.close()
+		c.command = nil
+	}
+}
+
+// forward sends an event to the wrapper. A loss is enforced here besides.
+func (c *charge) forward(event backend.Event) {
+	claim := c.entry.Claim()
+	c.v.line.Send(keeper.Message{Number: c.number, Event: wire(event), Claim: &claim})
+	if event.Kind == backend.Lost && !c.v.store.options.WarnOnLost && !c.v.store.unfenced {
+		c.working.Go(func() { c.enforce(boot.Now() + time.Until(event.KillBy)) })
+	}
+}
+
+// started notes the command of the claim.
+func (c *charge) started(pid int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.command != nil {
+		c.command.close()
+	}
+	c.command = watchProcess(pid)
+}
+
+func (c *charge) running() *witness {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.command
+}
+
+// enforce sees to it that nothing of the command lives after the deadline, unless the claim is released before. The wrapper was told and
+// ends the command in its own way; where it is stopped, TERM comes from here.
+func (c *charge) enforce(deadline time.Duration) {
+	if w := c.running(); w != nil && stoppedProcess(syscall.Getppid()) {
+		w.signal(syscall.SIGTERM)
+		w.signal(syscall.SIGCONT)
+	}
+	alarm, err := boot.NewAlarm()
+	if err == nil {
+		defer alarm.Stop()
+		err = alarm.Set(deadline - killAhead)
+	}
+	if err == nil {
+		select {
+		case <-c.stopped.Done():
+			return
+		case <-alarm.C:
+		}
+	}
+	c.killAll(c.stopped)
+}
+
+// killAll kills the command, what descends from it and what bears its claim's mark.
+func (c *charge) killAll(ctx context.Context) {
+	root := 0
+	if w := c.running(); w != nil && w.alive() {
+		root = w.pid
+	}
+	c.v.kill(ctx, root, claimVariable+c.entry.Claim().ID)
+}
+
+// orphaned ends the command of a wrapper that died, TERM first, and gives the claim back when nothing of it is left. With WarnOnLost
+// it waits for the command to end by itself.
+func (c *charge) orphaned(ctx context.Context) {
+	held := c.entry.Claim().Grant != nil
+	w := c.running()
+	switch {
+	case held && c.v.store.options.WarnOnLost:
+		for w != nil && w.alive() && pause(ctx, orphanPoll) {
+		}
+	case held:
+		if w != nil && w.alive() {
+			w.signal(syscall.SIGTERM)
+			w.signal(syscall.SIGCONT)
+			grace := time.Now().Add(c.v.store.options.Grace)
+			for w.alive() && time.Now().Before(grace) && pause(ctx, orphanPoll) {
+			}
+		}
+		killing, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.v.store.options.TTL)
+		c.killAll(killing)
+		cancel()
+	}
+	c.stop()
+	releasing, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.v.store.options.ConnectTimeout)
+	defer cancel()
+	c.entry.Release(releasing) // failing, the lease ends by itself
+}
+
+// orphanPoll is how often the end of an orphaned command is looked for.
+const orphanPoll = 20 * time.Millisecond

@@ -1,0 +1,177 @@
+package etcd
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"limit/backend/etcd/keeper"
+)
+
+// clockTolerance is how far the wall clocks may be apart before doctor speaks of it: an HTTP date has whole seconds.
+const clockTolerance = 5 * time.Second
+
+// Health asks each endpoint of the configuration how it is, all at once. The error is that of the options alone; servers that do not answer
+// are in the result.
+func (s *Store) Health(ctx context.Context) (*keeper.Health, error) {
+	h := &keeper.Health{Members: make([]keeper.Member, len(s.options.Endpoints))}
+	secured, err := tlsConfig(s.options)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.options.ConnectTimeout)
+	defer cancel()
+	var asking sync.WaitGroup
+	for i, endpoint := range s.options.Endpoints {
+		asking.Go(func() { h.Members[i] = s.member(ctx, endpoint, secured) })
+	}
+	asking.Wait()
+	answered := 0
+	for _, m := range h.Members {
+		if m.Error == "" {
+			answered++
+		}
+		h.Problems = append(h.Problems, problemsOf(m)...)
+	}
+	if answered == 0 {
+		return h, nil
+	}
+	s.wholeCluster(ctx, h)
+	return h, nil
+}
+
+// member asks one server.
+func (s *Store) member(ctx context.Context, endpoint string, secured *tls.Config) keeper.Member {
+	m := keeper.Member{Endpoint: endpoint}
+	start := time.Now()
+	status, err := s.client.Status(ctx, endpoint)
+	if err != nil {
+		m.Error = explain(err).Error()
+		return m
+	}
+	m.Latency = time.Since(start)
+	m.Version, m.DBSize, m.DBInUse = status.Version, status.DbSize, status.DbSizeInUse
+	m.Leader, m.Learner = status.Leader == status.Header.MemberId, status.IsLearner
+	m.ClockAhead = clockAhead(ctx, endpoint, secured)
+	return m
+}
+
+// clockAhead reads the server's clock off the date of an HTTP answer, to the second.
+func clockAhead(ctx context.Context, endpoint string, secured *tls.Config) time.Duration {
+	if !strings.Contains(endpoint, "://") {
+		endpoint = "http://" + endpoint
+		if secured != nil {
+			endpoint = "https" + strings.TrimPrefix(endpoint, "http")
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/version", nil)
+	if err != nil {
+		return 0
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: secured, DisableKeepAlives: true}}
+	resp, err := client.Do(request)
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	date, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return 0
+	}
+	ahead := time.Until(date.Add(500 * time.Millisecond))
+	return ahead.Round(time.Second)
+}
+
+// wholeCluster asks what any member can tell of all, and whether the namespace can be read and written.
+func (s *Store) wholeCluster(ctx context.Context, h *keeper.Health) {
+	add := func(fatal bool, fact, remedy string) {
+		h.Problems = append(h.Problems, keeper.Problem{Fact: fact, Remedy: remedy, Fatal: fatal})
+	}
+	if alarms, err := s.client.AlarmList(ctx); err == nil {
+		for _, a := range alarms.Alarms {
+			h.Alarms = append(h.Alarms, a.Alarm.String())
+			add(true, fmt.Sprintf("etcd has raised the alarm %s", a.Alarm), "compact and defragment etcd, then: etcdctl alarm disarm")
+		}
+	}
+	if members, err := s.client.MemberList(ctx); err == nil {
+		voters := 0
+		for _, m := range members.Members {
+			if !m.IsLearner {
+				voters++
+			}
+		}
+		if voters == 2 {
+			add(false, "the cluster has 2 members and stops when either fails", "run 1, 3 or 5")
+		}
+	}
+	if _, _, err := s.readSettings(ctx); err != nil {
+		add(true, err.Error(), "grant the user readwrite on the prefix /limit/")
+		return
+	}
+	lease, _, err := s.newLease(ctx, "asking etcd for a lease", keeper.MinTTL)
+	if err == nil {
+		put := clientv3.OpPut(s.keys.prefix+"doctor", "", clientv3.WithLease(lease))
+		_, _, err = s.commit(ctx, "doctor", txn{then: []clientv3.Op{put}})
+		s.client.Revoke(ctx, lease) // failing, it ends in seconds
+	}
+	if err != nil {
+		add(true, err.Error(), "see that etcd can be written, by this user on the prefix /limit/")
+	}
+}
+
+// problemsOf says what is wrong with one member.
+func problemsOf(m keeper.Member) []keeper.Problem {
+	if m.Error != "" {
+		return []keeper.Problem{{Fact: fmt.Sprintf("%s does not answer: %s", m.Endpoint, m.Error),
+			Remedy: "start it, or take it out of the endpoints"}}
+	}
+	problems := versionProblems(m.Endpoint, m.Version)
+	if m.ClockAhead > clockTolerance || m.ClockAhead < -clockTolerance {
+		problems = append(problems, keeper.Problem{
+			Fact:   fmt.Sprintf("the clock of %s is %s apart from ours", m.Endpoint, m.ClockAhead.Abs()),
+			Remedy: "run a time service: no slot depends on it, but the times that status shows do"})
+	}
+	if m.Latency > time.Second {
+		problems = append(problems, keeper.Problem{
+			Fact:   fmt.Sprintf("%s took %s to answer", m.Endpoint, m.Latency.Round(time.Millisecond)),
+			Remedy: "look at the disk of etcd (wal_fsync) and at the network; raise --ttl meanwhile"})
+	}
+	return problems
+}
+
+// versionProblems knows the bugs of servers that concern leases.
+func versionProblems(endpoint, version string) []keeper.Problem {
+	major, minor, patch := splitVersion(version)
+	older := func(minorWith, patchWith int) bool { return major == 3 && minor == minorWith && patch < patchWith }
+	var problems []keeper.Problem
+	add := func(fact, remedy string) {
+		problems = append(problems, keeper.Problem{Fact: fmt.Sprintf("%s is etcd %s, %s", endpoint, version, fact), Remedy: remedy})
+	}
+	if major < 3 || (major == 3 && minor < 4) {
+		add("older than the oldest that was tried, 3.4", "update to 3.5.23, 3.6.5 or later")
+		return problems
+	}
+	if older(4, 31) || older(5, 13) {
+		add("in which an old leader may revoke leases that were renewed: a claim may be lost though its holder lives", "update to 3.5.23, 3.6.5 or later")
+	}
+	if major == 3 && minor == 4 || older(5, 23) || older(6, 5) {
+		add("which may accept the renewal of a lease that is being revoked: a holder may learn late that its claim is lost", "update to 3.5.23, 3.6.5 or later")
+	}
+	return problems
+}
+
+func splitVersion(version string) (major, minor, patch int) {
+	version, _, _ = strings.Cut(version, "-")
+	parts := append(strings.Split(version, "."), "0", "0", "0")
+	major, _ = strconv.Atoi(parts[0])
+	minor, _ = strconv.Atoi(parts[1])
+	patch, _ = strconv.Atoi(parts[2])
+	return major, minor, patch
+}

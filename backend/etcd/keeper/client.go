@@ -1,0 +1,370 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"limit/backend"
+	"limit/backend/etcd/boot"
+)
+
+// Client is the store as the wrapper sees it: every method is a request to the keeper. It implements backend.Backend.
+type Client struct {
+	options Options
+	line    *Line
+	reap    func() // waits for the keeper's process; nil: there is none
+	alarm   *boot.Alarm
+	done    chan struct{} // closed when the keeper has gone
+	working sync.WaitGroup
+
+	mu       sync.Mutex
+	number   int64
+	calls    map[int64]chan *Message
+	entries  map[int64]*entry
+	changes  map[int64]chan struct{}
+	deadline time.Duration // until when the lease is good, as last told; 0: never told
+	closing  bool
+}
+
+var _ backend.Backend = (*Client)(nil)
+
+// Connect speaks to a keeper over conn and opens its store.
+func Connect(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, error) {
+	alarm, err := boot.NewAlarm()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{options: o.WithDefaults(), line: NewLine(conn), alarm: alarm, done: make(chan struct{}),
+		calls: map[int64]chan *Message{}, entries: map[int64]*entry{}, changes: map[int64]chan struct{}{}}
+	c.working.Go(c.receive)
+	c.working.Go(c.guard)
+	if _, err := c.call(ctx, Request{Op: OpOpen, Options: &c.options}); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// String is etcd://h1:2379,h2:2379.
+func (c *Client) String() string { return c.options.String() }
+
+// String is etcd://h1:2379,h2:2379.
+func (o Options) String() string {
+	hosts := make([]string, len(o.Endpoints))
+	for i, e := range o.Endpoints {
+		_, host, found := strings.Cut(e, "://")
+		if !found {
+			host = e
+		}
+		hosts[i] = host
+	}
+	return "etcd://" + strings.Join(hosts, ",")
+}
+
+// errGone says that the keeper's process has ended.
+var errGone = fmt.Errorf("%w: the process that keeps the claims has ended", backend.ErrUnreachable)
+
+// patience is how long the answer to a request may still come after its context has ended.
+const patience = 4 * time.Second
+
+// post sends a request and returns where its answer will come.
+func (c *Client) post(ctx context.Context, r Request, with func(number int64)) (int64, chan *Message, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		r.Timeout = max(time.Until(deadline), 1)
+	}
+	answer := make(chan *Message, 1)
+	c.mu.Lock()
+	c.number++
+	r.Number = c.number
+	if c.calls == nil {
+		c.mu.Unlock()
+		return 0, nil, errGone
+	}
+	c.calls[r.Number] = answer
+	if with != nil {
+		with(r.Number)
+	}
+	c.mu.Unlock()
+	return r.Number, answer, c.line.Send(r)
+}
+
+// call sends a request and waits for the answer, also after ctx has ended, for the keeper to end what it has begun.
+func (c *Client) call(ctx context.Context, r Request) (*Message, error) {
+	number, answer, err := c.post(ctx, r, nil)
+	if err != nil {
+		return nil, c.orGone(err)
+	}
+	return c.wait(ctx, number, answer)
+}
+
+func (c *Client) wait(ctx context.Context, number int64, answer chan *Message) (*Message, error) {
+	var impatient <-chan time.Time
+	ended := ctx.Done()
+	for {
+		select {
+		case m := <-answer:
+			return m, m.Error.Err()
+		case <-c.done:
+			select {
+			case m := <-answer:
+				return m, m.Error.Err()
+			default:
+				return nil, errGone
+			}
+		case <-ended:
+			ended, impatient = nil, time.After(patience)
+			c.line.Send(Request{Op: OpStop, Entry: number}) // a keeper that is gone has closed done
+		case <-impatient:
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (c *Client) orGone(err error) error {
+	select {
+	case <-c.done:
+		return errGone
+	default:
+		return err
+	}
+}
+
+// receive takes what the keeper sends until it is gone; then every claim is lost by its last deadline.
+func (c *Client) receive() {
+	for {
+		m := new(Message)
+		if err := c.line.Receive(m); err != nil {
+			break
+		}
+		c.take(m)
+	}
+	c.mu.Lock()
+	entries, changes, deadline := c.entries, c.changes, c.deadline
+	c.calls, c.changes = nil, nil
+	c.mu.Unlock()
+	close(c.done)
+	for _, e := range entries {
+		e.lose("the process that keeps it has ended", boot.At(deadline))
+	}
+	for _, ch := range changes {
+		close(ch)
+	}
+}
+
+func (c *Client) take(m *Message) {
+	c.mu.Lock()
+	e := c.entries[m.Number]
+	switch {
+	case m.Deadline != 0:
+		c.deadline = m.Deadline
+		c.alarm.Set(c.fence())
+	case m.Done:
+		if answer, ok := c.calls[m.Number]; ok {
+			delete(c.calls, m.Number)
+			if e != nil && m.Claim != nil {
+				e.update(m.Claim)
+			}
+			answer <- m
+		}
+		if changes, ok := c.changes[m.Number]; ok && m.Error != nil {
+			delete(c.changes, m.Number)
+			close(changes)
+		}
+	case m.Change:
+		if changes, ok := c.changes[m.Number]; ok {
+			select {
+			case changes <- struct{}{}:
+			default:
+			}
+		}
+	}
+	c.mu.Unlock()
+	if m.Event != nil && e != nil {
+		e.take(m)
+	}
+}
+
+// slack lets the keeper be the first to tell that a claim is lost.
+const slack = 250 * time.Millisecond
+
+// fence is when the claims count as lost if no renewal is told. c.mu is held.
+func (c *Client) fence() time.Duration { return c.deadline - c.options.Grace + slack }
+
+// guard tells the claims that they are lost when the keeper tells of no renewal: it may be stopped.
+func (c *Client) guard() {
+	for {
+		select {
+		case <-c.done:
+			return
+		case <-c.alarm.C:
+		}
+		c.mu.Lock()
+		late, deadline := c.deadline != 0 && boot.Now() >= c.fence(), c.deadline
+		entries := make([]*entry, 0, len(c.entries))
+		for _, e := range c.entries {
+			entries = append(entries, e)
+		}
+		c.mu.Unlock()
+		for _, e := range entries {
+			if late {
+				e.lose("the process that keeps it has told of no renewal", boot.At(deadline))
+			}
+		}
+	}
+}
+
+// Enter lets the keeper put the claim before the limits.
+func (c *Client) Enter(ctx context.Context, claim backend.Claim, o backend.EnterOptions) (backend.Entry, error) {
+	e := &entry{c: c, mail: NewMailbox(), claim: claim}
+	number, answer, err := c.post(ctx, Request{Op: OpEnter, Claim: &claim, Enter: o}, func(number int64) {
+		e.number = number
+		c.entries[number] = e
+	})
+	if err == nil {
+		_, err = c.wait(ctx, number, answer)
+	}
+	if err == nil && ctx.Err() != nil { // it came too late to be stopped
+		err = context.Cause(ctx)
+		settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		err = errors.Join(err, e.Release(settle))
+	}
+	if err != nil {
+		c.forget(e.number)
+		e.mail.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (c *Client) forget(number int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.entries, number)
+}
+
+// Snapshot asks the keeper for one.
+func (c *Client) Snapshot(ctx context.Context) (*backend.Snapshot, error) {
+	m, err := c.call(ctx, Request{Op: OpSnapshot})
+	if err != nil {
+		return nil, err
+	}
+	return m.Snapshot, nil
+}
+
+// Changes asks the keeper to tell of each.
+func (c *Client) Changes(ctx context.Context) (<-chan struct{}, error) {
+	changes := make(chan struct{}, 1)
+	number, answer, err := c.post(context.WithoutCancel(ctx), Request{Op: OpChanges}, func(number int64) { c.changes[number] = changes })
+	if err == nil {
+		_, err = c.wait(ctx, number, answer)
+	}
+	if err != nil {
+		c.endChanges(number)
+		return nil, err
+	}
+	c.working.Go(func() {
+		select {
+		case <-ctx.Done():
+			c.line.Send(Request{Op: OpStop, Entry: number})
+			c.endChanges(number)
+		case <-c.done:
+		}
+	})
+	return changes, nil
+}
+
+func (c *Client) endChanges(number int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if changes, ok := c.changes[number]; ok {
+		delete(c.changes, number)
+		close(changes)
+	}
+}
+
+// Settings asks for the limits in force.
+func (c *Client) Settings(ctx context.Context) (backend.Settings, bool, error) {
+	m, err := c.call(ctx, Request{Op: OpSettings})
+	if err != nil {
+		return backend.Settings{}, false, err
+	}
+	return *m.Settings, m.OK, nil
+}
+
+// ChangeSettings reads, changes, and lets the keeper write where nobody else has written in between.
+func (c *Client) ChangeSettings(ctx context.Context, change func(*backend.Settings, bool) error) error {
+	for {
+		m, err := c.call(ctx, Request{Op: OpSettings})
+		if err != nil {
+			return err
+		}
+		if err := change(m.Settings, m.OK); err != nil {
+			return err
+		}
+		written, err := c.call(ctx, Request{Op: OpWrite, Settings: m.Settings, Revision: m.Revision})
+		if err != nil {
+			return err
+		}
+		if written.OK {
+			return nil
+		}
+	}
+}
+
+// Cancel asks a claim to go.
+func (c *Client) Cancel(ctx context.Context, id, reason string) error {
+	_, err := c.call(ctx, Request{Op: OpCancel, ID: id, Reason: reason})
+	return err
+}
+
+// Drop removes a claim.
+func (c *Client) Drop(ctx context.Context, id string) error {
+	_, err := c.call(ctx, Request{Op: OpDrop, ID: id})
+	return err
+}
+
+// Bump gives a waiting claim a new priority.
+func (c *Client) Bump(ctx context.Context, id string, priority int32) error {
+	_, err := c.call(ctx, Request{Op: OpBump, ID: id, Priority: priority})
+	return err
+}
+
+// Health asks how the cluster is.
+func (c *Client) Health(ctx context.Context) (*Health, error) {
+	m, err := c.call(ctx, Request{Op: OpHealth})
+	if err != nil {
+		return nil, err
+	}
+	return m.Health, nil
+}
+
+// Close ends the keeper and waits for it.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	again := c.closing
+	c.closing = true
+	c.mu.Unlock()
+	if again {
+		return nil
+	}
+	if half, ok := c.line.conn.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite() // the keeper passes on the gate, then closes its end
+		select {
+		case <-c.done:
+		case <-time.After(patience):
+		}
+	}
+	err := c.line.Close()
+	c.working.Wait()
+	c.alarm.Stop()
+	if c.reap != nil {
+		c.reap()
+	}
+	return err
+}

@@ -1,0 +1,116 @@
+package keeper
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"limit/backend"
+	"limit/backend/etcd/boot"
+)
+
+// entry is a claim that the keeper has entered for this process.
+type entry struct {
+	c      *Client
+	number int64
+	mail   *Mailbox
+
+	mu       sync.Mutex
+	claim    backend.Claim
+	lost     bool
+	released sync.Once
+}
+
+var _ backend.Entry = (*entry)(nil)
+
+// Claim returns the claim as it stands, as far as the keeper has told.
+func (e *entry) Claim() backend.Claim {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.claim
+}
+
+// Events tells what happens to the claim.
+func (e *entry) Events() <-chan backend.Event { return e.mail.Events() }
+
+// Inherit is nil: the keeper keeps the claim.
+func (e *entry) Inherit() *os.File { return nil }
+
+func (e *entry) update(c *backend.Claim) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.claim = *c
+}
+
+// take hands an event of the keeper on. One loss is told once, whoever noticed first.
+func (e *entry) take(m *Message) {
+	event := backend.Event{Kind: m.Event.Kind, Blocks: m.Event.Blocks, Reason: m.Event.Reason, Err: m.Event.Err.Err()}
+	if m.Event.KillBy != 0 {
+		event.KillBy = boot.At(m.Event.KillBy)
+	}
+	if event.Kind == backend.Lost {
+		e.lose(event.Reason, event.KillBy)
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if m.Claim != nil {
+		e.claim = *m.Claim
+	}
+	if event.Kind == backend.Granted {
+		e.lost = false
+	}
+	e.mail.Post(event)
+}
+
+// lose tells that a held claim is lost.
+func (e *entry) lose(reason string, killBy time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.lost {
+		return
+	}
+	select {
+	case <-e.c.done: // a waiting claim is lost, too, with its keeper
+	default:
+		if e.claim.Grant == nil {
+			return
+		}
+	}
+	e.lost = true
+	if e.claim.Grant == nil || killBy.Before(time.Now()) {
+		killBy = time.Now()
+	}
+	e.mail.Post(backend.Event{Kind: backend.Lost, Reason: reason, KillBy: killBy})
+}
+
+// Started tells the keeper which process runs under the claim, so that it can end it when this process cannot.
+func (e *entry) Started(pid int) {
+	e.c.call(context.Background(), Request{Op: OpStarted, Entry: e.number, PID: pid}) // a keeper that is gone has lost the claim
+}
+
+// StandAside and StandUp ask the keeper for that.
+func (e *entry) StandAside(ctx context.Context) error { return e.move(ctx, OpAside) }
+
+// StandUp puts the claim back.
+func (e *entry) StandUp(ctx context.Context) error { return e.move(ctx, OpUp) }
+
+func (e *entry) move(ctx context.Context, op Op) error {
+	m, err := e.c.call(ctx, Request{Op: op, Entry: e.number})
+	if err == nil && m.Claim != nil && op == OpAside {
+		e.update(m.Claim)
+	}
+	return err
+}
+
+// Release lets the keeper give the claim back.
+func (e *entry) Release(ctx context.Context) error {
+	var err error
+	e.released.Do(func() {
+		_, err = e.c.call(ctx, Request{Op: OpRelease, Entry: e.number})
+		e.c.forget(e.number)
+		e.mail.Close()
+	})
+	return err
+}

@@ -1,0 +1,102 @@
+//go:build unix
+
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Command is how to start a keeper: the program itself with the verb that calls etcd.ServeKeeper.
+type Command struct {
+	Path string
+	Args []string // with the program's name
+	Env  []string
+}
+
+// Descriptor is where the keeper finds its end of the socket pair.
+const Descriptor = 3
+
+// Start starts a keeper in a session of its own, with nothing of ours open but the socket, and opens the store of the
+// options. ctx bounds the start alone.
+func Start(ctx context.Context, command Command, o Options) (*Client, error) {
+	for _, file := range []*string{&o.TLS.CA, &o.TLS.Cert, &o.TLS.Key} {
+		if *file == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(*file) // the keeper is in another directory
+		if err != nil {
+			return nil, fmt.Errorf("finding %s: %w", *file, err)
+		}
+		*file = absolute
+	}
+	ours, theirs, err := pair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	pid, err := spawn(command, theirs)
+	if err != nil {
+		ours.Close()
+		return nil, fmt.Errorf("starting the process that keeps the claims: %w", err)
+	}
+	conn, err := net.FileConn(ours)
+	ours.Close()
+	if err != nil {
+		return nil, fmt.Errorf("speaking to the process that keeps the claims: %w", err)
+	}
+	c, err := Connect(ctx, conn, o)
+	if err != nil {
+		wait(pid)
+		return nil, err
+	}
+	c.reap = func() { wait(pid) }
+	return c, nil
+}
+
+// pair returns a connected pair of sockets, closed at exec.
+func pair() (ours, theirs *os.File, err error) {
+	syscall.ForkLock.RLock()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fds[0])
+		syscall.CloseOnExec(fds[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	if err := syscall.SetNonblock(fds[0], true); err != nil {
+		return nil, nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "keeper"), os.NewFile(uintptr(fds[1]), "wrapper"), nil
+}
+
+// spawn uses fork and exec alone: os/exec and os.Process would contend with a wrapper that waits for all its children.
+func spawn(command Command, theirs *os.File) (pid int, err error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer null.Close()
+	return syscall.ForkExec(command.Path, command.Args, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   command.Env,
+		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd()},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+}
+
+// wait reaps the keeper, unless somebody who waits for all children has.
+func wait(pid int) {
+	for {
+		if _, err := syscall.Wait4(pid, nil, 0, nil); !errors.Is(err, syscall.EINTR) {
+			return
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"limit/backend"
+)
+
+// Op names what a Request asks for.
+type Op string
+
+// The requests. Stop ends the request of another number early, as ending a context does.
+const (
+	OpOpen     Op = "open"
+	OpEnter    Op = "enter"
+	OpAside    Op = "aside"
+	OpUp       Op = "up"
+	OpStarted  Op = "started"
+	OpRelease  Op = "release"
+	OpSnapshot Op = "snapshot"
+	OpChanges  Op = "changes"
+	OpSettings Op = "settings"
+	OpWrite    Op = "write"
+	OpCancel   Op = "cancel"
+	OpDrop     Op = "drop"
+	OpBump     Op = "bump"
+	OpHealth   Op = "health"
+	OpStop     Op = "stop"
+)
+
+// Request is what the wrapper sends. Entry is the number of the request that has entered the claim.
+type Request struct {
+	Number   int64                `json:"n"`
+	Op       Op                   `json:"op"`
+	Options  *Options             `json:"options,omitempty"`
+	Claim    *backend.Claim       `json:"claim,omitempty"`
+	Enter    backend.EnterOptions `json:"enter"`
+	Entry    int64                `json:"entry,omitempty"`
+	PID      int                  `json:"pid,omitempty"`
+	ID       string               `json:"id,omitempty"`
+	Reason   string               `json:"reason,omitempty"`
+	Priority int32                `json:"priority,omitempty"`
+	Settings *backend.Settings    `json:"settings,omitempty"`
+	Revision int64                `json:"revision,omitempty"`
+	Timeout  time.Duration        `json:"timeout,omitempty"` // what is left of the context; 0: no bound
+}
+
+// Message is what the keeper sends: an answer (Done), or an Event of the claim that request Number entered, or a change,
+// or (number 0) a new Deadline.
+type Message struct {
+	Number   int64             `json:"n"`
+	Done     bool              `json:"done,omitempty"`
+	Error    *Failure          `json:"error,omitempty"`
+	Claim    *backend.Claim    `json:"claim,omitempty"`
+	Event    *Event            `json:"event,omitempty"`
+	Change   bool              `json:"change,omitempty"`
+	Snapshot *backend.Snapshot `json:"snapshot,omitempty"`
+	Settings *backend.Settings `json:"settings,omitempty"`
+	OK       bool              `json:"ok,omitempty"`
+	Revision int64             `json:"revision,omitempty"`
+	Health   *Health           `json:"health,omitempty"`
+	Deadline time.Duration     `json:"deadline,omitempty"`
+}
+
+// Event is a backend.Event as it travels, with the claim as it stands after it.
+type Event struct {
+	Kind   backend.EventKind `json:"kind"`
+	Blocks []backend.Block   `json:"blocks,omitempty"`
+	Reason string            `json:"reason,omitempty"`
+	Err    *Failure          `json:"err,omitempty"`
+	KillBy time.Duration     `json:"kill_by,omitempty"` // on the boot clock; 0: none
+}
+
+// Failure is an error as it travels: those that the contract names keep their type.
+type Failure struct {
+	Text        string                   `json:"text"`
+	Unreachable bool                     `json:"unreachable,omitempty"`
+	Held        bool                     `json:"held,omitempty"`
+	Ended       bool                     `json:"ended,omitempty"` // the request's context has
+	Busy        *backend.BusyError       `json:"busy,omitempty"`
+	Impossible  *backend.ImpossibleError `json:"impossible,omitempty"`
+	NotFound    *backend.NotFoundError   `json:"not_found,omitempty"`
+}
+
+// Fail makes a Failure of an error, nil of nil.
+func Fail(err error) *Failure {
+	if err == nil {
+		return nil
+	}
+	f := &Failure{Text: err.Error(), Unreachable: errors.Is(err, backend.ErrUnreachable), Held: errors.Is(err, backend.ErrHeld),
+		Ended: errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, backend.ErrUnreachable)}
+	errors.As(err, &f.Busy)
+	errors.As(err, &f.Impossible)
+	errors.As(err, &f.NotFound)
+	return f
+}
+
+// Err is the error again.
+func (f *Failure) Err() error {
+	switch {
+	case f == nil:
+		return nil
+	case f.Busy != nil:
+		return f.Busy
+	case f.Impossible != nil:
+		return f.Impossible
+	case f.NotFound != nil:
+		return f.NotFound
+	case f.Held:
+		return backend.ErrHeld
+	case f.Unreachable:
+		return &remoteError{f.Text, backend.ErrUnreachable}
+	case f.Ended:
+		return &remoteError{f.Text, context.Canceled}
+	}
+	return errors.New(f.Text)
+}
+
+// remoteError says what the keeper said, and is what it was.
+type remoteError struct {
+	text string
+	is   error
+}
+
+func (e *remoteError) Error() string { return e.text }
+func (e *remoteError) Unwrap() error { return e.is }
+
+// Line writes and reads JSON objects, one a line. Several may write at once.
+type Line struct {
+	conn io.ReadWriteCloser
+	mu   sync.Mutex
+	out  *json.Encoder
+	in   *json.Decoder
+}
+
+// NewLine speaks over conn.
+func NewLine(conn io.ReadWriteCloser) *Line {
+	return &Line{conn: conn, out: json.NewEncoder(conn), in: json.NewDecoder(conn)}
+}
+
+// Send writes one object.
+func (l *Line) Send(v any) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.out.Encode(v); err != nil {
+		return fmt.Errorf("writing to the keeper's socket: %w", err)
+	}
+	return nil
+}
+
+// Receive reads one object; io.EOF when the other side has gone.
+func (l *Line) Receive(v any) error { return l.in.Decode(v) }
+
+// Close closes the connection.
+func (l *Line) Close() error { return l.conn.Close() }
