@@ -122,7 +122,7 @@ func (p *program) app() *cli.App {
 			p.runCommand(),
 			p.statusCommand(), p.whyCommand(), p.cancelCommand(), p.bumpCommand(),
 			p.poolCommand(), p.applyCommand(), p.diffCommand(), p.configCommand(),
-			p.versionCommand(), p.helpCommand(),
+			p.versionCommand(), p.helpCommand(), p.keeperCommand(),
 		},
 		Action: p.noCommand,
 	}

@@ -44,16 +44,16 @@ func (p *program) loadFile(c *cli.Context, file string) (*config.Config, error) 
 }
 
 // open opens the store for a verb that runs no command.
-func (p *program) open(c *cli.Context) (*store, error) { return p.openFor(c, defaultTTL, defaultGrace) }
+func (p *program) open(c *cli.Context) (*store, error) { return p.openFor(c, storeOptions{}) }
 
 // openFor opens the store. A store that never had settings takes those of the configuration; where it
 // has others, one line says so.
-func (p *program) openFor(c *cli.Context, ttl, grace time.Duration) (*store, error) {
+func (p *program) openFor(c *cli.Context, o storeOptions) (*store, error) {
 	cfg, err := p.load(c)
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.connect(c, cfg, ttl, grace)
+	s, err := p.connect(c, cfg, o)
 	if err != nil {
 		return nil, err
 	}
@@ -65,14 +65,17 @@ func (p *program) openFor(c *cli.Context, ttl, grace time.Duration) (*store, err
 }
 
 // connect opens the store that a configuration names.
-func (p *program) connect(c *cli.Context, cfg *config.Config, ttl, grace time.Duration) (*store, error) {
-	if cfg.Backend.Etcd != nil {
-		return nil, fmt.Errorf("%s: stores on etcd are not there yet; use --backend local", cfg.Backend)
-	}
-	timeout, _ := durationOf(c, "connect-timeout")
-	ctx, cancel := context.WithTimeout(c.Context, timeout)
+func (p *program) connect(c *cli.Context, cfg *config.Config, o storeOptions) (*store, error) {
+	o.timeout, _ = durationOf(c, "connect-timeout")
+	ctx, cancel := context.WithTimeout(c.Context, o.timeout)
 	defer cancel()
-	b, err := local.Open(ctx, local.Options{Dir: cfg.Backend.Dir, Namespace: cfg.Namespace, Create: true})
+	var b backend.Backend
+	var err error
+	if cfg.Backend.Etcd != nil {
+		b, err = p.connectEtcd(ctx, cfg, o)
+	} else {
+		b, err = local.Open(ctx, local.Options{Dir: cfg.Backend.Dir, Namespace: cfg.Namespace, Create: true})
+	}
 	if err != nil {
 		return nil, err
 	}

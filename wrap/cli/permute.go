@@ -7,7 +7,6 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-
 // permute puts flags before operands, so that limit pool set api 4 --rate 10/1m works as typed: the library stops
 // parsing at the first operand, which is right for limit run alone.
 func permute(app *cli.App, args []string) []string {

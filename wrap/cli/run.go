@@ -82,6 +82,11 @@ const (
 	minTTL       = 5 * time.Second
 )
 
+// ttlFor is the TTL of a lease where none is asked for: a command that needs long to end needs a long one.
+func ttlFor(grace time.Duration) time.Duration {
+	return max(defaultTTL, (2*grace + minTTL).Round(time.Second))
+}
+
 // request is what the flags of run ask for.
 type request struct {
 	claim     backend.Claim
@@ -120,7 +125,7 @@ func (p *program) run(c *cli.Context) error {
 	if sig := sleepRandomly(r.splay, supervisor); sig != 0 {
 		return &exitError{exit: wrap.Exit{Signal: sig}}
 	}
-	s, err := p.openFor(c, r.ttl, r.command.Grace)
+	s, err := p.openFor(c, storeOptions{ttl: r.ttl, grace: r.command.Grace, warnOnLost: r.warnLost})
 	if err == nil {
 		defer s.Close()
 		err = p.nest(c, s, &r.claim)
@@ -240,10 +245,13 @@ func parseTimes(c *cli.Context, r *request) error {
 		r.busy = wrap.BusyFail
 	}
 	var asked bool
-	if r.ttl, asked = durationOf(c, "ttl"); r.ttl < minTTL || r.ttl%time.Second != 0 {
+	if r.ttl, asked = durationOf(c, "ttl"); !asked {
+		r.ttl = ttlFor(r.command.Grace)
+	}
+	if r.ttl < minTTL || r.ttl%time.Second != 0 {
 		return fmt.Errorf("flag --ttl: %s is not a whole number of seconds of at least %s", r.ttl, minTTL)
 	}
-	if r.ttl <= 2*r.command.Grace && asked {
+	if r.ttl <= 2*r.command.Grace {
 		return fmt.Errorf("flag --ttl: %s is not more than twice the grace of %s, which the command needs to end in time", r.ttl, r.command.Grace)
 	}
 	return nil

@@ -101,7 +101,7 @@ func (p *program) openWith(c *cli.Context) (*store, backend.Settings, error) {
 			return nil, backend.Settings{}, err
 		}
 	}
-	s, err := p.connect(c, cfg, defaultTTL, defaultGrace)
+	s, err := p.connect(c, cfg, storeOptions{})
 	return s, wanted.Settings, err
 }
 
