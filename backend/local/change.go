@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"time"
 
 	"limit/backend"
@@ -20,10 +21,11 @@ type change struct {
 	head    header
 	img     *image
 	now     time.Duration
-	dirty   bool // the image is to be written
-	within  id   // the claim of the caller, which need not be woken
-	touched bool // others than the caller's claim have changed
-	minded  bool // the rule was asked: next is when it is to be asked again
+	dirty   bool       // the image is to be written
+	within  id         // the claim of the caller, which need not be woken
+	touched bool       // others than the caller's claim have changed
+	unlink  fileNumber // to be removed when the image is written
+	minded  bool       // the rule was asked: next is when it is to be asked again
 	next    time.Duration
 }
 
@@ -40,13 +42,18 @@ func (s *Store) change(ctx context.Context, apply func(c *change) error) error {
 	if err := apply(c); err != nil {
 		return err
 	}
-	return c.commit()
+	if err := c.commit(); err != nil {
+		return err
+	}
+	if c.unlink != noFile {
+		s.removeFile(c.unlink)
+	}
+	return nil
 }
 
-// load reads the state and mends what a death has left: a claim's file that is not in the image, settings that are newer
-// than it, the claims of an earlier boot.
+// load reads the state and mends what a death has left: settings that are newer than the image, the claims of an earlier boot.
 func (s *Store) load() (*change, error) {
-	c := &change{s: s, now: clock()}
+	c := &change{s: s, now: clock(), unlink: noFile}
 	var err error
 	c.head, c.img, err = s.readState()
 	switch {
@@ -59,12 +66,6 @@ func (s *Store) load() (*change, error) {
 	}
 	if err != nil {
 		return nil, err
-	}
-	if stray := c.head.stray; !stray.zero() {
-		if s.readOnly == nil && c.img.find(stray) == nil {
-			s.removeClaim(stray)
-		}
-		c.head.stray = id{}
 	}
 	return c, nil
 }
@@ -130,21 +131,21 @@ func (c *change) clearClaims() error {
 	if err != nil {
 		return fmt.Errorf("reading the claims: %w", err)
 	}
-	var found, alive []id
+	var found, alive []fileNumber
 	for _, e := range entries {
-		if i, err := parseID(e.Name()); err == nil {
-			found = append(found, i)
-			if !c.s.dead(i) {
-				alive = append(alive, i)
+		if n, ok := parseFile(e.Name()); ok {
+			found = append(found, n)
+			if !c.s.dead(n) {
+				alive = append(alive, n)
 			}
 		}
 	}
 	if len(alive) > 0 {
-		return &damagedError{c.s.file("state"), alive}
+		return &damagedError{c.s.file("state"), len(alive), c.s.file(alive[0].path())}
 	}
 	if c.s.readOnly == nil {
 		for _, i := range found {
-			c.s.removeClaim(i)
+			c.s.removeFile(i)
 		}
 	}
 	return nil
@@ -180,25 +181,33 @@ func (c *change) remove(i id) {
 	}
 }
 
-// bury removes a claim that is dead, with its file.
+// bury removes a claim that is dead. Its file is free for the next.
 func (c *change) bury(i id) {
 	c.remove(i)
 	c.touched = true
-	if c.s.readOnly == nil {
-		c.s.removeClaim(i)
-	}
 }
 
 // buryDead removes those of the claims that are dead, and tells whether there were any.
 func (c *change) buryDead(ids []id) bool {
 	found := false
 	for _, i := range ids {
-		if i != c.within && c.img.find(i) != nil && c.s.dead(i) {
+		if r := c.img.find(i); r != nil && i != c.within && c.s.dead(r.file) {
 			c.bury(i)
 			found = true
 		}
 	}
 	return found
+}
+
+// owners are the claims that have the files.
+func (c *change) owners(files []fileNumber) []id {
+	var ids []id
+	for i := range c.img.claims {
+		if r := &c.img.claims[i]; slices.Contains(files, r.file) {
+			ids = append(ids, r.id)
+		}
+	}
+	return ids
 }
 
 // rotate checks one claim in turn: two changes for each claim outrun the deaths, so nothing piles up.
@@ -223,8 +232,9 @@ func (c *change) advance() {
 		granted, c.next = c.admissible()
 		for _, claim := range granted {
 			i, _ := parseID(claim.ID) // the rule got it from a record
-			c.grant(c.img.find(i), claim)
-			if i != c.within && !c.s.wake(i) {
+			r := c.img.find(i)
+			c.grant(r, claim)
+			if i != c.within && !c.s.wake(r.file) {
 				c.img.forgetStart(i)
 				c.bury(i)
 				again = true
@@ -255,7 +265,7 @@ func (c *change) refuse() {
 	state := c.rule(everybody, id{})
 	for i := range c.img.claims {
 		if r := &c.img.claims[i]; r.grant == nil && state.Check(r.claim()) != nil {
-			c.s.wake(r.id)
+			c.s.wake(r.file)
 		}
 	}
 }
@@ -269,11 +279,11 @@ func (c *change) mindGate() {
 	keeper := c.img.find(c.head.keeper)
 	if keeper == nil || !keeper.standing() {
 		for c.img.anyStanding() {
-			heir := c.img.last().id
-			if heir == c.within || c.s.wake(heir) {
+			heir := c.img.last()
+			if heir.id == c.within || c.s.wake(heir.file) {
 				return // it finds the gate vacant, and takes it
 			}
-			c.bury(heir)
+			c.bury(heir.id)
 			c.advance()
 		}
 		return
@@ -282,7 +292,7 @@ func (c *change) mindGate() {
 	if mine && c.next != c.img.alarm || c.next < c.img.alarm {
 		c.img.alarm, c.dirty = c.next, true
 		if !mine {
-			c.s.wake(keeper.id)
+			c.s.wake(keeper.file)
 		}
 	}
 }

@@ -3,36 +3,68 @@ package local
 import (
 	"fmt"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
-func claimPath(i id) string { return "claims/" + i.String() }
+// Claims' files are FIFOs with numbers for names, and used again and again: to make and to remove one takes ext4 longer than all the
+// rest of an Enter (it looks for an inode that was not removed within the last 5 seconds). Whose a file is stands in the image.
 
-// createClaim makes a claim's file and takes its lock. The descriptor is the claim's life.
-func (s *Store) createClaim(i id) (*os.File, error) {
-	fd, err := s.makeFifo(i)
-	if err != nil {
-		unix.Unlinkat(s.fd, claimPath(i), 0)
-		return nil, fmt.Errorf("making %s: %w", s.file(claimPath(i)), s.advise(err))
-	}
-	return os.NewFile(uintptr(fd), s.file(claimPath(i))), nil
+// sparedFiles is how many files are kept for the next claims when nobody is there.
+const sparedFiles = 16
+
+// fileNumber names a claim's file.
+type fileNumber uint32
+
+// noFile is the file of a claim that has none yet.
+const noFile = ^fileNumber(0)
+
+func (n fileNumber) path() string { return "claims/" + strconv.FormatUint(uint64(n), 10) }
+
+// parseFile reads the name of a file in claims/.
+func parseFile(name string) (fileNumber, bool) {
+	n, err := strconv.ParseUint(name, 10, 32)
+	return fileNumber(n), err == nil && strconv.FormatUint(n, 10) == name
 }
 
-func (s *Store) makeFifo(i id) (int, error) {
-	s.step("make claim file")
-	if err := mkfifoat(s.fd, s.path, claimPath(i), s.mode); err != nil {
-		return -1, err
+// takeFile finds a file that nobody uses, or makes one, and locks it. The descriptor is the claim's life. A file that no claim of the
+// image has may still be locked: by a daemon that a command has left behind.
+func (c *change) takeFile() (fileNumber, *os.File, error) {
+	taken := make([]bool, c.img.files)
+	for i := range c.img.claims {
+		if n := c.img.claims[i].file; n != noFile {
+			taken[n] = true
+		}
 	}
-	s.step("made claim file")
-	fd, err := unix.Openat(s.fd, claimPath(i), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	for n := fileNumber(0); ; n++ {
+		if int(n) < len(taken) && taken[n] {
+			continue
+		}
+		fd, err := c.s.openFile(n)
+		if err == unix.EWOULDBLOCK {
+			continue
+		}
+		if err != nil {
+			return 0, nil, fmt.Errorf("making %s: %w", c.s.file(n.path()), c.s.advise(err))
+		}
+		c.img.files = max(c.img.files, uint32(n)+1)
+		return n, os.NewFile(uintptr(fd), c.s.file(n.path())), nil
+	}
+}
+
+// openFile opens and locks a file, which it makes if need be. It fails with EWOULDBLOCK where somebody else has the lock.
+func (s *Store) openFile(n fileNumber) (int, error) {
+	s.step("open claim file")
+	fd, err := unix.Openat(s.fd, n.path(), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err == unix.ENOENT {
+		fd, err = s.makeFile(n)
+	}
 	if err != nil {
 		return -1, err
 	}
-	if err = s.fixMode(fd); err == nil {
-		err = flock(fd, unix.LOCK_EX|unix.LOCK_NB)
-	}
-	if err != nil {
+	s.step("lock claim file")
+	if err := flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
@@ -40,16 +72,44 @@ func (s *Store) makeFifo(i id) (int, error) {
 	return fd, nil
 }
 
-// removeClaim removes a claim's file. That it is not there is no matter.
-func (s *Store) removeClaim(i id) {
+func (s *Store) makeFile(n fileNumber) (int, error) {
+	s.step("make claim file")
+	if err := mkfifoat(s.fd, s.path, n.path(), s.mode); err != nil {
+		return -1, err
+	}
+	s.step("made claim file")
+	fd, err := unix.Openat(s.fd, n.path(), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err := s.fixMode(fd); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// removeFile removes a file. As every other use of its name that is under the lock of the state. That it is not there is no matter.
+func (s *Store) removeFile(n fileNumber) {
 	s.step("remove claim file")
-	unix.Unlinkat(s.fd, claimPath(i), 0)
+	unix.Unlinkat(s.fd, n.path(), 0)
 	s.step("removed claim file")
 }
 
-// dead tells whether no process of a claim lives: another can have its lock. What cannot be examined counts as alive.
-func (s *Store) dead(i id) bool {
-	fd, err := unix.Openat(s.fd, claimPath(i), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+// trim removes most files when there are no claims.
+func (c *change) trim() {
+	if len(c.img.claims) > 0 || c.img.files <= sparedFiles || c.s.readOnly != nil {
+		return
+	}
+	for n := fileNumber(sparedFiles); n < fileNumber(c.img.files); n++ {
+		c.s.removeFile(n)
+	}
+	c.img.files = sparedFiles
+}
+
+// dead tells whether no process lives that has a claim's file: another can have its lock. What cannot be examined counts as alive.
+func (s *Store) dead(n fileNumber) bool {
+	fd, err := unix.Openat(s.fd, n.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err == unix.ENOENT
 	}
@@ -57,10 +117,10 @@ func (s *Store) dead(i id) bool {
 	return flock(fd, unix.LOCK_SH|unix.LOCK_NB) == nil
 }
 
-// wake tells a claim to look at the state. It returns false where nobody is there to be told.
-func (s *Store) wake(i id) bool {
+// wake tells the claim that has a file to look at the state. It returns false where nobody is there to be told.
+func (s *Store) wake(n fileNumber) bool {
 	s.step("wake")
-	fd, err := unix.Openat(s.fd, claimPath(i), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	fd, err := unix.Openat(s.fd, n.path(), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err != unix.ENOENT && err != unix.ENXIO
 	}
@@ -70,7 +130,8 @@ func (s *Store) wake(i id) bool {
 	return true
 }
 
-// listen opens a claim's file for its wakes: a description of its own, so that the command, which shares the other, cannot disturb it.
+// listen opens a FIFO for reading: a claim's own by a description of its own, so that the command, which shares the other, cannot
+// disturb it.
 func (s *Store) listen(name string) (*os.File, error) {
 	fd, err := unix.Openat(s.fd, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {

@@ -27,6 +27,7 @@ func (m *image) encode(b []byte) []byte {
 	b = binary.AppendVarint(b, m.ceiling)
 	b = binary.AppendVarint(b, int64(m.alarm))
 	b = binary.AppendUvarint(b, uint64(m.cursor))
+	b = binary.AppendUvarint(b, uint64(m.files))
 	b = binary.AppendUvarint(b, uint64(m.detailsFile))
 	b = binary.AppendVarint(b, m.detailsEnd)
 	b = appendBool(b, m.settingsSet)
@@ -85,6 +86,7 @@ func (r *record) encode(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(r.priority))
 	b = binary.LittleEndian.AppendUint32(b, uint32(r.shape.index))
 	b = binary.LittleEndian.AppendUint32(b, flags)
+	b = binary.LittleEndian.AppendUint32(b, uint32(r.file))
 	if r.asked {
 		b = appendString(b, r.reason)
 	}
@@ -104,7 +106,7 @@ func (r *record) encode(b []byte) []byte {
 }
 
 // recordSize is the fixed part of a record.
-const recordSize = 16 + 3*8 + 4*4
+const recordSize = 16 + 3*8 + 5*4
 
 // decodeImage reads what encode wrote.
 func decodeImage(b []byte) (*image, error) {
@@ -113,7 +115,7 @@ func decodeImage(b []byte) (*image, error) {
 	copy(m.boot[:], d.bytes(len(m.boot)))
 	m.seq, m.token, m.ceiling = d.varint(), d.varint(), d.varint()
 	m.alarm = time.Duration(d.varint())
-	m.cursor, m.detailsFile = uint32(d.uvarint()), uint32(d.uvarint())
+	m.cursor, m.files, m.detailsFile = uint32(d.uvarint()), uint32(d.uvarint()), uint32(d.uvarint())
 	m.detailsEnd = d.varint()
 	m.settingsSet = d.bool()
 	m.settings = d.settings()
@@ -149,6 +151,7 @@ func (d *decoder) record(r *record, shapes []*shape) {
 	r.detailsOff, r.detailsSize = int64(binary.LittleEndian.Uint64(b[32:])), binary.LittleEndian.Uint32(b[40:])
 	r.priority = int32(binary.LittleEndian.Uint32(b[44:]))
 	shape, flags := binary.LittleEndian.Uint32(b[48:]), binary.LittleEndian.Uint32(b[52:])
+	r.file = fileNumber(binary.LittleEndian.Uint32(b[56:]))
 	if int64(shape) >= int64(len(shapes)) {
 		d.bad = true
 		return

@@ -70,7 +70,7 @@ func (c *change) add(e *entry) {
 	m.seq++
 	e.claim.Seq = m.seq
 	m.claims = append(m.claims, record{
-		id: e.id, seq: m.seq, since: c.now, priority: e.claim.Priority, shape: m.intern(&e.claim),
+		id: e.id, file: noFile, seq: m.seq, since: c.now, priority: e.claim.Priority, shape: m.intern(&e.claim),
 	})
 	c.dirty = true
 }
@@ -107,27 +107,22 @@ func (c *change) replace(e *entry) {
 		i, _ := parseID(claim.ID)
 		if r := c.img.find(i); r != nil && !r.asked {
 			r.asked, r.reason = true, "replaced by "+e.claim.Name
-			c.s.wake(i)
+			c.s.wake(r.file)
 		}
 	}
 }
 
-// settleIn makes the claim's file, after noting in the header that it may be there without being in the image, and what else
-// the entry needs where it waits.
+// settleIn takes a file for the claim, and what else the entry needs where it waits.
 func (c *change) settleIn(e *entry) error {
-	intent := c.head
-	intent.stray = e.id
-	if err := c.s.writeHeader(&intent); err != nil {
-		return err
-	}
 	var err error
-	if e.life, err = c.s.createClaim(e.id); err != nil {
-		return err
-	}
-	if err := c.addDetails(c.img.find(e.id), &e.claim); err != nil {
+	if e.file, e.life, err = c.takeFile(); err != nil {
 		return err
 	}
 	r := c.img.find(e.id)
+	r.file = e.file
+	if err := c.addDetails(r, &e.claim); err != nil {
+		return err
+	}
 	if r.grant != nil {
 		e.granted(r.grant)
 		return nil

@@ -14,6 +14,7 @@ type entry struct {
 	s    *Store
 	id   id
 	opts backend.EnterOptions
+	file fileNumber
 	life *os.File // what every process of the claim shares
 
 	work  sync.Mutex // held from reading the state until what was read is acted upon
@@ -48,9 +49,6 @@ func newEntry(s *Store, i id, claim backend.Claim, o backend.EnterOptions) *entr
 // discard undoes what an Enter that failed has made.
 func (e *entry) discard() {
 	e.cancel()
-	if e.life != nil {
-		e.s.removeClaim(e.id)
-	}
 	e.closeFiles()
 	e.running.Wait()
 }
@@ -100,7 +98,7 @@ func (e *entry) listen() {
 }
 
 func (e *entry) openEars() (err error) {
-	e.ears, err = e.s.listen(claimPath(e.id))
+	e.ears, err = e.s.listen(e.file.path())
 	return err
 }
 
@@ -233,17 +231,19 @@ func (e *entry) Release(ctx context.Context) error {
 		heirs := false
 		err = e.s.change(ctx, func(c *change) error {
 			c.within = e.id
-			if c.img.find(e.id) != nil {
+			mine := c.img.find(e.id) != nil
+			if mine {
 				c.remove(e.id)
-				c.head.stray = e.id
 				c.rotate()
 				c.advance()
+				c.trim()
 			}
-			heirs = c.img.anyStanding()
+			if heirs = c.img.anyStanding(); heirs && mine {
+				c.unlink = e.file // so that closing it disturbs no gatekeeper
+			}
 			return nil
 		})
 		if err == nil {
-			e.s.removeClaim(e.id)
 			e.life.Close()
 			e.handGateOn(ctx, heirs)
 		}

@@ -26,11 +26,12 @@ func (s *Store) advise(err error) error {
 
 // damagedError says that the state cannot be read while claims live.
 type damagedError struct {
-	file   string
-	claims []id
+	file  string
+	alive int
+	first string // of the files of those that live
 }
 
 func (e *damagedError) Error() string {
-	return fmt.Sprintf("%s is damaged while %d claims are alive (%s); let their commands end, or stop them: the store then starts anew by itself",
-		e.file, len(e.claims), e.claims[0])
+	return fmt.Sprintf("%s is damaged while claims are alive (%d, the first holds %s open); let their commands end, or stop them: the store then starts anew by itself",
+		e.file, e.alive, e.first)
 }

@@ -13,7 +13,7 @@ import (
 const (
 	formatVersion = 1
 	magic         = "limit\x00st"
-	headerSize    = 92
+	headerSize    = 80
 	block         = 4096 // images begin at multiples of it, after the header's own
 	initialSize   = 8 * block
 )
@@ -29,7 +29,6 @@ type header struct {
 	size   int
 	crc    uint32
 	keeper id // the gatekeeper
-	stray  id // a claim whose file may exist though the image does not have it, or the other way round
 }
 
 func (h *header) encode() []byte {
@@ -46,7 +45,6 @@ func (h *header) encode() []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(h.size))
 	b = binary.LittleEndian.AppendUint32(b, h.crc)
 	b = append(b, h.keeper[:]...)
-	b = append(b, h.stray[:]...)
 	b = append(b, make([]byte, headerSize-4-len(b))...)
 	return binary.LittleEndian.AppendUint32(b, checksum(b))
 }
@@ -69,7 +67,6 @@ func (s *Store) decodeHeader(b []byte) (header, error) {
 	h.size = int(binary.LittleEndian.Uint64(b[32:]))
 	h.crc = binary.LittleEndian.Uint32(b[40:])
 	copy(h.keeper[:], b[44:])
-	copy(h.stray[:], b[60:])
 	return h, nil
 }
 
@@ -207,9 +204,12 @@ func readFileAt(dir int, name string) ([]byte, error) {
 	defer unix.Close(fd)
 	b := make([]byte, 512)
 	for {
-		n, err := preadFull(fd, b, 0)
-		if err != nil || n < len(b) {
-			return b[:n], err
+		n, err := unix.Pread(fd, b, 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n < len(b) { // the system's files and small ones come whole
+			return b[:max(n, 0)], err
 		}
 		b = make([]byte, 4*len(b))
 	}

@@ -35,7 +35,7 @@ type gate struct {
 // gateKept tells whether the gate has a keeper who lives.
 func (c *change) gateKept() bool {
 	keeper := c.img.find(c.head.keeper)
-	return keeper != nil && keeper.standing() && !c.s.dead(keeper.id)
+	return keeper != nil && keeper.standing() && !c.s.dead(keeper.file)
 }
 
 // joinGate takes the gate if it is vacant, and listens to its keeper if not. Under the lock, so a keeper cannot be lost

@@ -24,6 +24,7 @@ type image struct {
 
 	shapes []*shape
 	claims []record // in order of arrival
+	files  uint32   // the numbers of claims' files are below
 	starts []start  // of pools with a rate, within the period
 }
 
@@ -37,6 +38,7 @@ type shape struct {
 // record is a claim, as much of it as decides anything.
 type record struct {
 	id          id
+	file        fileNumber
 	seq         int64
 	since       time.Duration // when it began to wait, on the clock of the boot
 	priority    int32
@@ -150,7 +152,7 @@ func (m *image) forgetStart(i id) {
 // new boot's clock began.
 func (m *image) restart(boot id) {
 	m.boot, m.claims, m.shapes = boot, nil, nil
-	m.alarm, m.cursor, m.detailsEnd = 0, 0, 0
+	m.alarm, m.cursor, m.detailsEnd = never, 0, 0
 	m.token = max(m.token, m.ceiling)
 	for i := range m.starts {
 		m.starts[i].at = 0

@@ -8,10 +8,10 @@
 //	settings    the limits as JSON, synced to the disk: they survive a loss of power, claims need not
 //	tokens      a number above every token ever given, synced to the disk
 //	details.N   what decides nothing: names, commands, users
-//	claims/ID   a FIFO for each claim; the claim's processes hold it open, with an flock
+//	claims/N    a FIFO for each claim; the claim's processes hold it open, with an flock
 //	gate        a FIFO through which the death of the gatekeeper is noticed
 //
-// Life. Every process of a claim shares one open file description of claims/ID, which has an exclusive flock. The
+// Life. Every process of a claim shares one open file description of claims/N, which has an exclusive flock. The
 // kernel ends that lock when the last of them is gone, whatever killed it: a claim whose file another can lock is dead. The
 // same FIFO wakes the claim: a byte in it means "look at the state".
 //

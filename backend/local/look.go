@@ -15,9 +15,9 @@ const (
 
 // quest is why an entry looks at the state.
 type quest struct {
-	suspects []id // claims that may be dead
-	sweep    bool // all may be
-	recheck  bool // nobody has looked for a while
+	suspects []fileNumber // of claims that may be dead
+	sweep    bool         // all may be
+	recheck  bool         // nobody has looked for a while
 }
 
 // finding is what an entry saw of its own claim.
@@ -75,7 +75,7 @@ func (e *entry) run() {
 		case <-e.gate.lost:
 			e.gate.closeEar()
 		case seen := <-e.gate.seen():
-			q.suspects, q.sweep = seen.ids, seen.overflow
+			q.suspects, q.sweep = seen.files, seen.overflow
 			due = q.sweep || slices.ContainsFunc(q.suspects, e.s.dead)
 		case <-e.gate.pollTimer.C():
 			q.sweep = true
@@ -114,13 +114,13 @@ func (e *entry) look(q quest) (finding, error) {
 	e.work.Lock()
 	defer e.work.Unlock()
 	if q.sweep {
-		all, err := e.s.ids(e.ctx)
+		all, err := e.s.files(e.ctx)
 		if err != nil {
 			return finding{}, err
 		}
 		q.suspects = all
 	}
-	q.suspects = slices.DeleteFunc(q.suspects, func(i id) bool { return !e.s.dead(i) })
+	q.suspects = slices.DeleteFunc(q.suspects, func(n fileNumber) bool { return !e.s.dead(n) })
 	var f finding
 	err := e.s.change(e.ctx, func(c *change) (err error) {
 		f, err = c.look(e, q)
@@ -133,11 +133,11 @@ func (e *entry) look(q quest) (finding, error) {
 	return f, nil
 }
 
-// ids are those of all claims.
-func (s *Store) ids(ctx context.Context) (all []id, err error) {
+// files are those of all claims.
+func (s *Store) files(ctx context.Context) (all []fileNumber, err error) {
 	err = s.change(ctx, func(c *change) error {
 		for i := range c.img.claims {
-			all = append(all, c.img.claims[i].id)
+			all = append(all, c.img.claims[i].file)
 		}
 		return nil
 	})
@@ -147,7 +147,7 @@ func (s *Store) ids(ctx context.Context) (all []id, err error) {
 // look does the part under the lock.
 func (c *change) look(e *entry, q quest) (finding, error) {
 	c.within = e.id
-	if c.buryDead(q.suspects) {
+	if c.buryDead(c.owners(q.suspects)) {
 		c.advance()
 	}
 	r := c.img.find(e.id)
@@ -181,7 +181,6 @@ func (c *change) recheck(e *entry, q quest) {
 // leave takes the entry's own claim out of the order.
 func (c *change) leave(e *entry) {
 	c.remove(e.id)
-	c.head.stray = e.id
 	c.advance()
 }
 

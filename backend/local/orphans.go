@@ -14,11 +14,11 @@ import (
 
 // findOrphans marks the held claims whose wrapper is gone while processes of its command live. /proc is searched only where the
 // wrapper, by its recorded number, does not hold the claim's file open. Where /proc does not tell, a claim is not an orphan.
-func (s *Store) findOrphans(snap *backend.Snapshot, held []id) {
+func (s *Store) findOrphans(snap *backend.Snapshot, held []fileNumber) {
 	suspects := map[inode][]*backend.HeldClaim{}
 	for n, i := range held {
 		var st unix.Stat_t
-		if unix.Fstatat(s.fd, claimPath(i), &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		if unix.Fstatat(s.fd, i.path(), &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 			continue
 		}
 		at := inode{uint64(st.Dev), st.Ino}

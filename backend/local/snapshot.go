@@ -10,7 +10,7 @@ import (
 // Snapshot implements backend.Backend. It removes the claims that it finds dead where it may write.
 func (s *Store) Snapshot(ctx context.Context) (*backend.Snapshot, error) {
 	var snap *backend.Snapshot
-	var held []id
+	var held []fileNumber
 	err := s.change(ctx, func(c *change) error {
 		all := make([]id, len(c.img.claims))
 		for i := range c.img.claims {
@@ -32,14 +32,14 @@ func (s *Store) Snapshot(ctx context.Context) (*backend.Snapshot, error) {
 	return snap, nil
 }
 
-func (c *change) snapshot() (*backend.Snapshot, []id) {
+func (c *change) snapshot() (*backend.Snapshot, []fileNumber) {
 	m := c.img
 	rule := c.rule(everybody, id{})
 	snap := &backend.Snapshot{
 		Settings: m.settings.Clone(), SettingsSet: m.settingsSet,
 		Usage: rule.Usage(c.now), Waiting: rule.Explain(c.now),
 	}
-	var held []id
+	var held []fileNumber
 	for _, claim := range rule.Held() {
 		i, _ := parseID(claim.ID)
 		r := m.find(i)
@@ -48,7 +48,7 @@ func (c *change) snapshot() (*backend.Snapshot, []id) {
 			h.Asked = r.reason
 		}
 		decodeDetails(c.readDetails(r), &h.Claim)
-		snap.Held, held = append(snap.Held, h), append(held, i)
+		snap.Held, held = append(snap.Held, h), append(held, r.file)
 	}
 	for n := range snap.Waiting {
 		w := &snap.Waiting[n]

@@ -27,7 +27,9 @@ func (s *Store) ChangeSettings(ctx context.Context, edit func(s *backend.Setting
 			return err
 		}
 		err := s.writeSettings(settings, func() error {
-			c.s.wake(c.head.keeper)
+			if keeper := c.img.find(c.head.keeper); keeper != nil {
+				c.s.wake(keeper.file)
+			}
 			unsure := c.head
 			unsure.unsure = true
 			return s.writeHeader(&unsure)
@@ -46,7 +48,7 @@ func (s *Store) ChangeSettings(ctx context.Context, edit func(s *backend.Setting
 func (s *Store) Cancel(ctx context.Context, claim, reason string) error {
 	return s.steer(ctx, claim, func(c *change, r *record) error {
 		r.asked, r.reason, c.dirty = true, reason, true
-		c.s.wake(r.id)
+		c.s.wake(r.file)
 		c.advance()
 		return nil
 	})
@@ -54,19 +56,12 @@ func (s *Store) Cancel(ctx context.Context, claim, reason string) error {
 
 // Drop implements backend.Backend.
 func (s *Store) Drop(ctx context.Context, claim string) error {
-	var dropped id
-	err := s.steer(ctx, claim, func(c *change, r *record) error {
-		dropped = r.id
-		c.s.wake(dropped)
-		c.remove(dropped)
-		c.head.stray = dropped
+	return s.steer(ctx, claim, func(c *change, r *record) error {
+		c.s.wake(r.file)
+		c.remove(r.id)
 		c.advance()
 		return nil
 	})
-	if err == nil {
-		s.removeClaim(dropped)
-	}
-	return err
 }
 
 // Bump implements backend.Backend.

@@ -18,7 +18,7 @@ const (
 
 // sight is what a watch has seen: claims whose files were closed; after an overflow, it may be any.
 type sight struct {
-	ids      []id
+	files    []fileNumber
 	overflow bool
 }
 
@@ -94,8 +94,8 @@ func parseEvents(b []byte) sight {
 		if mask&(unix.IN_Q_OVERFLOW|unix.IN_IGNORED) != 0 {
 			s.overflow = true
 		}
-		if i, err := parseID(string(name)); err == nil {
-			s.ids = append(s.ids, i)
+		if n, ok := parseFile(string(name)); ok {
+			s.files = append(s.files, n)
 		}
 	}
 	return s

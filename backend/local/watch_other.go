@@ -6,7 +6,7 @@ const watchDeaths, watchWrites = 1, 2
 
 // sight is what a watch has seen.
 type sight struct {
-	ids      []id
+	files    []fileNumber
 	overflow bool
 }
 
