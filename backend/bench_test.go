@@ -90,6 +90,7 @@ func BenchmarkLoad(b *testing.B) {
 			holder.Grant = &Grant{Slots: map[string][]int{"hub": {0}}}
 			for b.Loop() {
 				s := NewState(settings, StoreNames())
+				s.Expect(waiters + 1)
 				s.Hold(holder, 0)
 				for _, c := range claims {
 					s.Wait(c, 0)

@@ -47,6 +47,7 @@ type limit struct {
 	refs     int   // members that need it
 	numbers  numbers
 	starts   []start // of a rate, oldest first
+	shape    []need  // needs that begin with it, for the next member that has the same
 
 	// What a pass over the order has found so far; valid where pass is the State's.
 	pass     uint64
@@ -83,33 +84,46 @@ func (l *limit) room() int {
 }
 
 // needsOf finds the limits that a claim meets under the settings in force: pools by name, each before its rate, the run queue, the
-// tag limits in the order of the settings.
+// tag limits in the order of the settings. They are valid until the next call.
 func (s *State) needsOf(c *Claim) []need {
-	needs := make([]need, 0, len(c.Pools)+2)
-	for _, name := range sortedKeys(c.Pools) {
-		needs = append(needs, need{s.poolLimit(name), c.Pools[name]})
-		if pool, _ := s.settings.Pool(name); pool.Rate != nil {
+	s.pools = appendSortedKeys(s.pools[:0], c.Pools)
+	needs := s.needs[:0]
+	for _, name := range s.pools {
+		pool, _ := s.settings.Pool(name)
+		needs = append(needs, need{s.poolLimit(name, pool), c.Pools[name]})
+		if pool.Rate != nil {
 			needs = append(needs, need{s.rateLimit(name, pool.Rate), c.Pools[name]})
 		}
 	}
-	if c.Runs == 0 {
-		return needs
-	}
-	needs = append(needs, need{s.runsLimit(), c.Runs})
-	for i, t := range s.settings.TagLimits {
-		if value, tagged := c.Tags[t.Key]; tagged && t.Matches(t.Key, value) {
-			needs = append(needs, need{s.tagLimit(i, t, value), 1})
+	if c.Runs > 0 {
+		needs = append(needs, need{s.runsLimit(), c.Runs})
+		for i, t := range s.settings.TagLimits {
+			if value, tagged := c.Tags[t.Key]; tagged && t.Matches(t.Key, value) {
+				needs = append(needs, need{s.tagLimit(i, t, value), 1})
+			}
 		}
 	}
+	s.needs = needs
 	return needs
 }
 
-func (s *State) poolLimit(name string) *limit {
+// shared returns needs like these that stay valid and are not changed: those of the last member alike, if there was one.
+func shared(needs []need) []need {
+	if len(needs) == 0 {
+		return nil
+	}
+	first := needs[0].limit
+	if !slices.Equal(first.shape, needs) {
+		first.shape = slices.Clone(needs)
+	}
+	return first.shape
+}
+
+func (s *State) poolLimit(name string, pool Pool) *limit {
 	key := limitKey{kind: KindPool, pool: name}
 	if l, ok := s.limits[key]; ok {
 		return l
 	}
-	pool, _ := s.settings.Pool(name)
 	return s.newLimit(&limit{key: key, name: s.names.Pool + name, capacity: pool.Limit})
 }
 

@@ -311,6 +311,7 @@ func (q *sequence) rebuild() {
 // advance admits on both sides and compares who and what.
 func (q *sequence) advance() {
 	was := q.token
+	fed, enough := q.feed()
 	want := q.model.advance(func() int64 { q.token++; return q.token })
 	got := q.state.Advance(q.model.now)
 	for i, c := range got {
@@ -323,6 +324,9 @@ func (q *sequence) advance() {
 	for _, o := range want {
 		should = append(should, o.claim.ID+" "+slotsText(o.slots))
 	}
+	if alone := fed.Advance(q.model.now); enough() && !slices.EqualFunc(alone, want, func(c *Claim, o *modelMember) bool { return c.ID == o.claim.ID }) {
+		q.fail("granted where the first of each line were fed alone: %v, model %q", idsOf(alone), should)
+	}
 	if len(should) > 0 {
 		q.note("   granted %s", strings.Join(should, ", "))
 	}
@@ -332,6 +336,50 @@ func (q *sequence) advance() {
 	if again := q.state.Advance(q.model.now); len(again) > 0 {
 		q.fail("%s was left waiting", again[0].ID)
 	}
+}
+
+// feed makes a State that knows of the waiters only the first three of each line. It decides as one that knows everybody does, as long as two of a line
+// stay: a store need not load the others.
+func (q *sequence) feed() (s *State, enough func() bool) {
+	s = NewState(q.model.settings, StoreNames())
+	fed, more := map[string][]*Claim{}, map[string]bool{}
+	for _, o := range q.model.members {
+		if c := o.claim; o.held {
+			c.Grant = &Grant{Token: o.token, Slots: o.slots}
+			s.Hold(&c, o.since)
+		}
+	}
+	for _, o := range q.model.waiting() {
+		c := o.claim
+		line := fmt.Sprint(q.model.needs(&c), c.Ancestors, q.model.now-o.since >= q.model.settings.Reserve())
+		switch {
+		case o.aside:
+		case len(fed[line]) == 3:
+			more[line] = true
+		default:
+			fed[line] = append(fed[line], &c)
+			s.Wait(&c, o.since)
+		}
+	}
+	for _, st := range q.model.starts {
+		s.HoldStart(st.pool, st.id, st.slots, st.at)
+	}
+	return s, func() bool {
+		for line := range more {
+			if fed[line][1].Grant != nil {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+func idsOf(claims []*Claim) []string {
+	var ids []string
+	for _, c := range claims {
+		ids = append(ids, c.ID)
+	}
+	return ids
 }
 
 // compare checks all that can be asked of a State, and what always holds.
