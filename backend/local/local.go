@@ -118,7 +118,7 @@ func (s *Store) Close() error {
 }
 
 // closeWait is how long Close waits for a change that is under way.
-const closeWait = time.Second
+const closeWait = 100 * time.Millisecond
 
 func (s *Store) closeFiles() {
 	for _, fd := range []*int{&s.details, &s.state, &s.fd} {
