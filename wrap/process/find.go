@@ -95,10 +95,13 @@ func (e *FindError) Error() string { return e.Name + ": " + e.Err.Error() }
 
 func (e *FindError) Unwrap() error { return e.Err }
 
-// StartCode returns the exit code for an error of Start, by what exec said: CodeNotFound for a file (or its
+// StartCode returns the exit code for an error of Find or Start, by what exec said: CodeNotFound for a file (or its
 // interpreter) that is gone, CodeNotExecutable for one that cannot be executed, CodeFailed where no process could be made.
 func StartCode(err error) int {
+	var find *FindError
 	switch {
+	case errors.As(err, &find):
+		return find.Code
 	case errors.Is(err, syscall.ENOENT):
 		return CodeNotFound
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):

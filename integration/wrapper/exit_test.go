@@ -1,0 +1,86 @@
+//go:build linux
+
+package wrapper
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func exitCases() []testCase {
+	return []testCase{
+		{45, "exit codes are handed on verbatim", anything, exitCodes},
+		{46, "it dies of the signal the command died of without a core", anything, diesOfSignal},
+		{47, "set -e make xargs and time behave as without", anything, callers},
+	}
+}
+
+func exitCodes(b *bench) {
+	for code := range 256 {
+		if code > 5 && code < 120 && code%10 != 0 {
+			continue
+		}
+		if r := b.run(b.L("sh", "-c", fmt.Sprintf("exit %d", code))...); r.status.Signaled() || r.code() != code {
+			b.Errorf("exit %d: %s", code, r)
+		}
+	}
+}
+
+func diesOfSignal(b *bench) {
+	for _, sig := range []syscall.Signal{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 24, 25, 26, 27, 29, 30, 31, 34, 35, 64} {
+		r := b.start(b.L("sh", "-c", fmt.Sprintf("ulimit -c unlimited; kill -%d $$", sig)), func(c *exec.Cmd) {
+			c.Args = append([]string{"sh", "-c", `ulimit -c unlimited; exec "$@"`, "sh"}, c.Args...)
+			c.Path, c.Err = "/bin/sh", nil
+		}).wait(patience)
+		if !r.status.Signaled() || r.status.Signal() != sig {
+			b.Errorf("the command is killed by %d (%v): %s", sig, sig, r)
+		}
+		if r.status.CoreDump() {
+			b.Errorf("killed by %d: the wrapper dumps a core of its own", sig)
+		}
+	}
+	b.inNamespace("sh", "-c", "kill -TERM $$") // tells whether there are namespaces at all
+	for _, sig := range []string{"TERM", "KILL", "QUIT"} {
+		want := map[string]int{"TERM": 143, "KILL": 137, "QUIT": 131}[sig]
+		r := b.run(b.inNamespace(b.L("sh", "-c", "ulimit -c 0; kill -"+sig+" $$")...)...)
+		if r.status.Signaled() || r.code() != want {
+			b.Errorf("as process 1, the command killed by %s: %s; want exit %d", sig, r, want)
+		}
+	}
+}
+
+// inNamespace runs argv as process 1 of a PID namespace.
+func (b *bench) inNamespace(argv ...string) []string {
+	b.Helper()
+	require(b, "unshare")
+	prefix := []string{"unshare", "--pid", "--fork", "--mount-proc"}
+	if r := b.run(append(prefix, "true")...); r.code() != 0 {
+		b.Skipf("no PID namespaces here: %s", r)
+	}
+	return append(prefix, argv...)
+}
+
+func callers(b *bench) {
+	b.want(b.sh("set -e; @L sh -c 'exit 3'; echo not reached"), 3, "")
+	require(b, "make", "xargs", "bash")
+	b.write("Makefile", b.text("all:\n\t@@L sh -c 'exit 3'\n"), 0o600)
+	if r := b.run("make"); r.code() != 2 || !strings.Contains(r.err, "Error 3") {
+		b.Errorf("make: %s", r)
+	}
+	b.want(b.sh("seq 6 | xargs -P 3 -n 1 @L sh -c 'exit $0'"), 123, "")
+	b.want(b.sh("seq 6 | xargs -n 1 @L sh -c 'echo $0; exit 255' 2>/dev/null"), 124, "1\n")
+	b.want(b.sh("seq 6 | xargs -n 1 @L sh -c 'kill -TERM $$' 2>/dev/null"), 125, "")
+	r := b.run("bash", "-c", b.text(`TIMEFORMAT='%U'; time @L sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done'`))
+	var user float64
+	if _, err := fmt.Sscan(r.err, &user); err != nil || user < 0.05 || r.took > patience/2 {
+		b.Errorf("time: the command's use is not counted: %s", r)
+	}
+	began := time.Now()
+	b.want(b.sh("@L sleep 60 & pid=$!; sleep 0.3; kill $pid; wait $pid"), 143, "")
+	if took := time.Since(began); took > 10*time.Second {
+		b.Errorf("kill and wait took %v", took)
+	}
+}

@@ -1,0 +1,61 @@
+//go:build linux
+
+package wrapper
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// children returns the living child processes of a process, zombies too.
+func children(pid int) []int {
+	return matching(func(fields []string) bool { return fields[1] == strconv.Itoa(pid) })
+}
+
+// session returns the processes of a session.
+func session(sid int) []int {
+	return matching(func(fields []string) bool { return fields[3] == strconv.Itoa(sid) })
+}
+
+// zombies returns the children of a process that nobody has waited for.
+func zombies(pid int) []int {
+	return matching(func(fields []string) bool { return fields[1] == strconv.Itoa(pid) && fields[0] == "Z" })
+}
+
+// matching returns the processes whose fields of /proc/PID/stat (from the state on) satisfy ok.
+func matching(ok func(fields []string) bool) []int {
+	var found []int
+	entries, _ := os.ReadDir("/proc")
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + entry.Name() + "/stat")
+		if err != nil {
+			continue
+		}
+		if fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])); ok(fields) {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// comm is the name of a process.
+func comm(pid int) string {
+	name, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	return strings.TrimSpace(string(name))
+}
+
+// killAtEnd ends a process that a case leaves behind.
+func (b *bench) killAtEnd(pid int) {
+	b.Cleanup(func() {
+		if alive(pid) {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+}
