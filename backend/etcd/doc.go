@@ -8,7 +8,7 @@
 //	queue             there while limits of runs are set                 no lease
 //	about/ID          who asks: for people                               lease of the owner
 //	claim/ID          what the rule needs to know; held if it has a      lease of the owner
-//	                  grant, and then its revision is the token
+//	                  grant; its revision makes the token
 //	claim/ID/ask      a request to cancel                                lease of the owner
 //	claim/ID/turn     the gate was left to this claim's process          lease of the owner
 //	wait/ID           there while the claim waits in the order           lease of the owner
@@ -47,7 +47,8 @@
 // Each can be sent again: it compares the revision of what it changes, or its own key's absence, and the other branch reads what
 // was found; so one whose outcome is unknown is sent again until it is answered, and a late arrival of the first sending fails.
 //
-//	grant      newcomer    claim/ID absent, settings, slots     → about, claim, slot, cool
+//	grant      newcomer    claim/ID absent, settings, slots,    → about, claim, slot, cool
+//	                       nothing added to wait/
 //	wait       newcomer    claim/ID absent, settings            → about, claim, wait
 //	admit      gatekeeper  gate, claims, settings, slots        → claim, slot, cool, not wait; many claims at once
 //	refuse     gatekeeper  gate, claim, settings                → claim with the reason, not wait

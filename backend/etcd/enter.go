@@ -203,13 +203,16 @@ func (e *entry) grantSelf(ctx context.Context, l *ledger, c *backend.Claim) (*vi
 	if err != nil {
 		return nil, err
 	}
-	g := guards{}
-	g.unchanged(e.s.keys.claim(e.id), 0)
-	l.guard(g, c, func(string) int64 { return l.revision })
+	guard, g := guards{}, grant{Slots: c.Grant.Slots, At: time.Now()}
+	guard.unchanged(e.s.keys.claim(e.id), 0)
+	guard.nothingAdded(e.s.keys.waits(), l.revision) // who came to wait meanwhile was there before us
+	l.guard(guard, c, func(string) int64 { return l.revision })
+	r := recordOf(&e.claim)
+	r.Grant = &g
 	about := clientv3.OpPut(e.s.keys.about(e.id), encode(e.claim), clientv3.WithLease(e.session.lease))
 	resp, unsure, err := e.s.commit(ctx, "grant", txn{
-		compare:   g.list(),
-		then:      append(l.puts(c, recordOf(&e.claim), e.session.lease, cools), about),
+		compare:   guard.list(),
+		then:      append(l.puts(c, r, e.session.lease, cools), about),
 		otherwise: e.reads(),
 	})
 	e.unsure = e.unsure || unsure
@@ -219,7 +222,7 @@ func (e *entry) grantSelf(ctx context.Context, l *ledger, c *backend.Claim) (*vi
 	if !resp.Succeeded {
 		return e.view(resp)
 	}
-	e.holdFrom(c.Grant.Slots, time.Now(), resp.Header.Revision, resp.Header.Revision)
+	e.holdFrom(&g, resp.Header.Revision, resp.Header.Revision)
 	return nil, nil
 }
 
@@ -269,8 +272,11 @@ func (e *entry) waitFrom(resp *clientv3.TxnResponse) {
 	e.gateSeen = len(resp.Responses[0].GetResponseRange().Kvs) > 0
 }
 
-// adopt takes the own record that was found for what it says.
+// adopt takes the own record that was found for what it says, if it is our own: written by a try whose outcome was unknown.
 func (e *entry) adopt(v *view) error {
+	if !e.unsure || clientv3.LeaseID(v.own.Lease) != e.session.lease {
+		return fmt.Errorf("claim %s has entered already; an id is for one claim", e.id)
+	}
 	seat, err := readSeat(e.id, v.own)
 	if err != nil {
 		return err
@@ -278,7 +284,7 @@ func (e *entry) adopt(v *view) error {
 	e.gateSeen = v.gate
 	e.reserveAfter = v.settings.Reserve()
 	if seat.Grant != nil {
-		e.holdFrom(seat.Grant.Slots, seat.Grant.At, seat.revision, v.revision)
+		e.holdFrom(seat.Grant, seat.revision, v.revision)
 		return nil
 	}
 	e.mu.Lock()

@@ -73,20 +73,20 @@ func (e *entry) Events() <-chan backend.Event { return e.mail.Events() }
 // Inherit is nil: a lease is kept by a process that renews it, not by a descriptor. See the keeper.
 func (e *entry) Inherit() *os.File { return nil }
 
-// holdFrom notes that the claim is held since the revision token.
-func (e *entry) holdFrom(slots map[string][]int, at time.Time, token, seen int64) {
+// holdFrom notes that the claim is held since a revision.
+func (e *entry) holdFrom(g *grant, revision, seen int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.revision, e.seen = token, seen
+	e.revision, e.seen = revision, seen
 	if e.claim.Seq == 0 {
-		e.claim.Seq = token
+		e.claim.Seq = revision
 	}
-	e.grantedLocked(slots, at)
+	e.grantedLocked(g)
 }
 
-func (e *entry) grantedLocked(slots map[string][]int, at time.Time) {
+func (e *entry) grantedLocked(g *grant) {
 	e.held, e.aside, e.doubted = true, false, nil
-	e.claim.Grant = &backend.Grant{Token: e.revision, Slots: slots, GrantedAt: at}
+	e.claim.Grant = &backend.Grant{Token: g.token(e.revision), Slots: g.Slots, GrantedAt: g.At}
 	e.mail.Post(backend.Event{Kind: backend.Granted})
 }
 
@@ -125,10 +125,14 @@ func (e *entry) Release(ctx context.Context) error {
 	return err
 }
 
-// abandon is Release for a claim that Enter has not brought to an end.
+// abandon is Release for a claim that Enter has not brought to an end. What is not removed ends with the lease.
 func (e *entry) abandon(ctx context.Context) {
-	if e.session != nil {
-		e.remove(ctx) // what is not removed ends with the lease
+	switch {
+	case e.session == nil:
+	case e.unsure:
+		e.remove(ctx)
+	default:
+		e.session.leave(ctx) // nothing was written
 	}
 	e.mail.Close()
 }

@@ -157,7 +157,7 @@ func (e *entry) observe(kv *mvccpb.KeyValue) bool {
 	case seat.Grant != nil && !e.held && !e.session.safe():
 		e.doubted = seat.Grant
 	case seat.Grant != nil && !e.held:
-		e.grantedLocked(seat.Grant.Slots, seat.Grant.At)
+		e.grantedLocked(seat.Grant)
 		e.s.gate.leave(e)
 	case seat.Grant == nil:
 		e.claim.Priority = seat.Priority
@@ -181,7 +181,7 @@ func (e *entry) believe() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if g := e.doubted; g != nil && !e.held && !e.over && e.session.safe() {
-		e.grantedLocked(g.Slots, g.At)
+		e.grantedLocked(g)
 		e.s.gate.leave(e)
 	}
 }

@@ -159,7 +159,8 @@ func (k *gatekeeper) base(dim string) int64 { return max(k.l.revision, k.bases[d
 
 // grant is the transaction "admit": as many of the claims, in order, as fit. It returns how many it was about.
 func (k *gatekeeper) grant(ctx context.Context, claims []*backend.Claim) (int, *clientv3.TxnResponse, error) {
-	cools, err := k.s.leaseStarts(ctx, k.l, claims[:min(len(claims), maxOps/3)]...)
+	claims = claims[:min(len(claims), maxBatch)]
+	cools, err := k.s.leaseStarts(ctx, k.l, claims...)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -168,13 +169,16 @@ func (k *gatekeeper) grant(ctx context.Context, claims []*backend.Claim) (int, *
 	var then []clientv3.Op
 	bytes, n := 0, 0
 	for _, c := range claims {
+		c.Grant.GrantedAt = time.Now()
 		seat := k.l.seats[c.ID]
-		ops := append(k.l.puts(c, seat.record, clientv3.LeaseID(seat.lease), cools), clientv3.OpDelete(k.s.keys.wait(c.ID)))
+		r := seat.record
+		r.Grant = &grant{Slots: c.Grant.Slots, At: c.Grant.GrantedAt, Index: int64(n)}
+		ops := append(k.l.puts(c, r, clientv3.LeaseID(seat.lease), cools), clientv3.OpDelete(k.s.keys.wait(c.ID)))
 		size := 0
 		for _, op := range ops {
 			size += len(op.KeyBytes()) + len(op.ValueBytes())
 		}
-		if n > 0 && (len(then)+len(ops) > maxOps || len(g)+2*len(ops) > maxOps || bytes+size > maxBytes || n == maxOps/3) {
+		if n > 0 && (len(then)+len(ops) > maxOps || len(g)+2*len(ops) > maxOps || bytes+size > maxBytes) {
 			break
 		}
 		g.unchanged(k.s.keys.claim(c.ID), seat.revision)
@@ -187,11 +191,10 @@ func (k *gatekeeper) grant(ctx context.Context, claims []*backend.Claim) (int, *
 
 // done notes grants that are written.
 func (k *gatekeeper) done(claims []*backend.Claim, revision int64) {
-	for _, c := range claims {
-		now := time.Now()
-		c.Grant.Token, c.Grant.GrantedAt = revision, now
+	for i, c := range claims {
 		seat := k.l.seats[c.ID]
-		seat.revision, seat.Grant = revision, &grant{Slots: c.Grant.Slots, At: now}
+		seat.revision, seat.Grant = revision, &grant{Slots: c.Grant.Slots, At: c.Grant.GrantedAt, Index: int64(i)}
+		c.Grant.Token = seat.Grant.token(revision)
 		for _, dim := range dimensions(c) {
 			k.bases[dim] = revision
 		}

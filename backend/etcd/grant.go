@@ -89,9 +89,8 @@ func (s *Store) leaseStarts(ctx context.Context, l *ledger, claims ...*backend.C
 	return leases, nil
 }
 
-// puts are the writes of a grant: the record with its grant, a slot for each dimension, a start for each rate.
+// puts are the writes of a grant: the record with its grant set, a slot for each dimension, a start for each rate.
 func (l *ledger) puts(c *backend.Claim, r record, lease clientv3.LeaseID, cools coolLeases) []clientv3.Op {
-	r.Grant = &grant{Slots: c.Grant.Slots, At: time.Now()}
 	r.Waited = 0
 	value := encode(r)
 	ops := []clientv3.Op{clientv3.OpPut(l.keys.claim(c.ID), value, clientv3.WithLease(lease))}

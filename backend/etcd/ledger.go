@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -202,6 +203,6 @@ func (l *ledger) held() []*seat {
 			held = append(held, s)
 		}
 	}
-	slices.SortFunc(held, func(a, b *seat) int { return int(a.revision - b.revision) })
+	slices.SortFunc(held, func(a, b *seat) int { return cmp.Compare(a.Grant.token(a.revision), b.Grant.token(b.revision)) })
 	return held
 }

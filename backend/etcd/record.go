@@ -26,7 +26,7 @@ type record struct {
 	Aside bool `json:"aside,omitempty"`
 	// Waited is how long the claim had waited by its owner's own clock when the record was written.
 	Waited time.Duration `json:"waited,omitempty"`
-	// Grant is set while the claim is held. Its token is the revision of the key: nothing changes the record of a held claim.
+	// Grant is set while the claim is held. Its token is made of the revision of the key: nothing changes the record of a held claim.
 	Grant *grant `json:"grant,omitempty"`
 	// Refused says why limits set since have made the claim impossible; it has left the order.
 	Refused *backend.ImpossibleError `json:"refused,omitempty"`
@@ -38,7 +38,16 @@ type record struct {
 type grant struct {
 	Slots map[string][]int `json:"slots,omitempty"`
 	At    time.Time        `json:"at"`
+	Index int64            `json:"index,omitempty"` // among the grants of one transaction
 }
+
+// maxBatch is how many grants one transaction may hold.
+const maxBatch = 1 << batchBits
+
+const batchBits = 5
+
+// token is the fencing token of a grant that was written at a revision: it grows with every grant, within a transaction too.
+func (g *grant) token(revision int64) int64 { return revision<<batchBits | g.Index }
 
 func recordOf(c *backend.Claim) record {
 	return record{RunID: c.RunID, Pools: c.Pools, Runs: c.Runs, Tags: c.Tags, Priority: c.Priority,
@@ -85,7 +94,7 @@ func readSeat(id string, kv *mvccpb.KeyValue) (*seat, error) {
 func (s *seat) claim() *backend.Claim {
 	c := s.record.claim(s.id)
 	if s.Grant != nil {
-		c.Grant = &backend.Grant{Token: s.revision, Slots: s.Grant.Slots, GrantedAt: s.Grant.At}
+		c.Grant = &backend.Grant{Token: s.Grant.token(s.revision), Slots: s.Grant.Slots, GrantedAt: s.Grant.At}
 	}
 	return c
 }

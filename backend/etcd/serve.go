@@ -207,9 +207,9 @@ func (v *server) enter(ctx context.Context, r keeper.Request) error {
 		c.forward(event)
 	default:
 	}
-	claim := e.Claim()
-	v.answer(r, nil, keeper.Message{Claim: &claim})
 	c.start()
+	claim := e.Claim()
+	v.answer(r, nil, keeper.Message{Claim: &claim}) // from here on it may be released
 	return nil
 }
 

@@ -1,0 +1,92 @@
+package etcd
+
+import (
+	"context"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"limit/backend"
+	"limit/backend/backendtest"
+	"limit/backend/etcd/keeper"
+	"limit/integration/etcdtest"
+)
+
+func TestConformance(t *testing.T) {
+	t.Run("etcd 3.7", func(t *testing.T) {
+		conform(t, etcdtest.Start(t, etcdtest.Options{}), openPlain)
+	})
+	t.Run("etcd 3.7 through the keeper", func(t *testing.T) {
+		conform(t, etcdtest.Start(t, etcdtest.Options{}), openKept)
+	})
+	t.Run("etcd 3.4", func(t *testing.T) {
+		conform(t, etcdtest.Start(t, etcdtest.Options{Binary: etcdtest.Debian(t)}), openPlain)
+	})
+}
+
+// conform runs the suite of every store.
+func conform(t *testing.T, c *etcdtest.Cluster, open func(testing.TB, Options) backend.Backend) {
+	t.Run("suite", func(t *testing.T) { // ends after the parallel tests within
+		backendtest.Run(t, func(t *testing.T) func() backend.Backend {
+			o := Options{Endpoints: c.Endpoints(), Namespace: t.Name(), TTL: 10 * time.Second}
+			return func() backend.Backend { return open(t, o) }
+		})
+	})
+}
+
+func openPlain(t testing.TB, o Options) backend.Backend {
+	s, err := Open(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// openKept opens a store through a keeper, which is a goroutine here.
+func openKept(t testing.TB, o Options) backend.Backend {
+	return keep(t, o, func(context.Context, int, string) error { return nil })
+}
+
+func keep(t testing.TB, o Options, kill Kill) *keeper.Client {
+	t.Helper()
+	ours, theirs := socketPair(t)
+	served := make(chan error, 1)
+	go func() { served <- ServeKeeper(context.Background(), theirs, kill) }()
+	t.Cleanup(func() {
+		ours.Close()
+		select {
+		case err := <-served:
+			if err != nil {
+				t.Errorf("the keeper: %v", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Error("the keeper does not end")
+		}
+	})
+	c, err := keeper.Connect(context.Background(), ours, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func socketPair(t testing.TB) (ours, theirs net.Conn) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conns := make([]net.Conn, 2)
+	for i, fd := range fds {
+		syscall.CloseOnExec(fd)
+		file := os.NewFile(uintptr(fd), "pair")
+		conns[i], err = net.FileConn(file)
+		file.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return conns[0], conns[1]
+}
