@@ -215,7 +215,7 @@ func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
 			}
 		}
 	}
-	s, err := d.p.openFor(d.c, max(defaultTTL, 2*grace+minTTL), grace)
+	s, err := d.p.openFor(d.c, storeOptions{ttl: ttlFor(grace), grace: grace})
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,27 +18,18 @@ import (
 	"limit/wrap/dag/stepfile"
 )
 
-// Entry is a run among those that are kept.
+// Entry is a run that is kept, with its steps.
 type Entry struct {
 	Dir     string
 	Running bool // it, or a process of one of its steps, lives
-	*Run         // with no Steps unless Load was asked for them
+	*Run
 }
 
-// List returns the runs under root, the latest first. What cannot be read is left out. Their steps are counted from the journal.
-func List(root string) ([]Entry, error) {
-	names, err := runNames(root)
-	if err != nil {
-		return nil, err
-	}
-	var runs []Entry
-	for _, name := range slices.Backward(names) {
-		if e, err := Load(filepath.Join(root, name)); err == nil {
-			runs = append(runs, *e)
-		}
-	}
-	return runs, nil
-}
+// State is running, succeeded, failed or killed.
+func (e *Entry) State() string { return stateWord(e.Running, e.Finished, e.Code) }
+
+// Step returns a step by its id, or nil.
+func (e *Entry) Step(id string) *Step { return e.step(id) }
 
 // runNames are the names of runs' directories, the oldest first.
 func runNames(root string) ([]string, error) {
@@ -89,7 +79,7 @@ func Load(dir string) (*Entry, error) {
 		return nil, fmt.Errorf("reading the journal: %w", err)
 	}
 	defer f.Close()
-	running := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
+	running := alive(f)
 	lines := bufio.NewReaderSize(f, 1<<16)
 	first, err := readLine(lines)
 	if err != nil {
@@ -192,7 +182,7 @@ func WaitUntilOver(dir string, stop <-chan struct{}) error {
 	defer f.Close()
 	poll := time.NewTicker(lookAgain)
 	defer poll.Stop()
-	for unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil {
+	for alive(f) {
 		select {
 		case <-poll.C:
 		case <-stop:

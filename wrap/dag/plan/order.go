@@ -17,7 +17,6 @@ func (p *Plan) order() {
 		for _, d := range p.dependants[i] {
 			n.priority = max(n.priority, p.nodes[d].priority)
 		}
-		n.attempt = p.opt.Attempts[i]
 	}
 	byPath := make([]int, len(p.steps))
 	for i := range byPath {
@@ -70,6 +69,9 @@ func topological(steps []*stepfile.Step, dependants [][]int) []int {
 	}
 	return order
 }
+
+// Topological returns the steps of a file so that each comes after what it needs, else in the order of the file.
+func Topological(f *stepfile.File) []int { return topological(f.Steps, f.Dependants()) }
 
 // CriticalPath returns the steps of the longest way through the dag, first to last, and its weight. Steps for which
 // without is true are passed over; nil passes over none.

@@ -29,7 +29,6 @@ type Options struct {
 	Weights       []time.Duration    // expected duration of each step, by index; nil: all alike
 	Selected      []bool             // by index; nil: all. What is not selected counts as done
 	Done          map[int]Outcome    // by index: what an earlier run has settled
-	Attempts      map[int]int        // by index: attempts that an earlier run has used up, so that numbers go on
 	FailMode      FailMode
 	ClaimPools    bool // steps claim their pools; false where the run holds them, or none are known
 }

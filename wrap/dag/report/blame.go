@@ -159,7 +159,9 @@ func (s *stretches) before(at time.Duration) time.Duration {
 	return s.sum[i] + min(at, s.to[i]) - s.from[i]
 }
 
-func (s *stretches) within(from, to time.Duration) time.Duration { return s.before(to) - s.before(from) }
+func (s *stretches) within(from, to time.Duration) time.Duration {
+	return s.before(to) - s.before(from)
+}
 
 // after is when the first stretch that is not over at a time begins.
 func (s *stretches) after(at time.Duration) time.Duration {
@@ -207,6 +209,8 @@ func Waited(r *journal.Run, blame [][][]journal.Wait) []LimitWait {
 	for _, s := range sums {
 		out = append(out, *s)
 	}
-	slices.SortFunc(out, func(a, b LimitWait) int { return cmp.Or(cmp.Compare(b.Waited, a.Waited), cmp.Compare(a.Limit, b.Limit)) })
+	slices.SortFunc(out, func(a, b LimitWait) int {
+		return cmp.Or(cmp.Compare(b.Waited, a.Waited), cmp.Compare(a.Limit, b.Limit))
+	})
 	return out
 }

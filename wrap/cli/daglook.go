@@ -1,0 +1,231 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"limit/backend"
+	"limit/config/yamlpos"
+	"limit/wrap/dag"
+	"limit/wrap/dag/journal"
+	"limit/wrap/dag/plan"
+	"limit/wrap/dag/report"
+	"limit/wrap/dag/stepfile"
+)
+
+func (p *program) dagValidateCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "validate",
+		Usage:     "tell every mistake of step files, with its place",
+		UsageText: "limit dag validate [--format text|json|github] FILE...",
+		Description: `Reads the files and runs nothing. --format json prints a list of problems on standard output; github prints
+workflow commands that annotate a pull request.
+
+EXIT STATUS: 0 all are valid, 2 one is not.`,
+		Flags:  []cli.Flag{&cli.StringFlag{Name: "format", Value: "text", Usage: "`text|json|github`"}, paramFlag()},
+		Action: p.dagValidate,
+	}
+}
+
+func (p *program) dagValidate(c *cli.Context) error {
+	format := c.String("format")
+	if !slices.Contains([]string{"text", "json", "github"}, format) {
+		return usageError(c, "flag --format: %q is none of text, json, github", format)
+	}
+	if c.NArg() == 0 {
+		return usageError(c, "no step file is given")
+	}
+	params, err := parseParams(c)
+	if err != nil {
+		return err
+	}
+	problems := []*yamlpos.Problem{}
+	bad := false
+	for _, path := range c.Args().Slice() {
+		f, warnings, err := stepfile.Read(path, stepfile.Options{Params: params})
+		found := yamlpos.Problems(err)
+		if err != nil && len(found) == 0 {
+			found = []*yamlpos.Problem{{File: path, Line: 1, Col: 1, Message: err.Error()}}
+		}
+		bad = bad || err != nil
+		problems = append(append(problems, found...), warnings...)
+		if err == nil && format == "text" {
+			fmt.Fprintf(p.Out, "%s: valid, %s\n", path, steps(len(f.Steps)))
+		}
+	}
+	if err := writeProblems(p.Out, format, problems); err != nil {
+		return err
+	}
+	if bad {
+		return exitWith(dag.CodeUsage)
+	}
+	return nil
+}
+
+func steps(n int) string {
+	if n == 1 {
+		return "1 step"
+	}
+	return fmt.Sprintf("%d steps", n)
+}
+
+func writeProblems(w io.Writer, format string, problems []*yamlpos.Problem) error {
+	switch format {
+	case "json":
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(problems)
+	case "github":
+		escape := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+		property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+		for _, problem := range problems {
+			level, message := "error", problem.Message
+			if problem.Warning {
+				level = "warning"
+			}
+			if problem.Suggestion != "" {
+				message += "; " + problem.Suggestion
+			}
+			fmt.Fprintf(w, "::%s file=%s,line=%d,col=%d::%s\n", level, property.Replace(problem.File), problem.Line, problem.Col, escape.Replace(message))
+		}
+		return nil
+	}
+	for _, problem := range problems {
+		fmt.Fprintln(w, problem.Error())
+	}
+	return nil
+}
+
+func (p *program) dagPlanCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "plan",
+		Usage:     "say what would run when, and which limits bind",
+		UsageText: "limit dag plan [flags] FILE",
+		Description: `Simulates the run with the durations of earlier runs, or one second for each step where there are none: the order, the critical
+path, the time, and how long steps would wait for which limit. Pools have the limits that the store has now, as if nobody else used
+them.`,
+		Flags:  append(selectFlags(), jFlag(), paramFlag(), logDirFlag()),
+		Action: p.dagPlan,
+	}
+}
+
+func (p *program) dagPlan(c *cli.Context) error {
+	path, err := oneFile(c)
+	if err != nil {
+		return err
+	}
+	params, err := parseParams(c)
+	if err != nil {
+		return err
+	}
+	f, err := p.readSteps(c, path, params)
+	if err != nil {
+		return err
+	}
+	selected, err := chosen(c, f, nil)
+	if err != nil {
+		return err
+	}
+	return p.showPlan(c, f, selected)
+}
+
+// showPlan simulates the run and prints what came out.
+func (p *program) showPlan(c *cli.Context, f *stepfile.File, selected []bool) error {
+	n, err := slots(c, f)
+	if err != nil {
+		return err
+	}
+	weights, known := journal.Weights(p.runsDir(c), absolutePath(f.Path), f)
+	durations := weights
+	if durations == nil {
+		durations = make([]time.Duration, len(f.Steps))
+		for i := range durations {
+			durations[i] = time.Second
+		}
+	}
+	world := plan.World{Durations: durations}
+	if slices.ContainsFunc(f.Steps, func(s *stepfile.Step) bool { return len(s.Pools) > 0 }) {
+		settings, err := p.limitsNow(c)
+		if err != nil {
+			p.messages(c).Info("pools are left out: %v", err)
+		} else {
+			world.Pools = &settings
+		}
+	}
+	spans, simulated, err := plan.Simulate(f, plan.Options{MaxConcurrent: n, TagLimits: f.Executor.TagLimits, Weights: weights, Selected: selected}, world)
+	if err != nil {
+		return failWith(dag.CodeUsage, err)
+	}
+	return report.Plan(p.Out, f, n, spans, simulated, durations, known)
+}
+
+// limitsNow are those of the store.
+func (p *program) limitsNow(c *cli.Context) (backend.Settings, error) {
+	s, err := p.open(c)
+	if err != nil {
+		return backend.Settings{}, err
+	}
+	defer s.Close()
+	settings, ok, err := s.Settings(c.Context)
+	if err == nil && !ok {
+		settings = backend.NewSettings()
+	}
+	return settings, err
+}
+
+func (p *program) dagGraphCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "graph",
+		Usage:     "print the graph of a step file",
+		UsageText: "limit dag graph [--format text|mermaid|dot|svg] FILE",
+		Flags:     []cli.Flag{&cli.StringFlag{Name: "format", Value: "text", Usage: "`text|mermaid|dot|svg`"}, paramFlag()},
+		Action:    p.dagGraph,
+	}
+}
+
+func (p *program) dagGraph(c *cli.Context) error {
+	write, ok := map[string]func(io.Writer, *stepfile.File) error{
+		"text": report.GraphText, "mermaid": report.GraphMermaid, "dot": report.GraphDot, "svg": report.GraphSVG,
+	}[c.String("format")]
+	if !ok {
+		return usageError(c, "flag --format: %q is none of text, mermaid, dot, svg", c.String("format"))
+	}
+	path, err := oneFile(c)
+	if err != nil {
+		return err
+	}
+	params, err := parseParams(c)
+	if err != nil {
+		return err
+	}
+	f, err := p.readSteps(c, path, params)
+	if err != nil {
+		return err
+	}
+	return write(p.Out, f)
+}
+
+func (p *program) dagSchemaCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "schema",
+		Usage:     "print the JSON schema of step files",
+		UsageText: "limit dag schema > limit-dag.schema.json",
+		Description: `Editors with a YAML language server check and complete step files that begin with
+
+   # yaml-language-server: $schema=limit-dag.schema.json`,
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usageError(c, "schema takes no operands")
+			}
+			_, err := io.WriteString(p.Out, stepfile.Schema())
+			return errors.Join(err)
+		},
+	}
+}

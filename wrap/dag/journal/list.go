@@ -1,0 +1,108 @@
+package journal
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listed is a run as a list shows it.
+type Listed struct {
+	Dir      string
+	ID, Name string
+	Started  time.Time
+	Running  bool
+	Finished bool
+	Code     int
+	Ended    time.Duration
+	Counts   Counts
+}
+
+// State is running, succeeded, failed or killed.
+func (l *Listed) State() string { return stateWord(l.Running, l.Finished, l.Code) }
+
+func stateWord(running, finished bool, code int) string {
+	switch {
+	case finished && code == 0:
+		return "succeeded"
+	case finished:
+		return fmt.Sprintf("failed (%d)", code)
+	case running:
+		return "running"
+	default:
+		return "killed"
+	}
+}
+
+// List returns the runs under root, the latest first. What cannot be read is left out.
+func List(root string) ([]Listed, error) {
+	names, err := runNames(root)
+	if err != nil {
+		return nil, err
+	}
+	runs := make([]Listed, 0, len(names))
+	for _, name := range slices.Backward(names) {
+		if l, err := look(filepath.Join(root, name)); err == nil {
+			runs = append(runs, *l)
+		}
+	}
+	return runs, nil
+}
+
+// lastRecord is more than a finish record takes.
+const lastRecord = 4 << 10
+
+// look reads the first and the last record of a run that has finished, and all of one that has not.
+func look(dir string) (*Listed, error) {
+	f, err := os.Open(filepath.Join(dir, journalName))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	line, err := bufio.NewReader(f).ReadBytes('\n')
+	if err != nil {
+		return nil, err
+	}
+	var h head
+	if err := json.Unmarshal(line, &h); err != nil {
+		return nil, err
+	}
+	if finish, ok := finishOf(f); ok {
+		return &Listed{Dir: dir, ID: h.ID, Name: h.Name, Started: h.Started, Finished: true,
+			Code: finish.Code, Ended: finish.At, Counts: *finish.Counts}, nil
+	}
+	e, err := Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Listed{Dir: dir, ID: h.ID, Name: h.Name, Started: h.Started, Running: e.Running, Ended: e.Ended, Counts: e.Count()}, nil
+}
+
+// finishOf returns a journal's last record if that is the finish.
+func finishOf(f *os.File) (*record, bool) {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, false
+	}
+	text := make([]byte, min(size, lastRecord))
+	if _, err := f.ReadAt(text, size-int64(len(text))); err != nil {
+		return nil, false
+	}
+	text = bytes.TrimSuffix(text, []byte("\n"))
+	var rec record
+	if json.Unmarshal(text[bytes.LastIndexByte(text, '\n')+1:], &rec) != nil || rec.Event != "finish" || rec.Counts == nil {
+		return nil, false
+	}
+	return &rec, true
+}
+
+// alive tells whether anybody holds the lock of a journal.
+func alive(f *os.File) bool { return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil }

@@ -1,0 +1,192 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/mattn/go-runewidth"
+
+	"limit/wrap/dag/journal"
+	"limit/wrap/dag/plan"
+	"limit/wrap/dag/stepfile"
+)
+
+// List writes a line for each run.
+func List(w io.Writer, runs []journal.Listed, now time.Time) error {
+	rows := [][]string{{"RUN", "NAME", "STARTED", "TOOK", "STATE", "STEPS"}}
+	for _, r := range runs {
+		rows = append(rows, []string{
+			r.ID[:min(8, len(r.ID))], clean(r.Name), r.Started.Local().Format("2006-01-02 15:04:05"), took(r.Running, r.Started, r.Ended, now), r.State(), describeCounts(r.Counts),
+		})
+	}
+	return table(w, rows)
+}
+
+func took(running bool, started time.Time, ended time.Duration, now time.Time) string {
+	if running {
+		return short(now.Sub(started))
+	}
+	return short(ended)
+}
+
+// Show writes a line for each step of a run.
+func Show(w io.Writer, e *journal.Entry, now time.Time) error {
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, "run %s of %s, %s, started %s on %s\n", e.ID, clean(e.File), e.State(), e.Started.Local().Format("2006-01-02 15:04:05"), clean(e.Host))
+	if e.Retries != "" {
+		fmt.Fprintf(out, "goes on with run %s\n", e.Retries)
+	}
+	fmt.Fprintln(out)
+	blame := Blame(e.Run)
+	rows := [][]string{{"STEP", "STATE", "ATTEMPTS", "WAITED", "TOOK", ""}}
+	for i, s := range e.Steps {
+		if s.Outcome.State == plan.Unselected {
+			continue
+		}
+		rows = append(rows, showRow(e, s, blame[i], now))
+	}
+	if err := table(out, rows); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+func showRow(e *journal.Entry, s *journal.Step, blame [][]journal.Wait, now time.Time) []string {
+	state, why := s.Outcome.State.String(), s.Outcome.Reason
+	a := s.Last()
+	switch {
+	case s.Outcome.State == plan.Pending && a != nil && !a.Ended && e.Running:
+		state = "running"
+	case s.Outcome.State == plan.Pending && a != nil && !a.Ended:
+		state = "unknown"
+		why = "its run was killed while it ran"
+	case s.Outcome.Earlier:
+		state = "done before"
+	case s.Outcome.Tolerated:
+		state = "tolerated"
+	}
+	if a == nil {
+		return []string{clean(s.ID), state, "", "", "", clean(why)}
+	}
+	if why == "" && a.Ended && (a.Code != 0 || a.Reason != "") {
+		why = how(a)
+	}
+	ran := short(a.End - a.Start)
+	if !a.Ended {
+		ran = ""
+		if e.Running {
+			ran = short(now.Sub(e.Started) - a.Start)
+		}
+	}
+	var waits []string
+	for _, w := range blame[len(blame)-1] {
+		if w.Long >= worthTelling {
+			waits = append(waits, clean(w.Limit)+" "+short(w.Long))
+		}
+	}
+	waited := short(a.Start - a.Ready)
+	if len(waits) > 0 {
+		waited += " (" + strings.Join(waits, ", ") + ")"
+	}
+	return []string{clean(s.ID), state, fmt.Sprint(a.Number), waited, ran, clean(why)}
+}
+
+// table writes rows in columns.
+func table(w io.Writer, rows [][]string) error {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], runewidth.StringWidth(cell))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString(cell)
+			line.WriteString(strings.Repeat(" ", widths[i]-runewidth.StringWidth(cell)+2))
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// Plan writes what a simulation says: order, critical path, which limits bind, and the time.
+func Plan(w io.Writer, f *stepfile.File, slots int, spans []plan.Span, p *plan.Plan, durations []time.Duration, known int) error {
+	out := bufio.NewWriter(w)
+	r := simulatedRun(f, slots, spans, p)
+	rows := [][]string{{"START", "STEP", "TAKES", "WAITS", "NEEDS"}}
+	for _, b := range bars(r, Blame(r)) {
+		waited := ""
+		if b.attempt.Start > b.attempt.Ready {
+			waited = short(b.attempt.Start - b.attempt.Ready)
+		}
+		rows = append(rows, []string{short(b.attempt.Start), clean(b.step.ID), short(durations[b.step.Index]), waited,
+			clean(strings.Join(shorten(ids(f, b.step.Needs), 4), ", "))})
+	}
+	if err := table(out, rows); err != nil {
+		return err
+	}
+	writePlanNotes(out, r, known)
+	return out.Flush()
+}
+
+func writePlanNotes(out io.Writer, r *journal.Run, known int) {
+	fmt.Fprintln(out)
+	for _, s := range r.Steps {
+		switch {
+		case s.Outcome.State == plan.Pending:
+			fmt.Fprintf(out, "never starts: %s: its pools are paused\n", clean(s.ID))
+		case s.Outcome.State == plan.Failed:
+			fmt.Fprintf(out, "never starts: %s: %s\n", clean(s.ID), clean(s.Outcome.Reason))
+		}
+	}
+	writeCriticalPath(out, r)
+	writeWaited(out, r)
+	switch {
+	case known == 0:
+		fmt.Fprintf(out, "predicted time: %s, were each step to take 1s (no earlier run is known)\n", short(r.Ended))
+	case known < len(r.Steps):
+		fmt.Fprintf(out, "predicted time: %s, from earlier runs of %d of %d steps\n", short(r.Ended), known, len(r.Steps))
+	default:
+		fmt.Fprintf(out, "predicted time: %s, from earlier runs\n", short(r.Ended))
+	}
+}
+
+// simulatedRun is a simulation as if it had happened. What waits for pools is told as such.
+func simulatedRun(f *stepfile.File, slots int, spans []plan.Span, p *plan.Plan) *journal.Run {
+	r := journal.NewRun(f)
+	r.Max = slots
+	for _, span := range spans {
+		a := r.Steps[span.Step].Attempt(span.Attempt)
+		a.Ready, a.Start, a.End, a.Ended = span.Ready, span.Start, span.End, true
+		r.Ended = max(r.Ended, span.End)
+	}
+	for i, s := range r.Steps {
+		s.Outcome = p.Outcome(i)
+	}
+	blame := Blame(r)
+	for i, s := range r.Steps {
+		for n := range s.Attempts {
+			poolWait(s, &s.Attempts[n], blame[i][n])
+		}
+	}
+	return r
+}
+
+// poolWait blames an attempt's pools for what the executor's limits do not explain.
+func poolWait(s *journal.Step, a *journal.Attempt, blamed []journal.Wait) {
+	rest := a.Start - a.Ready
+	for _, w := range blamed {
+		rest -= w.Long
+	}
+	for _, name := range sortedKeys(s.Pools) {
+		if rest > 0 {
+			a.Waits = append(a.Waits, journal.Wait{Limit: "pool:" + name, From: a.Ready, Long: rest})
+		}
+	}
+}
