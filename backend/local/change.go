@@ -21,11 +21,10 @@ type change struct {
 	head    header
 	img     *image
 	now     time.Duration
-	dirty   bool       // the image is to be written
-	within  id         // the claim of the caller, which need not be woken
-	touched bool       // others than the caller's claim have changed
-	unlink  fileNumber // to be removed when the image is written
-	minded  bool       // the rule was asked: next is when it is to be asked again
+	dirty   bool // the image is to be written
+	within  id   // the claim of the caller, which need not be woken
+	touched bool // others than the caller's claim have changed
+	minded  bool // the rule was asked: next is when it is to be asked again
 	next    time.Duration
 }
 
@@ -42,18 +41,12 @@ func (s *Store) change(ctx context.Context, apply func(c *change) error) error {
 	if err := apply(c); err != nil {
 		return err
 	}
-	if err := c.commit(); err != nil {
-		return err
-	}
-	if c.unlink != noFile {
-		s.removeFile(c.unlink)
-	}
-	return nil
+	return c.commit()
 }
 
 // load reads the state and mends what a death has left: settings that are newer than the image, the claims of an earlier boot.
 func (s *Store) load() (*change, error) {
-	c := &change{s: s, now: clock(), unlink: noFile}
+	c := &change{s: s, now: clock()}
 	var err error
 	c.head, c.img, err = s.readState()
 	switch {
@@ -66,6 +59,9 @@ func (s *Store) load() (*change, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if s.readOnly != nil {
+		c.dirty = false // what was mended is for this reader alone
 	}
 	return c, nil
 }

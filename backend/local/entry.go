@@ -22,7 +22,8 @@ type entry struct {
 	claim backend.Claim
 
 	events chan backend.Event
-	told   bool            // of the request to stop
+	asked  bool            // the owner knows that he is to stop
+	over   bool            // the owner knows that the claim is gone
 	blocks []backend.Block // as last told
 
 	ears    *os.File // where wakes are heard; nil until somebody listens
@@ -231,16 +232,13 @@ func (e *entry) Release(ctx context.Context) error {
 		heirs := false
 		err = e.s.change(ctx, func(c *change) error {
 			c.within = e.id
-			mine := c.img.find(e.id) != nil
-			if mine {
+			if c.img.find(e.id) != nil {
 				c.remove(e.id)
 				c.rotate()
 				c.advance()
 				c.trim()
 			}
-			if heirs = c.img.anyStanding(); heirs && mine {
-				c.unlink = e.file // so that closing it disturbs no gatekeeper
-			}
+			heirs = c.img.anyStanding()
 			return nil
 		})
 		if err == nil {

@@ -17,13 +17,7 @@ const (
 	everybody  = math.MaxInt
 )
 
-// lineKey tells the lines apart, at least as finely as the rule does.
-type lineKey struct {
-	shape *shape
-	aged  bool
-}
-
-// firsts are the first n in order of a line.
+// firsts are the first n in order of those who have one shape and are of one age class: a line, or a part of one.
 type firsts struct {
 	records []*record
 	claims  []*backend.Claim // of the records, as the rule got them
@@ -57,25 +51,32 @@ func (f *firsts) ranDry() bool {
 // feeding is a state of the rule with what was fed to it.
 type feeding struct {
 	*backend.State
-	lines map[lineKey]*firsts
+	lines []*firsts
 }
 
 // rule feeds the rule all holders and the first n of each line, and besides them the claim also.
 func (c *change) rule(n int, also id) *feeding {
 	m := c.img
 	m.forgetStarts(c.now)
-	f := &feeding{backend.NewState(m.settings, backend.StoreNames()), map[lineKey]*firsts{}}
-	reserve := m.settings.Reserve()
+	f := &feeding{State: backend.NewState(m.settings, backend.StoreNames())}
+	for _, s := range m.shapes {
+		s.fresh, s.aged = nil, nil
+	}
+	old := c.now - m.settings.Reserve()
 	for i := range m.claims {
 		switch r := &m.claims[i]; {
 		case r.grant != nil:
 			f.Hold(r.claim(), r.since)
 		case r.standing():
-			key := lineKey{r.shape, r.since <= c.now-reserve}
-			if f.lines[key] == nil {
-				f.lines[key] = &firsts{}
+			line := &r.shape.fresh
+			if r.since <= old {
+				line = &r.shape.aged
 			}
-			f.lines[key].offer(r, n)
+			if *line == nil {
+				*line = &firsts{}
+				f.lines = append(f.lines, *line)
+			}
+			(*line).offer(r, n)
 		case n == everybody:
 			f.Wait(r.claim(), r.since)
 			f.Aside(r.id.String(), true)

@@ -13,6 +13,7 @@ import (
 const (
 	pollEvery   = 100 * time.Millisecond // where the kernel cannot watch a directory
 	alarmAtMost = 30 * time.Second       // timers stand still while the machine sleeps, the clock of the state does not
+	sightAfter  = time.Millisecond       // from a file's closing to the look: what was released cleanly may be in use again by then
 	overdue     = 2 * time.Second        // a gatekeeper so late for an alarm is stopped
 	firstRelief = 200 * time.Microsecond
 	lastRelief  = time.Second
@@ -28,8 +29,12 @@ type gate struct {
 	watch   *watch   // nil where the kernel has none to give
 	handing bool     // granted or gone: keeps the gate until another has taken it
 
-	pollTimer, alarmTimer, reliefTimer timer
-	reliefAfter                        time.Duration
+	suspects []fileNumber // seen since the last look
+	overflow bool
+
+	pollTimer, alarmTimer, reliefTimer, sightTimer timer
+
+	reliefAfter time.Duration
 }
 
 // gateKept tells whether the gate has a keeper who lives.
@@ -103,6 +108,21 @@ func (g *gate) seen() <-chan sight {
 	return g.watch.seen
 }
 
+// note collects what the watch has seen; the sight timer says when to act upon it.
+func (g *gate) note(s sight) {
+	if len(g.suspects) == 0 && !g.overflow {
+		g.sightTimer.set(sightAfter)
+	}
+	g.suspects, g.overflow = append(g.suspects, s.files...), g.overflow || s.overflow
+}
+
+// noted returns what was collected.
+func (g *gate) noted() quest {
+	q := quest{suspects: g.suspects, sweep: g.overflow}
+	g.suspects, g.overflow = nil, false
+	return q
+}
+
 // setTimers is called after each look.
 func (g *gate) setTimers(alarm time.Duration) {
 	switch {
@@ -173,6 +193,7 @@ func (g *gate) drop() {
 		g.hold.Close()
 	}
 	g.hold, g.handing, g.reliefAfter = nil, false, 0
+	g.suspects, g.overflow = nil, false
 	g.stop()
 	if g.watch != nil {
 		g.watch.close()
@@ -191,6 +212,7 @@ func (g *gate) stop() {
 	g.pollTimer.stop()
 	g.alarmTimer.stop()
 	g.reliefTimer.stop()
+	g.sightTimer.stop()
 }
 
 func (g *gate) closeEar() {

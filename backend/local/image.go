@@ -33,6 +33,8 @@ type shape struct {
 	encoded string
 	asks    *backend.Claim // Pools, Runs, Tags, Ancestors alone; nil until needed
 	index   int            // while encoding; -1: not yet seen
+
+	fresh, aged *firsts // while the rule is fed
 }
 
 // record is a claim, as much of it as decides anything.

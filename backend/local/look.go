@@ -75,7 +75,10 @@ func (e *entry) run() {
 		case <-e.gate.lost:
 			e.gate.closeEar()
 		case seen := <-e.gate.seen():
-			q.suspects, q.sweep = seen.files, seen.overflow
+			e.gate.note(seen)
+			due = false
+		case <-e.gate.sightTimer.C():
+			q = e.gate.noted()
 			due = q.sweep || slices.ContainsFunc(q.suspects, e.s.dead)
 		case <-e.gate.pollTimer.C():
 			q.sweep = true
@@ -154,7 +157,9 @@ func (c *change) look(e *entry, q quest) (finding, error) {
 	if r != nil && r.grant == nil && r.asked {
 		reason := r.reason
 		c.leave(e)
-		return finding{asked: true, reason: reason}, nil
+		f := c.find(e)
+		f.asked, f.reason = true, reason
+		return f, nil
 	}
 	if e.gate.hold != nil {
 		c.advance() // its duty for all
@@ -163,12 +168,25 @@ func (c *change) look(e *entry, q quest) (finding, error) {
 	if r != nil && r.standing() {
 		if err := c.rule(1, e.id).Check(r.claim()); err != nil {
 			c.leave(e)
-			return finding{err: err}, nil
+			f := c.find(e)
+			f.err = err
+			return f, nil
 		}
 		c.advance()
 		c.recheck(e, q)
 	}
-	return c.find(e, q)
+	f := c.find(e)
+	if f.standing {
+		kept := e.gate.hold
+		if err := c.joinGate(e, q.recheck); err != nil {
+			return f, err
+		}
+		f.took = e.gate.hold != nil && e.gate.hold != kept
+	}
+	if c.head.keeper == e.id && c.minded {
+		f.alarm = c.next // as mindGate will write it
+	}
+	return f, nil
 }
 
 // recheck verifies what a gatekeeper should have seen.
@@ -185,7 +203,7 @@ func (c *change) leave(e *entry) {
 }
 
 // find is what the entry's claim has become, and its part in keeping the gate.
-func (c *change) find(e *entry, q quest) (finding, error) {
+func (c *change) find(e *entry) finding {
 	f := finding{gen: c.head.gen, alarm: c.img.alarm}
 	r := c.img.find(e.id)
 	if r == nil {
@@ -201,21 +219,11 @@ func (c *change) find(e *entry, q quest) (finding, error) {
 	if f.standing && e.opts.WatchBlocks {
 		f.blocks = c.blocks(e.id)
 	}
-	if f.standing {
-		kept := e.gate.hold
-		if err := c.joinGate(e, q.recheck); err != nil {
-			return f, err
-		}
-		f.took = e.gate.hold != nil && e.gate.hold != kept
-	}
-	if c.head.keeper == e.id && c.minded {
-		f.alarm = c.next // as mindGate will write it
-	}
 	e.gate.handing = e.gate.hold != nil && !f.standing && f.others > 0 && c.head.keeper == e.id
 	if e.gate.hold != nil && !f.standing && !e.gate.handing {
 		e.gate.drop()
 	}
-	return f, nil
+	return f
 }
 
 // act tells the owner and sets the timers of the gate.
@@ -224,29 +232,30 @@ func (e *entry) act(f finding) {
 	e.mu.Lock()
 	held := e.claim.Grant != nil
 	e.mu.Unlock()
+	const dropped = "the claim was dropped from the store"
 	switch {
-	case e.told:
-	case f.gone && held:
-		e.tell(backend.Event{Kind: backend.Lost, Reason: "the claim was dropped from the store"})
-	case f.gone:
-		e.tell(backend.Event{Kind: backend.Cancelled, Reason: "the claim was dropped from the store"})
+	case e.over:
 	case f.err != nil:
-		e.tell(backend.Event{Kind: backend.Refused, Err: f.err})
-	case f.asked:
-		if f.grant != nil {
-			e.granted(f.grant)
-		}
-		e.tell(backend.Event{Kind: backend.Cancelled, Reason: f.reason})
+		e.end(backend.Event{Kind: backend.Refused, Err: f.err})
+	case f.asked && f.grant == nil:
+		e.end(backend.Event{Kind: backend.Cancelled, Reason: f.reason})
+	case f.gone && held:
+		e.end(backend.Event{Kind: backend.Lost, Reason: dropped})
+	case f.gone:
+		e.end(backend.Event{Kind: backend.Cancelled, Reason: dropped})
 	case f.grant != nil:
 		e.granted(f.grant)
+		if f.asked && !e.asked {
+			e.asked = true
+			e.emit(backend.Event{Kind: backend.Cancelled, Reason: f.reason})
+		}
 	case f.standing:
 		e.noteBlocks(f.blocks)
 	}
 }
 
-// tell is the last word: of the end of the claim, or the request to stop. A held claim that was asked to stop can still be dropped, but
-// its owner is stopping it already.
-func (e *entry) tell(ev backend.Event) {
-	e.told = true
+// end tells the owner that the store does not have the claim any more.
+func (e *entry) end(ev backend.Event) {
+	e.over = true
 	e.emit(ev)
 }

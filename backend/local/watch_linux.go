@@ -9,8 +9,7 @@ import (
 )
 
 const (
-	// watchDeaths: the last descriptor for writing of a file in the directory was closed, by a death most likely; the files of claims that
-	// are released are removed before.
+	// watchDeaths: a description of a file in the directory that was open for writing was closed: by a death, a release, a wake.
 	watchDeaths = unix.IN_CLOSE_WRITE | unix.IN_EXCL_UNLINK | unix.IN_ONLYDIR
 	// watchWrites: a file was written.
 	watchWrites = unix.IN_MODIFY
