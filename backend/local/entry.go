@@ -20,6 +20,7 @@ type entry struct {
 	work  sync.Mutex // held from reading the state until what was read is acted upon
 	mu    sync.Mutex // of the next
 	claim backend.Claim
+	stay  backend.Stay
 
 	events chan backend.Event
 	asked  bool            // the owner knows that he is to stop
@@ -44,6 +45,7 @@ const eventRoom = 16
 func newEntry(s *Store, i id, claim backend.Claim, o backend.EnterOptions) *entry {
 	e := &entry{s: s, id: i, opts: o, claim: claim, events: make(chan backend.Event, eventRoom), woken: make(chan struct{}, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.stay.Enter()
 	return e
 }
 
@@ -126,6 +128,7 @@ func (e *entry) granted(g *backend.Grant) {
 	if !known {
 		grant := *g
 		e.claim.Grant = &grant
+		e.stay.Grant()
 		e.blocks = nil
 	}
 	e.mu.Unlock()
@@ -173,6 +176,7 @@ func (e *entry) StandAside(ctx context.Context) error {
 	}
 	e.mu.Lock()
 	e.claim.Grant = nil
+	e.stay.Aside()
 	e.mu.Unlock()
 	for range len(e.events) { // a grant that the owner has not seen is void
 		if ev := <-e.events; ev.Kind != backend.Granted {
@@ -210,6 +214,13 @@ func (e *entry) StandUp(ctx context.Context) error {
 	return nil
 }
 
+// past is what is remembered of the claim when it ends.
+func (e *entry) past() backend.Past {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.stay.End(&e.claim)
+}
+
 // nudge lets the entry's goroutine look at the state.
 func (e *entry) nudge() {
 	select {
@@ -230,6 +241,7 @@ func (e *entry) Release(ctx context.Context) error {
 		}
 		e.running.Wait()
 		heirs := false
+		var settings backend.Settings
 		err = e.s.change(ctx, func(c *change) error {
 			c.within = e.id
 			if c.img.find(e.id) != nil {
@@ -238,12 +250,13 @@ func (e *entry) Release(ctx context.Context) error {
 				c.advance()
 				c.trim()
 			}
-			heirs = c.img.anyStanding()
+			heirs, settings = c.img.anyStanding(), c.img.settings
 			return nil
 		})
 		if err == nil {
 			e.life.Close()
 			e.handGateOn(ctx, heirs)
+			e.s.remember(ctx, e.past(), settings)
 		}
 		e.closeFiles()
 	})

@@ -8,6 +8,7 @@
 //	settings    the limits as JSON, synced to the disk: they survive a loss of power, claims need not
 //	tokens      a number above every token ever given, synced to the disk
 //	details.N   what decides nothing: names, commands, users
+//	history     claims that have ended, at most so many (history.old: those before)
 //	claims/N    a FIFO for each claim; the claim's processes hold it open, with an flock
 //	gate        a FIFO through which the death of the gatekeeper is noticed
 //

@@ -18,6 +18,8 @@ type entry struct {
 	told   bool
 	aside  bool
 	blocks []backend.Block
+	stay   backend.Stay
+	ended  bool
 }
 
 // Claim implements backend.Entry.
@@ -41,6 +43,7 @@ func (e *entry) StandAside(context.Context) error {
 	e.space.mu.Lock()
 	defer e.space.mu.Unlock()
 	e.aside = true
+	e.stay.Aside()
 	e.space.state.Aside(e.claim.ID, true)
 	for range len(e.events) { // a grant that the owner has not seen is void
 		if ev := <-e.events; ev.Kind != backend.Granted {
@@ -65,6 +68,10 @@ func (e *entry) StandUp(context.Context) error {
 func (e *entry) Release(context.Context) error {
 	e.space.mu.Lock()
 	defer e.space.mu.Unlock()
+	if !e.ended {
+		e.ended = true
+		e.space.remember(e.stay.End(&e.claim))
+	}
 	if e.space.entries[e.claim.ID] == e {
 		e.remove()
 	}

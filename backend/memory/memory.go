@@ -5,6 +5,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ type Space struct {
 	entries  map[string]*entry
 	watchers map[chan struct{}]struct{}
 	alarm    *time.Timer
+	pasts    []backend.Past
 }
 
 // NewSpace returns a namespace in which nothing was set.
@@ -41,6 +43,7 @@ func (s *Space) Open() *Store { return &Store{s} }
 type Store struct{ space *Space }
 
 var _ backend.Backend = (*Store)(nil)
+var _ backend.Historian = (*Store)(nil)
 
 // String is memory.
 func (*Store) String() string { return "memory" }
@@ -55,6 +58,7 @@ func (s *Space) settle() {
 	for _, c := range s.state.Advance(s.now()) {
 		s.token++
 		c.Grant.Token, c.Grant.GrantedAt = s.token, time.Now()
+		s.entries[c.ID].stay.Grant()
 		s.entries[c.ID].send(backend.Event{Kind: backend.Granted})
 	}
 	for id, e := range s.entries {
@@ -97,6 +101,7 @@ func (b *Store) Enter(ctx context.Context, claim backend.Claim, o backend.EnterO
 	s.seq++
 	claim.Seq, claim.Grant = s.seq, nil
 	e := &entry{space: s, claim: claim, opts: o, events: make(chan backend.Event, 64)}
+	e.stay.Enter()
 	s.entries[claim.ID] = e
 	s.state.Wait(&claim, s.now())
 	s.settle()
@@ -129,6 +134,19 @@ func (b *Store) Snapshot(context.Context) (*backend.Snapshot, error) {
 		snap.Held = append(snap.Held, backend.HeldClaim{Claim: *c, Asked: s.entries[c.ID].asked})
 	}
 	return snap, nil
+}
+
+// History implements backend.Historian.
+func (b *Store) History(context.Context) ([]backend.Past, error) {
+	b.space.mu.Lock()
+	defer b.space.mu.Unlock()
+	return slices.Clone(b.space.pasts), nil
+}
+
+// remember keeps the Past of a claim that ends.
+func (s *Space) remember(p backend.Past) {
+	s.pasts = append(s.pasts, p)
+	s.pasts = s.pasts[max(0, len(s.pasts)-s.state.Settings().Remembered()):]
 }
 
 // Changes implements backend.Backend.

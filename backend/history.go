@@ -1,0 +1,73 @@
+package backend
+
+import (
+	"context"
+	"time"
+)
+
+// DefaultHistoryEntries is how many ended claims a store remembers where Settings.HistoryEntries does not say.
+const DefaultHistoryEntries = 10_000
+
+// Historian is a Backend that remembers claims after their end, so that limits can be chosen from facts.
+type Historian interface {
+	// History returns the claims that have ended, the one that ended first first, Settings.Remembered of them at most. What it tells
+	// decides nothing: a store may forget an end (a claim whose process was killed, a full disk), but tells none twice.
+	History(ctx context.Context) ([]Past, error)
+}
+
+// Past is a claim that has ended: given back by its owner, held or waiting.
+type Past struct {
+	ID    string         `json:"id"`
+	RunID string         `json:"run_id"`
+	Name  string         `json:"name"`            // may be cut
+	Pools map[string]int `json:"pools,omitempty"` // as in Claim
+	Runs  int            `json:"runs,omitempty"`
+
+	Waited  time.Duration `json:"waited"`         // from Enter to the last grant, or to the end
+	Held    time.Duration `json:"held,omitempty"` // from the last grant to the end
+	Granted bool          `json:"granted"`        // false: it left while it waited
+	Ended   time.Time     `json:"ended"`          // by the wall clock of the owner
+}
+
+// Remembered returns how many ended claims the store is to remember.
+func (s Settings) Remembered() int {
+	if s.HistoryEntries > 0 {
+		return s.HistoryEntries
+	}
+	return DefaultHistoryEntries
+}
+
+// Stay measures a claim for its Past, on the monotonic clock. Each store's entry has one. The zero value is not entered yet.
+type Stay struct{ entered, granted time.Time }
+
+// Enter notes the arrival, Grant a grant, and Aside that a grant was given back or will not come for now.
+func (s *Stay) Enter() { s.entered = time.Now() }
+func (s *Stay) Grant() { s.granted = time.Now() }
+func (s *Stay) Aside() { s.granted = time.Time{} }
+
+// End returns the Past of a claim that ends now.
+func (s *Stay) End(c *Claim) Past {
+	now := time.Now()
+	p := Past{ID: c.ID, RunID: c.RunID, Name: cutName(c.Name), Pools: c.Pools, Runs: c.Runs, Ended: now.Round(0)}
+	if s.granted.IsZero() {
+		p.Waited = now.Sub(s.entered)
+		return p
+	}
+	p.Granted, p.Waited, p.Held = true, s.granted.Sub(s.entered), now.Sub(s.granted)
+	return p
+}
+
+// maxPastName bounds the bytes of a name that are remembered.
+const maxPastName = 64
+
+// cutName shortens a name, between characters.
+func cutName(name string) string {
+	if len(name) <= maxPastName {
+		return name
+	}
+	end := maxPastName - len("…")
+	for end > 0 && name[end]&0xc0 == 0x80 {
+		end--
+	}
+	return name[:end] + "…"
+}
