@@ -119,7 +119,7 @@ func (p *program) app() *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {},
 		Flags:                     commonFlags(),
 		Commands: []*cli.Command{
-			p.runCommand(),
+			p.runCommand(), p.dagCommand(),
 			p.statusCommand(), p.whyCommand(), p.cancelCommand(), p.bumpCommand(),
 			p.poolCommand(), p.applyCommand(), p.diffCommand(), p.configCommand(),
 			p.versionCommand(), p.helpCommand(), p.keeperCommand(),

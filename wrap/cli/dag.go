@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -120,6 +121,26 @@ func slots(c *cli.Context, f *stepfile.File) (int, error) {
 
 func jFlag() cli.Flag {
 	return &cli.IntFlag{Name: "j", Usage: "`N` slots, in place of the file's max_concurrent", Category: "Steps"}
+}
+
+// detachJobs lets -j4 be typed as make and ninja have it: the library knows -j 4 alone.
+func detachJobs(words []string, flags []cli.Flag) []string {
+	if lookup("-j", flags) == nil {
+		return words
+	}
+	var out []string
+	for i, word := range words {
+		if word == "--" {
+			return append(out, words[i:]...)
+		}
+		digits, ok := strings.CutPrefix(word, "-j")
+		if _, err := strconv.Atoi(digits); ok && err == nil {
+			out = append(out, "-j", digits)
+			continue
+		}
+		out = append(out, word)
+	}
+	return out
 }
 
 func selectFlags() []cli.Flag {

@@ -30,7 +30,7 @@ func permute(app *cli.App, args []string) []string {
 	if command == nil || i > len(args) || command == find(app.Commands, "run") {
 		return args
 	}
-	given, operands := split(args[i:], flags)
+	given, operands := split(detachJobs(args[i:], flags), flags)
 	result := append(append([]string{}, args[:i]...), given...)
 	return append(append(result, "--"), operands...)
 }
