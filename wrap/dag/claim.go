@@ -24,7 +24,8 @@ type claim struct {
 	entry   backend.Entry
 	granted backend.Claim // with its Grant; set before Granted is posted
 	waits   *waits
-	over    chan struct{} // closed when the goroutine has ended
+	before  <-chan struct{} // closed when the claim that was asked for before this one is in the store
+	inside  chan struct{}   // closed when this one is, or has failed
 
 	mu      sync.Mutex
 	process *process.Process       // that runs under it
@@ -46,7 +47,8 @@ const patience = 250 * time.Millisecond
 // enterClaim begins to enter a step's claim.
 func (l *loop) enterClaim(ctx context.Context, step int) {
 	s := l.record.Steps[step]
-	c := &claim{l: l, step: step, orders: make(chan order, 4), over: make(chan struct{}), waits: newWaits(l.now())}
+	c := &claim{l: l, step: step, orders: make(chan order, 4), before: l.lastInside, inside: make(chan struct{}), waits: newWaits(l.now())}
+	l.lastInside = c.inside
 	c.asked = backend.Claim{
 		ID: backend.NewID(), RunID: l.r.Claim.RunID, Pools: s.Pools, Ancestors: l.r.ancestors(),
 		Priority: addPriority(l.r.Claim.Priority, l.plan.Priority(step)),
@@ -66,12 +68,15 @@ func addPriority(a, b int32) int32 {
 
 // own enters the claim, and serves it until it is released.
 func (c *claim) own(ctx context.Context) {
-	defer close(c.over)
 	defer c.l.post(message{kind: claimOver, step: c.step, claim: c})
 	entering, cancel := context.WithCancel(ctx)
 	entered := make(chan error, 1)
 	go func() {
+		defer close(c.inside)
 		var err error
+		if c.before != nil {
+			<-c.before // claims of a run arrive in the plan's order
+		}
 		c.entry, err = c.l.r.Backend.Enter(entering, c.asked, backend.EnterOptions{WatchBlocks: true})
 		entered <- err
 	}()

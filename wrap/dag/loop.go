@@ -30,14 +30,15 @@ type loop struct {
 	shells    map[string]string
 	buffers   *sync.Pool
 
-	inbox   chan message
-	todo    []plan.Action
-	starts  []plan.Action
-	active  map[int]*execution
-	claims  map[int]*claim // of steps that have one in the store
-	ready   []time.Duration
-	open    int // goroutines that will post
-	console int // steps that have the terminal
+	inbox      chan message
+	todo       []plan.Action
+	starts     []plan.Action
+	active     map[int]*execution
+	claims     map[int]*claim // of steps that have one in the store
+	ready      []time.Duration
+	lastInside <-chan struct{} // see claim.before
+	open       int             // goroutines that will post
+	console    int             // steps that have the terminal
 
 	naming bool // holders are being looked up
 	named  time.Time
