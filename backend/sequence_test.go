@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"reflect"
@@ -457,26 +456,15 @@ func (q *sequence) checkNumbers() {
 	}
 }
 
-// drain opens every limit that was shut, then lets every run end whose claims are all done: in the end nobody may be left.
+// drain opens the limits that are shut, then lets every run end whose claims are all done: in the end nobody may be left.
 func (q *sequence) drain() {
 	s := q.model.settings.Clone()
-	s.MaxRuns = max(3, s.MaxRuns)
-	s.Pools = maps.Clone(s.Pools)
+	s.MaxRuns = open(s.MaxRuns)
 	for name, p := range s.Pools {
-		s.Pools[name] = Pool{Limit: max(3, p.Limit)}
+		s.Pools[name] = Pool{Limit: open(p.Limit)}
 	}
-	s.DefaultLimit = nil
-	for _, pool := range modelPools {
-		if p, ok := s.Pools[pool]; !ok || p.Limit < 3 {
-			s.Pools = maps.Clone(s.Pools)
-			if s.Pools == nil {
-				s.Pools = map[string]Pool{}
-			}
-			s.Pools[pool] = Pool{Limit: 3}
-		}
-	}
-	for i := range s.TagLimits {
-		s.TagLimits[i].Limit = max(1, s.TagLimits[i].Limit)
+	for i, t := range s.TagLimits {
+		s.TagLimits[i].Limit = open(t.Limit)
 	}
 	q.configure(s)
 	for _, o := range q.model.members {
@@ -486,11 +474,12 @@ func (q *sequence) drain() {
 		}
 	}
 	for q.advance(); q.err == nil && len(q.model.members) > 0; q.advance() {
+		q.model.now += 11 * time.Second
 		if o := q.done(); o != nil {
 			q.remove(o)
 			continue
 		}
-		q.fail("nobody can go on")
+		q.fail("nobody can go on: %s", explainedText(q.state.Explain(q.model.now)))
 	}
 	for _, u := range q.state.Usage(q.model.now) {
 		if u.Used != 0 || u.Waiting != 0 {
@@ -500,6 +489,14 @@ func (q *sequence) drain() {
 	if n := len(q.state.members) + len(q.state.lines) + len(q.state.order) + len(q.state.heirs) + q.state.waiting + q.state.aged + q.state.nested; n != 0 {
 		q.fail("the State keeps something: %+v", q.state)
 	}
+}
+
+// open is a limit that is not 0.
+func open(limit int) int {
+	if limit == 0 {
+		return 1
+	}
+	return limit
 }
 
 // done is a holder none of whose nested claims is left. Where claims may wait in a circle, any holder will do.
