@@ -152,8 +152,9 @@ steps:
 	release()
 	p.wait().want(0, "")
 	sweep(t, p.run.File, p.eventList(), 2, map[string]int{"db": 1})
-	if w := report.Waited(p.run.Record, report.Blame(p.run.Record)); len(w) == 0 || w[0].Limit != "pool:db" {
-		t.Errorf("the report blames %+v", w)
+	waited := report.Waited(p.run.Record, report.Blame(p.run.Record))
+	if !slices.ContainsFunc(waited, func(w report.LimitWait) bool { return w.Limit == "pool:db" && w.Steps == 3 }) {
+		t.Errorf("the report blames %+v", waited)
 	}
 	s.empty()
 }

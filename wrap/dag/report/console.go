@@ -132,7 +132,11 @@ func (c *Console) Retrying(s *journal.Step, a *journal.Attempt, delay time.Durat
 	c.mu.Lock()
 	delete(c.active, s.Index)
 	c.mu.Unlock()
-	c.ended(s, a, "retry", fmt.Sprintf("%s; again in %s", how(a), short(delay)))
+	when := "again at once"
+	if delay > 0 {
+		when = "again in " + short(delay)
+	}
+	c.ended(s, a, "retry", how(a)+"; "+when)
 }
 
 // Settled says how a step has ended.
