@@ -9,10 +9,10 @@ import (
 )
 
 // The rule looks at the heads of lines alone, so the heads alone are fed to it: of claims of one shape and age class, which stand in
-// one line, the first few in order. Where a pass admits all that were fed of a line it is repeated with more.
+// one line, the first few in order. Where a pass leaves fewer than two of them the next might have had a turn: it is repeated with more.
 
 const (
-	firstFeed  = 4
+	firstFeed  = 4 // at least 3: one to be admitted, two to stay
 	feedFactor = 16
 	everybody  = math.MaxInt
 )
@@ -43,9 +43,16 @@ func (f *firsts) offer(r *record, n int) {
 	f.records = slices.Insert(f.records, at, r)
 }
 
-// ranDry tells whether all that were fed have been admitted though there are more.
+// ranDry tells whether fewer than two of those fed still wait though there are more: the rule may take the first out of its line for a
+// while and look at the second.
 func (f *firsts) ranDry() bool {
-	return f.left && !slices.ContainsFunc(f.claims, func(c *backend.Claim) bool { return c.Grant == nil })
+	stay := 0
+	for _, c := range f.claims {
+		if c.Grant == nil {
+			stay++
+		}
+	}
+	return f.left && stay < 2
 }
 
 // feeding is a state of the rule with what was fed to it.
@@ -139,5 +146,5 @@ func (c *change) wakeAt(f *feeding) time.Duration {
 
 // blocks is what keeps a claim from being admitted now.
 func (c *change) blocks(i id) []backend.Block {
-	return c.rule(1, i).BlocksOf(i.String(), c.now)
+	return c.rule(firstFeed, i).BlocksOf(i.String(), c.now)
 }
