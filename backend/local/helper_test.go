@@ -40,6 +40,8 @@ func helper(what string, args []string) int {
 		err = helperClaim(args, true)
 	case "crash":
 		err = helperCrash(args)
+	case "visit":
+		err = helperVisit(args)
 	case "raise":
 		err = helperRaise(args)
 	}
