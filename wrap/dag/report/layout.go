@@ -108,7 +108,7 @@ func drawGraph(out *bufio.Writer, f *stepfile.File, places []place, class func(i
 	}
 	for i, s := range f.Steps {
 		p := places[i]
-		label := fit(clean(s.ID), (p.width-16)/letter)
+		label := middle(clean(s.ID), (p.width-16)/letter)
 		fmt.Fprintf(out, `<g%s><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="5"/><text x="%d" y="%d">%s</text></g>`+"\n",
 			class(i), html.EscapeString(clean(s.ID)), p.x, p.y, p.width, boxHeight, p.x+8, p.y+17, html.EscapeString(label))
 	}

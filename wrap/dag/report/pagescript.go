@@ -14,6 +14,9 @@ const pageScript = `
   }
   document.querySelectorAll("[data-limit]").forEach(function (e) { e.style.background = colour(+e.dataset.limit); });
   function seconds(ms) { return ms < 100 ? ms.toFixed(0) + " ms" : ms < 60000 ? (ms / 1000).toFixed(1) + " s" : Math.floor(ms / 60000) + " m " + Math.round(ms % 60000 / 1000) + " s"; }
+  function middle(text, most) { // the ends tell long names apart
+    return text.length <= most ? text : text.slice(0, Math.ceil(most / 2) - 1) + "…" + text.slice(-Math.floor(most / 2));
+  }
   function choose() {
     var words = find.value.toLowerCase();
     shown = data.rows.filter(function (r) {
@@ -55,7 +58,7 @@ const pageScript = `
     e.setAttribute("aria-selected", k === chosen);
     e.dataset.k = k;
     label.className = "label" + (r.c ? " critical" : "");
-    label.textContent = r.i + (r.n > 1 ? " #" + r.n : "");
+    label.textContent = middle(r.i + (r.n > 1 ? " #" + r.n : ""), labelWidth() === 260 ? 33 : 17);
     label.title = r.i;
     bars.className = "bars";
     var at = r.r;
@@ -70,7 +73,7 @@ const pageScript = `
     for (var t = 0; t <= data.total && t / step < 2000; t += step) {
       var s = document.createElement("span");
       s.style.left = labelWidth() + t * scale + "px";
-      s.textContent = seconds(t);
+      s.textContent = step < 1000 && data.total < 10000 ? t + " ms" : seconds(t);
       fresh.appendChild(s);
     }
     axis.replaceChildren(fresh);

@@ -131,8 +131,17 @@ func fit(s string, width int) string {
 	return runewidth.Truncate(s, max(width, 1), "…")
 }
 
+// middle cuts a name to a width in cells in its middle: its ends tell long names apart.
+func middle(s string, width int) string {
+	if runewidth.StringWidth(s) <= width || width < 3 {
+		return fit(s, width)
+	}
+	head := runewidth.Truncate(s, width/2, "…")
+	return head + runewidth.TruncateLeft(s, runewidth.StringWidth(s)-(width-runewidth.StringWidth(head)), "")
+}
+
 // pad fills a name up to a width in cells.
 func pad(s string, width int) string {
-	s = fit(s, width)
+	s = middle(s, width)
 	return s + strings.Repeat(" ", max(0, width-runewidth.StringWidth(s)))
 }
