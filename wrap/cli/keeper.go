@@ -47,6 +47,9 @@ func (p *program) connectEtcd(ctx context.Context, cfg *config.Config, o storeOp
 	if err != nil {
 		return nil, err
 	}
+	if p.supervisor != nil {
+		p.supervisor.Disown(client.PID())
+	}
 	return client, nil
 }
 

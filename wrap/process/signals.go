@@ -68,6 +68,9 @@ func (s *Supervisor) descends(pid int) bool {
 		if p := s.procs[pid]; p != nil {
 			return !p.c.Session
 		}
+		if s.apart[pid] {
+			return false
+		}
 		parent := parentOf(pid)
 		if parent == s.self {
 			return true

@@ -22,8 +22,9 @@ type Supervisor struct {
 
 	mu       sync.Mutex // also keeps process ids valid: nothing is reaped while it is held
 	procs    map[int]*Process
-	forward  *Process // the command that signals go to
-	held     *Process // ended, but Done waits for its descendants
+	apart    map[int]bool // children that are no part of any command, see Disown
+	forward  *Process     // the command that signals go to
+	held     *Process     // ended, but Done waits for its descendants
 	deferred []syscall.Signal
 	unread   [65]uint8 // upper bound of what is in signals of each
 }
@@ -41,6 +42,7 @@ func NewSupervisor() (*Supervisor, error) {
 		catch:   catch,
 		signals: make(chan syscall.Signal, 2*65),
 		procs:   map[int]*Process{},
+		apart:   map[int]bool{},
 	}
 	s.leader = isSessionLeader()
 	survivePipe()
@@ -104,6 +106,14 @@ func (s *Supervisor) start(c Command) (*Process, error) {
 	return p, nil
 }
 
+// Disown says that a child which this Supervisor has not started is no part of any command: nothing waits for it, and no Stop or
+// Kill concerns it.
+func (s *Supervisor) Disown(pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.apart[pid] = true
+}
+
 // reap waits for all children that have something to tell.
 func (s *Supervisor) reap() {
 	for {
@@ -118,7 +128,10 @@ func (s *Supervisor) reap() {
 		}
 		p := s.procs[pid]
 		switch {
-		case p == nil: // an orphan of some command
+		case p == nil: // an orphan of some command, or disowned
+			if !status.Stopped() {
+				delete(s.apart, pid)
+			}
 		case status.Stopped():
 			s.followStop(p, status.StopSignal())
 		default:

@@ -331,6 +331,33 @@ func TestAProcessWithASessionOfItsOwnIsApart(t *testing.T) {
 	}
 }
 
+func TestADisownedChildIsNoPartOfACommand(t *testing.T) {
+	s := supervisor(t)
+	child, err := syscall.ForkExec("/bin/sleep", []string{"sleep", "60"}, &syscall.ProcAttr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Kill(child, syscall.SIGKILL)
+	s.Disown(child)
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chdir(dir)
+	command, _ := script(t, "exit 0")
+	command.Forward, command.HoldTree = true, true
+	await(t, start(t, s, command), 10*time.Second)
+	command, up := script(t, "echo up; sleep 60")
+	command.Forward = true
+	p := start(t, s, command)
+	line(t, up)
+	p.Kill(Lost)
+	await(t, p, 10*time.Second)
+	if !alive(child) {
+		t.Error("the disowned child was killed with the command")
+	}
+}
+
 func TestKillTreeFindsDescendantsAndMarkedProcesses(t *testing.T) {
 	s := supervisor(t)
 	command, out := script(t, `

@@ -61,7 +61,7 @@ func (p *Process) members() []info {
 	}
 	apart := func(i info) bool {
 		other := s.procs[i.pid]
-		return i.pid == s.self || other != nil && other != p
+		return i.pid == s.self || s.apart[i.pid] || other != nil && other != p
 	}
 	return append(groupLeft(p), tree(processes(), root, apart)...)
 }

@@ -17,6 +17,7 @@ import (
 type Client struct {
 	options Options
 	line    *Line
+	pid     int    // of the keeper's process; 0: there is none
 	reap    func() // waits for the keeper's process; nil: there is none
 	alarm   *boot.Alarm
 	done    chan struct{} // closed when the keeper has gone
@@ -32,6 +33,7 @@ type Client struct {
 }
 
 var _ backend.Backend = (*Client)(nil)
+var _ backend.Historian = (*Client)(nil)
 
 // Connect speaks to a keeper over conn and opens its store.
 func Connect(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, error) {
@@ -49,6 +51,9 @@ func Connect(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, 
 	}
 	return c, nil
 }
+
+// PID is the process id of the keeper that Start has started.
+func (c *Client) PID() int { return c.pid }
 
 // String is etcd://h1:2379,h2:2379.
 func (c *Client) String() string { return c.options.String() }
@@ -333,6 +338,15 @@ func (c *Client) Drop(ctx context.Context, id string) error {
 func (c *Client) Bump(ctx context.Context, id string, priority int32) error {
 	_, err := c.call(ctx, Request{Op: OpBump, ID: id, Priority: priority})
 	return err
+}
+
+// History asks for the claims that have ended.
+func (c *Client) History(ctx context.Context) ([]backend.Past, error) {
+	m, err := c.call(ctx, Request{Op: OpHistory})
+	if err != nil {
+		return nil, err
+	}
+	return m.Pasts, nil
 }
 
 // Health asks how the cluster is.

@@ -55,6 +55,7 @@ func Start(ctx context.Context, command Command, o Options) (*Client, error) {
 		wait(pid)
 		return nil, err
 	}
+	c.pid = pid
 	c.reap = func() { wait(pid) }
 	return c, nil
 }
