@@ -129,6 +129,7 @@ func (d *dagRun) run() error {
 		return err
 	}
 	defer supervisor.Close()
+	d.p.supervisor = supervisor
 	events, err := wrap.OpenEvents(d.c.String("events"), d.p.Err, func(err error) { messages.Error("%v", err) })
 	if err != nil {
 		return err
