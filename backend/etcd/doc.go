@@ -15,6 +15,7 @@
 //	slot/DIM/ID       there while the claim is held, for each dimension  lease of the owner
 //	                  that it takes from: pool:NAME or runs; the same record
 //	cool/POOL/ID      a start that a rate remembers                      own lease of the period, never renewed
+//	stats/TIME-ID     a claim that has ended, at most so many            no lease
 //	gate              who grants while anybody waits                     own lease of 4 s, renewed every second
 //
 // Everything that a process owns hangs on its lease, so death cleans up by itself. There is no counter: usage is what is

@@ -23,7 +23,10 @@ type entry struct {
 	reserveAfter time.Duration // its own
 	entered      time.Time
 
+	remembered int // how many ended claims the store is to remember
+
 	mu        sync.Mutex
+	stay      backend.Stay
 	session   *session // changed by the goroutine alone, which may read it unlocked
 	claim     backend.Claim
 	revision  int64  // of the record as known here
@@ -43,7 +46,9 @@ type entry struct {
 var _ backend.Entry = (*entry)(nil)
 
 func newEntry(s *Store, c backend.Claim, o backend.EnterOptions) *entry {
-	return &entry{s: s, id: c.ID, options: o, claim: c, mail: keeper.NewMailbox(), entered: time.Now()}
+	e := &entry{s: s, id: c.ID, options: o, claim: c, mail: keeper.NewMailbox(), entered: time.Now()}
+	e.stay.Enter()
+	return e
 }
 
 // start begins to follow the claim, once it is in the store.
@@ -86,6 +91,7 @@ func (e *entry) holdFrom(g *grant, revision, seen int64) {
 
 func (e *entry) grantedLocked(g *grant) {
 	e.held, e.aside, e.doubted = true, false, nil
+	e.stay.Grant()
 	e.claim.Grant = &backend.Grant{Token: g.token(e.revision), Slots: g.Slots, GrantedAt: g.At}
 	e.mail.Post(backend.Event{Kind: backend.Granted})
 }
@@ -120,7 +126,8 @@ func (e *entry) Release(ctx context.Context) error {
 		e.s.gate.leave(e)
 		e.session.unsubscribe(e)
 		e.mail.Close()
-		err = e.remove(ctx)
+		past := e.stay.End(&e.claim)
+		err = e.remove(ctx, &past)
 	})
 	return err
 }
@@ -130,25 +137,39 @@ func (e *entry) abandon(ctx context.Context) {
 	switch {
 	case e.session == nil:
 	case e.unsure:
-		e.remove(ctx)
+		e.remove(ctx, nil)
 	default:
 		e.session.leave(ctx) // nothing was written
 	}
 	e.mail.Close()
 }
 
-// remove takes the claim's keys away. Those of a claim whose lease has ended are gone already.
-func (e *entry) remove(ctx context.Context) error {
-	last, err := e.session.leave(ctx)
-	if last || e.session.isGone() {
-		return err
+// remove takes the claim's keys away, and adds what is to be remembered of it, if anything. The keys of a claim whose lease has ended are
+// gone already.
+func (e *entry) remove(ctx context.Context, past *backend.Past) error {
+	if e.session.uncount() {
+		var remembering sync.WaitGroup
+		if past != nil {
+			remembering.Go(func() { e.s.remember(ctx, *past, e.remembered) })
+		}
+		defer remembering.Wait()
+		return e.session.revoke(ctx)
+	}
+	if e.session.isGone() {
+		return nil
 	}
 	ops := e.s.keys.removal(&e.claim)
 	if e.unsure {
 		bury := clientv3.OpPut(e.s.keys.claim(e.id), encode(record{Gone: true}), clientv3.WithLease(e.session.lease))
 		ops = append(e.s.keys.vacating(&e.claim), bury, clientv3.OpDelete(e.s.keys.about(e.id)), clientv3.OpDelete(e.s.keys.wait(e.id)))
 	}
-	_, _, err = e.s.commit(ctx, "release", txn{then: ops})
+	if past != nil {
+		ops = append(ops, e.s.pastOps(*past)...)
+	}
+	resp, _, err := e.s.commit(ctx, "release", txn{then: ops})
+	if err == nil {
+		e.s.trimPasts(ctx, resp, e.remembered)
+	}
 	return notGone(err)
 }
 
@@ -219,6 +240,7 @@ func (e *entry) moved(resp *clientv3.TxnResponse, c *backend.Claim, aside bool) 
 	e.mu.Lock()
 	e.revision, e.aside, e.held, e.lost, e.doubted = resp.Header.Revision, aside, false, false, nil
 	e.claim.Grant = nil
+	e.stay.Aside()
 	e.mu.Unlock()
 	if aside {
 		e.s.gate.leave(e)

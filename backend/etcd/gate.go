@@ -105,18 +105,6 @@ func (g *gate) needed() bool {
 	return len(g.members) > 0 && !g.closed
 }
 
-// mine tells whether a claim of this process waits under this id.
-func (g *gate) mine(id string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for e := range g.members {
-		if e.id == id {
-			return true
-		}
-	}
-	return false
-}
-
 func (g *gate) looked() (seen int64, present bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

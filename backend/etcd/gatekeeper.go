@@ -266,7 +266,7 @@ func (k *gatekeeper) leave(ctx context.Context) {
 func (k *gatekeeper) leaving(l *ledger) (name string, t txn) {
 	keys, g := k.s.keys, guards{}
 	g.unchanged(keys.gate(), k.revision)
-	next := l.lastWaiting(k.gate.mine)
+	next := l.lastWaiting(func(s *seat) bool { return k.s.ours(s.lease) }) // ours have left, though we may not see it yet
 	if next == nil {
 		g.nothingAdded(keys.waits(), l.revision)
 		return "shut", txn{compare: g.list(), then: []clientv3.Op{clientv3.OpDelete(keys.gate())}}

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -31,6 +32,10 @@ func (k keyspace) slot(dim, id string) string {
 }
 func (k keyspace) cools(pool string) string {
 	return k.prefix + "cool/" + url.PathEscape(pool) + "/"
+}
+func (k keyspace) pasts() string { return k.prefix + "stats/" }
+func (k keyspace) past(p *backend.Past) string {
+	return fmt.Sprintf("%s%016x-%s", k.pasts(), p.Ended.UnixNano(), url.PathEscape(p.ID))
 }
 func (k keyspace) cool(pool, id string) string { return k.cools(pool) + url.PathEscape(id) }
 

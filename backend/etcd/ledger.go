@@ -181,11 +181,11 @@ func (l *ledger) forget(kind kind, first, second string) {
 }
 
 // lastWaiting finds the last in order of those who wait, not counting those that skip says; nil if there is none.
-func (l *ledger) lastWaiting(skip func(id string) bool) *seat {
+func (l *ledger) lastWaiting(skip func(*seat) bool) *seat {
 	var last *seat
 	for _, s := range l.seats {
 		_, asked := l.asked[s.id]
-		if s.Grant != nil || s.Aside || asked || !s.stands() || skip(s.id) {
+		if s.Grant != nil || s.Aside || asked || !s.stands() || skip(s) {
 			continue
 		}
 		if last == nil || s.Priority < last.Priority || (s.Priority == last.Priority && s.Seq > last.Seq) {

@@ -171,6 +171,8 @@ func (v *server) do(ctx context.Context, r keeper.Request) (m keeper.Message, er
 		err = s.Drop(ctx, r.ID)
 	case keeper.OpBump:
 		err = s.Bump(ctx, r.ID, r.Priority)
+	case keeper.OpHistory:
+		m.Pasts, err = s.History(ctx)
 	case keeper.OpHealth:
 		m.Health, err = s.Health(ctx)
 	default:

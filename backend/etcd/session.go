@@ -60,6 +60,7 @@ func (s *Store) join(ctx context.Context) (*session, error) {
 	n.working.Go(func() { n.guard(running, alarm) })
 	s.mu.Lock()
 	s.session = n
+	s.leases = append(s.leases[max(0, len(s.leases)-latestLeases+1):], lease)
 	s.mu.Unlock()
 	if s.renewed != nil {
 		s.renewed(sent + s.options.Fence())
@@ -67,31 +68,42 @@ func (s *Store) join(ctx context.Context) (*session, error) {
 	return n, nil
 }
 
-// leave counts one claim less. With the last the lease is revoked, and with it every key that still hangs on it.
-func (n *session) leave(ctx context.Context) (last bool, err error) {
+// leave counts one claim less, and revokes the lease with the last.
+func (n *session) leave(ctx context.Context) error {
+	if !n.uncount() {
+		return nil
+	}
+	return n.revoke(ctx)
+}
+
+// uncount counts one claim less, and tells whether it was the last: whose leaving the lease is to be revoked by.
+func (n *session) uncount() (last bool) {
 	s := n.store
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	n.users--
 	last = n.users == 0
 	if last && s.session == n {
 		s.session = nil
 	}
-	s.mu.Unlock()
-	if !last {
-		return false, nil
-	}
+	return last
+}
+
+// revoke ends the lease, and with it every key that still hangs on it.
+func (n *session) revoke(ctx context.Context) error {
+	s := n.store
 	n.cancel()
 	n.working.Wait()
 	if n.isGone() {
-		return true, nil
+		return nil
 	}
 	s.at("revoke:before")
-	_, err = s.call(ctx, "releasing the lease", func(ctx context.Context) error {
+	_, err := s.call(ctx, "releasing the lease", func(ctx context.Context) error {
 		_, err := s.client.Revoke(ctx, n.lease)
 		return notGone(err)
 	})
 	s.at("revoke:after")
-	return true, err
+	return err
 }
 
 func (n *session) isGone() bool {

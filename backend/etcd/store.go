@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type Store struct {
 	joining sync.Mutex
 	mu      sync.Mutex
 	session *session
+	leases  []clientv3.LeaseID // of the latest sessions
 
 	renewed func(deadline time.Duration) // told of every answered renewal; nil: nobody
 
@@ -60,6 +62,16 @@ func open(o Options, dial []grpc.DialOption) (*Store, error) {
 
 // String is etcd://h1:2379,h2:2379.
 func (s *Store) String() string { return s.options.String() }
+
+// latestLeases is how many leases of its own a Store remembers: keys of older ones are gone.
+const latestLeases = 8
+
+// ours tells whether a lease is or was that of a session of this Store.
+func (s *Store) ours(lease int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.leases, clientv3.LeaseID(lease))
+}
 
 // Close hands on the gate if this process keeps it, and disconnects.
 func (s *Store) Close() error {

@@ -30,6 +30,7 @@ const (
 	OpCancel   Op = "cancel"
 	OpDrop     Op = "drop"
 	OpBump     Op = "bump"
+	OpHistory  Op = "history"
 	OpHealth   Op = "health"
 	OpStop     Op = "stop"
 )
@@ -64,6 +65,7 @@ type Message struct {
 	Settings *backend.Settings `json:"settings,omitempty"`
 	OK       bool              `json:"ok,omitempty"`
 	Revision int64             `json:"revision,omitempty"`
+	Pasts    []backend.Past    `json:"pasts,omitempty"`
 	Health   *Health           `json:"health,omitempty"`
 	Deadline time.Duration     `json:"deadline,omitempty"`
 }
