@@ -31,6 +31,7 @@ func Run(t *testing.T, open Open) {
 		{"runs", runs()},
 		{"steering", steering()},
 		{"looking", looking()},
+		{"history", history()},
 		{"settings", settings()},
 		{"crowds", crowds()},
 	} {
