@@ -7,6 +7,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
-CGO_ENABLED=0 go build -o "$bin/limit" .
+scripts/build.sh "$bin"
 go build -o "$bin/bench" ./integration/bench
 "$bin/bench" --limit "$bin/limit" "$@"

@@ -11,6 +11,7 @@ unformatted=$(gofmt -l main.go wrap backend config integration)
 
 for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do
 	GOOS=${platform%/*} GOARCH=${platform#*/} CGO_ENABLED=0 go vet ./... || complain "go vet fails for $platform"
+	GOOS=${platform%/*} GOARCH=${platform#*/} CGO_ENABLED=0 go vet -tags slim . ./wrap/cli || complain "go vet of the slim build fails for $platform"
 done
 
 go tool -modfile=.ci/tools/go.mod staticcheck ./... || complain "staticcheck has findings"

@@ -7,25 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"limit/backend"
-	"limit/backend/etcd"
 	"limit/backend/etcd/keeper"
 	"limit/config"
-	"limit/wrap/process"
 )
-
-// keeperVerb is the verb by which limit starts the process that keeps its claims on etcd.
-const keeperVerb = "__keeper"
-
-func (p *program) keeperCommand() *cli.Command {
-	return &cli.Command{
-		Name:   keeperVerb,
-		Hidden: true,
-		Action: func(c *cli.Context) error { return etcd.KeeperMain(c.Context, process.KillTree) },
-	}
-}
 
 // connectEtcd opens a store on etcd, kept by a process of its own.
 func (p *program) connectEtcd(ctx context.Context, cfg *config.Config, o storeOptions) (backend.Backend, error) {
@@ -34,11 +19,11 @@ func (p *program) connectEtcd(ctx context.Context, cfg *config.Config, o storeOp
 	if err != nil {
 		return nil, err
 	}
-	self, err := os.Executable()
+	program, err := keeperProgram(p.env)
 	if err != nil {
 		return nil, fmt.Errorf("finding the program that keeps claims on etcd: %w", err)
 	}
-	client, err := keeper.Start(ctx, keeper.Command{Path: self, Args: []string{"limit", keeperVerb}, Env: p.env}, keeper.Options{
+	client, err := keeper.Start(ctx, program, keeper.Options{
 		Endpoints: e.Endpoints, Namespace: cfg.Namespace,
 		TLS:      keeper.TLS{CA: e.CA, Cert: e.Cert, Key: e.Key, ServerName: e.ServerName},
 		Username: e.Username, Password: password,

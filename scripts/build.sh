@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Builds what is released into a directory: limit, and limit-keeper beside it, which has the etcd client so that
+# the start of every other command need not pay for it. (go build . makes one program with everything.)
+#   scripts/build.sh DIR        GOOS and GOARCH as go build takes them
+set -euo pipefail
+dir=$(mkdir -p "$1" && cd "$1" && pwd)
+cd "$(dirname "$0")/.."
+export CGO_ENABLED=0
+go build -trimpath -ldflags '-s -w' -tags slim,urfave_cli_no_docs -o "$dir/limit" .
+go build -trimpath -ldflags '-s -w' -o "$dir/limit-keeper" ./wrap/cli/limit-keeper
