@@ -106,16 +106,6 @@ func (b *bench) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-func (b *bench) call(args ...string) error {
-	cmd := b.command(args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, stderr.String())
-	}
-	return nil
-}
-
 // milliseconds times one call.
 func milliseconds(args ...string) func(*bench) (float64, error) {
 	return func(b *bench) (float64, error) {
