@@ -12,22 +12,24 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"limit/integration/binary"
 )
 
-func TestMain(m *testing.M) {
-	flag.String("binary", "", "the limit to test, in place of one built from this tree")
-	flag.Parse()
-	os.Exit(binary.Run(m))
-}
+var (
+	otherBinary = flag.String("binary", "", "the limit to test, in place of one built from this tree")
+	writePeers  = flag.Bool("peers", false, "let TestPeers write peers.md")
+)
+
+func TestMain(m *testing.M) { os.Exit(binary.Run(m)) }
 
 // limitBinary is the path of the limit to test.
 func limitBinary(t *testing.T) string {
-	if path := flag.Lookup("binary").Value.String(); path != "" {
-		return path
+	if *otherBinary != "" {
+		return *otherBinary
 	}
 	return binary.Path(t)
 }
@@ -90,7 +92,7 @@ func limit(path string) *wrapper {
 
 func peers() []*wrapper {
 	before := func(argv ...string) func(*bench, ...string) []string {
-		return func(*bench, ...string) []string { return argv }
+		return func(*bench, ...string) []string { return slices.Clone(argv) }
 	}
 	return []*wrapper{
 		{name: "flock", argv: func(b *bench, flags ...string) []string { return []string{"flock", b.dir + "/lock"} },

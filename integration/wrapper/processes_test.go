@@ -45,12 +45,6 @@ func matching(ok func(fields []string) bool) []int {
 	return found
 }
 
-// comm is the name of a process.
-func comm(pid int) string {
-	name, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
-	return strings.TrimSpace(string(name))
-}
-
 // killAtEnd ends a process that a case leaves behind.
 func (b *bench) killAtEnd(pid int) {
 	b.Cleanup(func() {

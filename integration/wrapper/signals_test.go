@@ -107,14 +107,20 @@ func (b *bench) queued(argv ...string) *program {
 	if b.w.has(limitOnly) {
 		b.eventually("it waits", patience, func() bool { return b.waiting() == 1 })
 	} else {
-		b.eventually("it waits", patience, func() bool { return strings.Contains(b.wchan(p.pid()), "flock") })
+		b.eventually("it waits", patience, func() bool { return waitsForLock(p.pid()) })
 	}
 	return p
 }
 
-func (b *bench) wchan(pid int) string {
-	name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", pid))
-	return string(name)
+// waitsForLock tells whether a process waits for a lock of a file.
+func waitsForLock(pid int) bool {
+	locks, _ := os.ReadFile("/proc/locks")
+	for line := range strings.Lines(string(locks)) {
+		if fields := strings.Fields(line); len(fields) > 5 && fields[1] == "->" && fields[5] == fmt.Sprint(pid) {
+			return true
+		}
+	}
+	return false
 }
 
 func signalWhileWaiting(b *bench) {
@@ -181,7 +187,8 @@ func signalAnyMoment(b *bench) {
 			b.Fatalf("TERM %v after the start of %q was lost", delay, argv[len(argv)-2:])
 		}
 		status := cmd.ProcessState.Sys().(syscall.WaitStatus)
-		if died := status.Signaled() && status.Signal() == syscall.SIGTERM; !died && (i%2 == 0 || status.ExitStatus() != 0) {
+		died := status.Signaled() && status.Signal() == syscall.SIGTERM || status.ExitStatus() == 128+int(syscall.SIGTERM)
+		if !died && (i%2 == 0 || status.ExitStatus() != 0) {
 			b.Fatalf("TERM %v after the start of %q: it ended with %v", delay, argv[len(argv)-2:], cmd.ProcessState)
 		}
 		if left := session(cmd.Process.Pid); len(left) != 0 {
@@ -257,7 +264,9 @@ func ciCancel(b *bench) {
 	rec.expect(2, 750*time.Millisecond)
 	rec.kill(syscall.SIGTERM)
 	rec.expect(15, 750*time.Millisecond)
-	syscall.Kill(-rec.pid(), syscall.SIGKILL)
+	for _, pid := range append(children(rec.pid()), rec.pid()) {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
 	rec.wait(patience)
 	b.eventually("the command is gone", patience, func() bool { return !alive(rec.command) })
 	b.slotFree(5 * time.Second)

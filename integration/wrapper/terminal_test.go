@@ -183,13 +183,6 @@ func (t *terminal) modes() unix.Termios {
 	return *modes
 }
 
-// group is the foreground group.
-func (t *terminal) group() (group int) {
-	t.b.Helper()
-	t.control(func(fd int) (err error) { group, err = unix.IoctlGetInt(fd, unix.TIOCGPGRP); return err })
-	return group
-}
-
 // control asks our end, which answers for the terminal.
 func (t *terminal) control(f func(fd int) error) {
 	t.b.Helper()

@@ -4,7 +4,6 @@ package wrapper
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -86,7 +85,8 @@ func quitHandled(b *bench) {
 func suspend(b *bench) {
 	for _, shell := range [][]string{nil, {"dash", "-i"}} {
 		t := b.shell(shell...)
-		t.enter(`@L sh -c 'echo up; sleep 1; exit 5'`)
+		// Not a script: where ^Z meets dash between vfork and exec it never stops, wrapped or not.
+		t.enter(`@L perl -e '$| = 1; print "up\n"; select(undef, undef, undef, 0.05) for 1..20; exit 5'`)
 		t.expect(`up`)
 		t.send(ctrlZ)
 		t.expect(`(?i)(Stopped|Suspended)`)
@@ -141,25 +141,14 @@ func pipelineReadsTerminal(b *bench) {
 
 func interruptEndsLoop(b *bench) {
 	t := b.shell()
-	t.enter(`for i in 1 2 3; do echo at $i; @L sleep 60; done`)
+	t.enter(`for i in 1 2 3; do @L sh -c 'echo at $0; exec sleep 60' $i; done`)
 	t.expect(`at 1`)
-	b.eventually("sleep runs in the foreground", patience, func() bool { return running(t.group(), "sleep") })
 	t.send(ctrlC)
 	t.prompt()
 	if strings.Contains(t.screen(), "at 2") {
 		b.Errorf("the loop goes on:\n%s", t.screen())
 	}
 	t.code("130")
-}
-
-// running tells whether a process of this name is in a group.
-func running(group int, name string) bool {
-	for _, pid := range matching(func(fields []string) bool { return fields[2] == strconv.Itoa(group) }) {
-		if comm(pid) == name {
-			return true
-		}
-	}
-	return false
 }
 
 func resizeOnce(b *bench) {
@@ -212,7 +201,6 @@ func modesUnchanged(b *bench) {
 		before := t.modes()
 		if c.press != "" {
 			t.expect(`up`)
-			b.eventually("sleep runs", patience, func() bool { return running(t.group(), "sleep") })
 			t.send(c.press)
 		}
 		t.wait()
