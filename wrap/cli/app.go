@@ -120,7 +120,7 @@ func (p *program) app() *cli.App {
 		Flags:                     commonFlags(),
 		Commands: []*cli.Command{
 			p.runCommand(), p.dagCommand(),
-			p.statusCommand(), p.whyCommand(), p.cancelCommand(), p.bumpCommand(),
+			p.statusCommand(), p.whyCommand(), p.statsCommand(), p.metricsCommand(), p.cancelCommand(), p.bumpCommand(),
 			p.poolCommand(), p.applyCommand(), p.diffCommand(), p.configCommand(),
 			p.versionCommand(), p.helpCommand(), p.keeperCommand(),
 		},
