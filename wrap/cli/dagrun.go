@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -43,6 +44,10 @@ EXAMPLES:
    limit dag run nightly.yaml
    limit dag run nightly.yaml load --param day=2026-01-31
    limit dag run nightly.yaml --select 'tag:team=data' -j 2 --report night.html`
+
+// lazyGC lets the heap grow further before it is collected: a dag's lives from start to end, and looking through it
+// again and again takes time from the steps.
+const lazyGC = 400
 
 // keepRuns is how many runs are kept with their logs.
 const keepRuns = 100
@@ -113,6 +118,7 @@ type dagRun struct {
 
 // run carries the run out and writes its reports.
 func (d *dagRun) run() error {
+	defer debug.SetGCPercent(debug.SetGCPercent(lazyGC))
 	messages := d.p.messages(d.c)
 	mask, err := d.check()
 	if err != nil {

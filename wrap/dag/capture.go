@@ -34,12 +34,26 @@ const bufferSize = 32 << 10
 
 // newCapture makes the pipe. Its writer is the command's standard output and error.
 func newCapture(dir, step string, attempt int, mask *Mask, live func([]byte), buffers *sync.Pool) (*capture, error) {
-	r, w, err := os.Pipe()
+	r, w, err := pipe()
 	if err != nil {
 		return nil, fmt.Errorf("making a pipe: %w", err)
 	}
 	path := filepath.Join(dir, filepath.FromSlash(journal.LogName(step, attempt)))
 	return &capture{reader: r, writer: w, mask: mask.stream(), path: path, live: live, buffers: buffers, done: make(chan struct{})}, nil
+}
+
+// pipe is os.Pipe without what is of no use here: the writing end, which is the command's, blocks and is not polled.
+func pipe() (r, w *os.File, err error) {
+	var fds [2]int
+	if err := pipeCloseOnExec(&fds); err != nil {
+		return nil, nil, err
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), "|0"), os.NewFile(uintptr(fds[1]), "|1"), nil
 }
 
 // start reads until nobody holds the pipe any more or stop is called.
