@@ -144,8 +144,30 @@ func refusedHandshake(err error) bool {
 		strings.Contains(text, "first record does not look like a TLS handshake")
 }
 
-// explain adds a remedy where one is known.
+// plain is an error without the words that gRPC wraps around its reason.
+type plain struct {
+	text string
+	err  error
+}
+
+func (p *plain) Error() string { return p.text }
+func (p *plain) Unwrap() error { return p.err }
+
+func plainly(err error) error {
+	s, ok := status.FromError(err)
+	if !ok || s.Code() == codes.OK {
+		return err
+	}
+	text := s.Message()
+	if reason, wrapped := strings.CutPrefix(text, `connection error: desc = "`); wrapped {
+		text = strings.TrimSuffix(reason, `"`)
+	}
+	return &plain{text, err}
+}
+
+// explain says the reason alone, and adds a remedy where one is known.
 func explain(err error) error {
+	err = plainly(err)
 	switch {
 	case refusedHandshake(err):
 		return fmt.Errorf("%w; check ca, cert and key of backend.etcd.tls, and http:// or https://", err)

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
+	"limit/backend"
 	"limit/backend/etcd/keeper"
 )
 
@@ -39,14 +41,24 @@ func connect(o keeper.Options, dial []grpc.DialOption) (*clientv3.Client, error)
 		DialTimeout:          o.ConnectTimeout,
 		DialKeepAliveTime:    pingAfter,
 		DialKeepAliveTimeout: pingTimeout,
-		PermitWithoutStream:  false,
+		MaxUnaryRetries:      1, // Store.call repeats, and keeps the reason of a failure
 		Logger:               zap.NewNop(),
-		DialOptions:          dial,
+		DialOptions:          append([]grpc.DialOption{grpc.WithChainUnaryInterceptor(failAtOnce)}, dial...),
 	})
-	if err != nil {
-		return nil, fmt.Errorf("etcd client for %s: %w", strings.Join(o.Endpoints, ","), err)
+	switch { // with a password the client asks for a token at once
+	case err == nil:
+		return c, nil
+	case !permanent(err):
+		return nil, fmt.Errorf("%w: %s: %w", backend.ErrUnreachable, o, explain(err))
+	default:
+		return nil, fmt.Errorf("%s: %w", o, explain(err))
 	}
-	return c, nil
+}
+
+// failAtOnce lets a request fail with the reason why there is no connection, where the client library would wait for one and say only
+// that time is up.
+func failAtOnce(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, o ...grpc.CallOption) error {
+	return next(ctx, method, request, reply, conn, append(o, grpc.WaitForReady(false))...)
 }
 
 // tlsConfig is nil where neither the endpoints nor the options ask for TLS.

@@ -124,6 +124,9 @@ func (e *entry) Release(ctx context.Context) error {
 		e.cancel()
 		e.following.Wait()
 		e.s.gate.leave(e)
+		if e.waiting() && !e.aside && !e.session.isGone() {
+			e.withdraw(ctx, e.revision) // for the turn; whatever it finds, all is removed below
+		}
 		e.session.unsubscribe(e)
 		e.mail.Close()
 		past := e.stay.End(&e.claim)

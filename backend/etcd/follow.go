@@ -242,26 +242,39 @@ func (e *entry) askedToGo(ctx context.Context, ask *mvccpb.KeyValue) bool {
 		if known || held {
 			return true
 		}
-		g := guards{}
-		g.unchanged(e.s.keys.claim(e.id), revision)
-		resp, _, err := e.s.commit(ctx, "withdraw", txn{compare: g.list(), then: e.s.keys.removal(&e.claim),
-			otherwise: []clientv3.Op{clientv3.OpGet(e.s.keys.claim(e.id))}})
-		if err != nil {
+		found, err := e.withdraw(ctx, revision)
+		switch {
+		case err != nil:
 			continue // it stays in the order until etcd answers, or its lease ends
-		}
-		kvs := []*mvccpb.KeyValue(nil)
-		if !resp.Succeeded {
-			kvs = resp.Responses[0].GetResponseRange().Kvs
-		}
-		if len(kvs) == 0 {
+		case found == nil:
 			e.leaveOrder(event)
 			return false
-		}
-		if !e.observe(kvs[0]) {
+		case !e.observe(found):
 			return false
 		}
 	}
 	return true
+}
+
+// withdraw takes a waiting claim away whose record stands at a revision, else it returns the record found. The turn, if it has
+// come in between, goes to the gate, which hands it on.
+func (e *entry) withdraw(ctx context.Context, revision int64) (*mvccpb.KeyValue, error) {
+	k, g := e.s.keys, guards{}
+	g.unchanged(k.claim(e.id), revision)
+	then := append([]clientv3.Op{clientv3.OpGet(k.turn(e.id))}, k.removal(&e.claim)...)
+	resp, _, err := e.s.commit(ctx, "withdraw", txn{compare: g.list(), then: then, otherwise: []clientv3.Op{clientv3.OpGet(k.claim(e.id))}})
+	if err != nil {
+		return nil, err
+	}
+	kvs := resp.Responses[0].GetResponseRange().Kvs
+	switch {
+	case len(kvs) == 0:
+		return nil, nil
+	case resp.Succeeded:
+		e.s.gate.turn(e, kvs[0].ModRevision)
+		return nil, nil
+	}
+	return kvs[0], nil
 }
 
 // markWaited writes into the record that the claim has waited long enough to reserve. Its owner's clock measures that, so that it

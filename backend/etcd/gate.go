@@ -137,6 +137,13 @@ func (g *gate) run(ctx context.Context) {
 			g.take(ctx, "gate", 0)
 		}
 	}
+	select {
+	case revision := <-g.turns:
+		final, cancel := context.WithTimeout(context.WithoutCancel(ctx), handOver)
+		defer cancel()
+		g.takeOver(final, revision)
+	default:
+	}
 }
 
 // attend waits for the gate to be free or ours, looking again from time to time. It looks at deletions alone, so that handing the gate

@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -48,8 +49,8 @@ func (r *renewer) renew(ctx context.Context, timeout time.Duration) (sent time.D
 		streaming, r.cancel = context.WithCancel(clientv3.WithRequireLeader(ctx))
 		opening := time.AfterFunc(timeout, r.cancel)
 		r.stream, err = r.client.LeaseKeepAlive(streaming)
-		if !opening.Stop() && err == nil {
-			err = context.DeadlineExceeded
+		if !opening.Stop() {
+			err = errPatience(timeout)
 		}
 		if err != nil {
 			r.close()
@@ -58,11 +59,13 @@ func (r *renewer) renew(ctx context.Context, timeout time.Duration) (sent time.D
 	}
 	sent = boot.Now()
 	impatience := time.AfterFunc(timeout, r.cancel)
-	defer impatience.Stop()
 	err = r.stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(r.lease)})
 	var answer *pb.LeaseKeepAliveResponse
 	if err == nil {
 		answer, err = r.stream.Recv()
+	}
+	if !impatience.Stop() {
+		err = errPatience(timeout)
 	}
 	if err != nil {
 		r.close()
@@ -73,6 +76,10 @@ func (r *renewer) renew(ctx context.Context, timeout time.Duration) (sent time.D
 		return 0, errLeaseGone
 	}
 	return sent, nil
+}
+
+func errPatience(timeout time.Duration) error {
+	return fmt.Errorf("no answer within %s", timeout.Round(time.Millisecond))
 }
 
 // close ends the stream; the next renewal opens another, with the next member.

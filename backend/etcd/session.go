@@ -190,7 +190,7 @@ func (n *session) answered(sent time.Duration) {
 func (n *session) failed(err error, failures int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.trouble = err.Error()
+	n.trouble = plainly(err).Error()
 	if failures >= 2 {
 		n.announce()
 	}

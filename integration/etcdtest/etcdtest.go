@@ -110,6 +110,17 @@ func (c *Cluster) Endpoints() []string {
 	return e
 }
 
+// NewLinks are links of one client's own to every member, with the endpoints that use them.
+func (c *Cluster) NewLinks(t testing.TB) (links []*Link, endpoints []string) {
+	t.Helper()
+	for _, m := range c.Members {
+		l := NewLink(t, m.own)
+		links = append(links, l)
+		endpoints = append(endpoints, c.scheme()+l.Address())
+	}
+	return links, endpoints
+}
+
 // Direct are the members' addresses beside the links.
 func (c *Cluster) Direct() []string {
 	var e []string
