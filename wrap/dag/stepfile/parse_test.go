@@ -280,9 +280,12 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("defaults: {retry: {max: 1}}\nsteps: &s {a: {<<: *s, run: x}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, warnings, err := Parse("f.yaml", data, Options{})
-		lines := strings.Count(string(data), "\n") + 1
+		lines := 1
+		for _, end := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
+			lines += strings.Count(string(data), end)
+		}
 		for _, p := range append(yamlpos.Problems(err), warnings...) {
-			if p.Line < 1 || p.Line > lines+1 || p.Col < 1 {
+			if p.Line < 1 || p.Line > lines || p.Col < 1 {
 				t.Errorf("problem outside of the file: %s", p.Head())
 			}
 		}
