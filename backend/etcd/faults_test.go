@@ -21,7 +21,7 @@ func one() backend.Claim { return claim(map[string]int{"p": 1}) }
 func machine(t testing.TB, c *etcdtest.Cluster, change ...func(*Options)) (*Store, func(cut bool)) {
 	t.Helper()
 	links, endpoints := c.NewLinks(t)
-	s := openStore(t, c, append(change, func(o *Options) { o.Endpoints, o.Namespace = endpoints, t.Name() })...)
+	s := openStore(t, c, append(change, func(o *Options) { o.Endpoints = endpoints })...)
 	return s, func(cut bool) {
 		for _, l := range links {
 			if cut {
