@@ -57,7 +57,7 @@ func helperCrash(args []string) error {
 	}
 	steps := newCounter()
 	ctx := context.Background()
-	s, err := Open(ctx, Options{Dir: args[0], Create: true, step: func(name string) {
+	s, err := Open(ctx, Options{Dir: args[0], Create: true, recheck: time.Hour, step: func(name string) {
 		if steps.next() == n {
 			fmt.Println("killed", name)
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)

@@ -150,7 +150,13 @@ func TestAStoppedGatekeeperIsRelieved(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Release(t.Context())
-	if err := stopped.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := s.lock(t.Context()); err != nil { // or it might be stopped in the middle of a change
+		t.Fatal(err)
+	}
+	err = stopped.cmd.Process.Signal(syscall.SIGSTOP)
+	eventually(t, "stop", func() bool { return processState(stopped.cmd.Process.Pid) == 'T' })
+	s.unlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	holder.kill()

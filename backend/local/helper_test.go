@@ -56,7 +56,7 @@ func helper(what string, args []string) int {
 // ends; with wait, when the command has ended too.
 func helperClaim(args []string, wait bool) error {
 	ctx := context.Background()
-	s, err := Open(ctx, Options{Dir: args[0], Create: true})
+	s, err := Open(ctx, Options{Dir: args[0], Create: true, recheck: time.Hour})
 	if err != nil {
 		return err
 	}

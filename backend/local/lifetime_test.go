@@ -237,8 +237,9 @@ func TestAContextEndsTheWaitForALockThatHangs(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := s.Enter(ctx, newClaim("p", 1), backend.EnterOptions{}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Enter: %v, want the deadline", err)
+	_, err := s.Enter(ctx, newClaim("p", 1), backend.EnterOptions{})
+	if holder := fmt.Sprintf("process %d is in the middle of a change", os.Getpid()); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), holder) {
+		t.Errorf("Enter: %v, want the deadline and who has the lock", err)
 	}
 	if _, err := s.Snapshot(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Snapshot: %v, want the deadline", err)

@@ -28,6 +28,10 @@
 // The gate. One waiter, the last in order, watches for what no process reports: deaths (inotify tells when the last writer of a
 // file in claims/ has closed it) and time (rates, reservation). It holds the gate's writing end; the others
 // hold its reading end, so its death wakes them, and the first takes over. Everybody else only waits for a byte in his own FIFO.
+// Should the keeper be stopped, the others find out within a minute.
+//
+// What this cannot do: a process that is stopped (SIGSTOP, ^Z) within the 50 µs of a change has the lock until it goes on, and
+// everybody waits for it. Whoever gives up waiting is told which process that is.
 package local
 
 import (
@@ -183,7 +187,7 @@ func (s *Store) lockBusy(ctx context.Context) error {
 	case err := <-got:
 		return err
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return describeHolder(s.state, context.Cause(ctx))
 	}
 }
 

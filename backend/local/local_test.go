@@ -2,6 +2,7 @@ package local
 
 import (
 	"testing"
+	"time"
 
 	"limit/backend"
 	"limit/backend/backendtest"
@@ -9,7 +10,7 @@ import (
 
 func open(t *testing.T, dir string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Dir: dir, Create: true})
+	s, err := Open(t.Context(), Options{Dir: dir, Create: true, recheck: time.Hour}) // no second look may hide a lost wake
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,52 @@
+package local
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// describeHolder adds to an error who has the lock of the state: changes take microseconds, so it hangs or is stopped.
+func describeHolder(fd int, err error) error {
+	var st unix.Stat_t
+	locks, readErr := os.ReadFile("/proc/locks")
+	if readErr != nil || unix.Fstat(fd, &st) != nil {
+		return err
+	}
+	pid := lockHolder(string(locks), st.Ino)
+	switch {
+	case pid == 0:
+		return err
+	case processState(pid) == 'T':
+		return fmt.Errorf("process %d is in the middle of a change, and stopped; kill -CONT %d: %w", pid, pid, err)
+	}
+	return fmt.Errorf("process %d is in the middle of a change; wait or end it: %w", pid, err)
+}
+
+// lockHolder finds the process that holds an flock on an inode in the text of /proc/locks. Those who wait have an arrow.
+func lockHolder(locks string, inode uint64) int {
+	for line := range strings.Lines(locks) {
+		fields := strings.Fields(line)
+		if len(fields) > 5 && fields[1] == "FLOCK" && strings.HasSuffix(fields[5], ":"+strconv.FormatUint(inode, 10)) {
+			pid, _ := strconv.Atoi(fields[4])
+			return max(pid, 0)
+		}
+	}
+	return 0
+}
+
+// processState is the letter of a process's state in /proc, or 0: T is stopped.
+func processState(pid int) byte {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	if end := bytes.LastIndexByte(b, ')'); end >= 0 && end+2 < len(b) {
+		return b[end+2]
+	}
+	return 0
+}
