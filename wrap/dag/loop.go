@@ -38,7 +38,6 @@ type loop struct {
 	ready      []time.Duration
 	lastInside <-chan struct{} // see claim.before
 	open       int             // goroutines that will post
-	console    int             // steps that have the terminal
 
 	naming bool // holders are being looked up
 	named  time.Time
@@ -46,7 +45,6 @@ type loop struct {
 	signal  syscall.Signal // that cancelled the run
 	end     wrap.Exit      // where not the steps decide it
 	decided bool
-	stopped bool // the steps were asked to stop
 }
 
 // message is what the goroutines of commands and claims post to the loop.

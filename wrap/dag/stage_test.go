@@ -73,17 +73,15 @@ func (s *stage) change(change func(*backend.Settings)) {
 
 // play is a run with what came of it.
 type play struct {
-	stage   *stage
-	run     *Run
-	dir     string
-	out     lockedBuffer // what the console wrote
-	said    lockedBuffer // messages
-	events  lockedBuffer
-	exit    wrap.Exit
-	err     error
-	over    chan struct{}
-	mu      sync.Mutex
-	stopped bool
+	stage  *stage
+	run    *Run
+	dir    string
+	out    lockedBuffer // what the console wrote
+	said   lockedBuffer // messages
+	events lockedBuffer
+	exit   wrap.Exit
+	err    error
+	over   chan struct{}
 }
 
 // lockedBuffer is a buffer for several goroutines.

@@ -155,7 +155,7 @@ func (p *parser) unknownParams(given map[string]string) error {
 		if suggestion := yamlpos.DidYouMean(name, known); suggestion != "" {
 			return fmt.Errorf("%s has no parameter %q; %s", p.file.Path, name, suggestion)
 		}
-		return fmt.Errorf("%s has no parameter %q; declare it under params:", p.file.Path, name)
+		return fmt.Errorf("%s has no parameter %q; declare it under params", p.file.Path, name)
 	}
 	return nil
 }
