@@ -163,7 +163,11 @@ func handOver(waiting int) func(*bench) (float64, error) {
 		if err := holder.Start(); err != nil {
 			return 0, err
 		}
+		if err := b.untilHeld(holder.Process.Pid); err != nil {
+			return 0, err
+		}
 		var group sync.WaitGroup
+		group.Go(func() { holder.Wait() })
 		for range queued {
 			cmd := clock(b.self(), "stamp", log)
 			if err := cmd.Start(); err != nil {
@@ -216,7 +220,7 @@ func (b *bench) self() string {
 
 // untilWaiting waits until so many wait for a pool.
 func (b *bench) untilWaiting(pool string, n int) error {
-	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		out, err := b.command("limit", "status", "--json", pool).Output()
 		if err != nil {
 			return err
@@ -238,19 +242,19 @@ func resident(b *bench, waiting bool) (float64, error) {
 		return 0, err
 	}
 	defer end(holder)
+	if err := b.untilHeld(holder.Process.Pid); err != nil {
+		return 0, err
+	}
 	measured := holder
 	if waiting {
-		waiter := b.command("limit", "run", "-q", "--pool", "resident", "--", "true")
-		if err := waiter.Start(); err != nil {
+		measured = b.command("limit", "run", "-q", "--pool", "resident", "--", "true")
+		if err := measured.Start(); err != nil {
 			return 0, err
 		}
-		defer end(waiter)
+		defer end(measured)
 		if err := b.untilWaiting("resident", 1); err != nil {
 			return 0, err
 		}
-		measured = waiter
-	} else if err := b.untilHeld(measured.Process.Pid); err != nil {
-		return 0, err
 	}
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", measured.Process.Pid))
 	if err != nil {
