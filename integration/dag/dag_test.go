@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"limit/integration/binary"
+	"limit/integration/etcdtest"
 	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/plan"
@@ -30,16 +31,26 @@ type place struct {
 	env  []string
 }
 
-func newPlace(t *testing.T) *place {
+// The two stores.
+const (
+	embedded = "embedded"
+	fleet    = "etcd"
+)
+
+func newPlace(t *testing.T, store string) *place {
 	t.Helper()
 	p := &place{t: t, dir: t.TempDir()}
+	backend := "local:" + filepath.Join(p.dir, "store")
+	if store == fleet {
+		backend = strings.Join(etcdtest.Start(t, etcdtest.Options{}).Endpoints(), ",")
+	}
 	p.runs = filepath.Join(p.dir, "runs")
 	for _, entry := range os.Environ() {
 		if !strings.HasPrefix(entry, "LIMIT_") {
 			p.env = append(p.env, entry)
 		}
 	}
-	p.env = append(p.env, "LIMIT_BACKEND=local:"+filepath.Join(p.dir, "store"), "XDG_CONFIG_HOME="+p.dir)
+	p.env = append(p.env, "LIMIT_BACKEND="+backend, "XDG_CONFIG_HOME="+p.dir)
 	return p
 }
 
@@ -112,22 +123,24 @@ func (p *place) empty() {
 // The makespan of a run against that of the same policy simulated with the durations that were measured.
 func TestWorkflowsTakeAsLongAsTheirSimulation(t *testing.T) {
 	const tolerance = 0.05
-	for _, name := range []string{"blast", "rnaseq", "1000genome"} {
-		t.Run(name, func(t *testing.T) {
-			p := newPlace(t)
-			path := p.write(name+".yaml", workflow(t, name))
+	for _, c := range []struct{ name, store string }{
+		{"blast", embedded}, {"rnaseq", embedded}, {"1000genome", embedded}, {"blast", fleet}, {"rnaseq", fleet},
+	} {
+		t.Run(c.name+" on "+c.store, func(t *testing.T) {
+			p := newPlace(t, c.store)
+			path := p.write(c.name+".yaml", workflow(t, c.name))
 			best := 0.0
-			for range 4 { // the machine is shared: a run is good that once had it to itself
+			for try := range 4 { // the machine is shared: a run is good that once had it to itself
 				p.limit(0, "dag", "run", path, "--log-dir", p.runs, "--output", "quiet", "--progress", "none")
 				e, err := journal.Find(p.runs, "")
 				if err != nil {
 					t.Fatal(err)
 				}
 				took, simulated := makespans(t, e)
-				if over := float64(took)/float64(simulated) - 1; best == 0 || over < best {
+				if over := float64(took)/float64(simulated) - 1; try == 0 || over < best {
 					best = over
 				}
-				t.Logf("%s took %s, simulated %s", name, took, simulated)
+				t.Logf("%s took %s, simulated %s", c.name, took, simulated)
 				if best <= tolerance {
 					break
 				}
@@ -167,7 +180,12 @@ func makespans(t *testing.T, e *journal.Entry) (took, simulated time.Duration) {
 
 // No step starts before its needs, no limit is exceeded at any instant: swept from the events.
 func TestAWorkflowWithPoolsKeepsItsLimits(t *testing.T) {
-	p := newPlace(t)
+	for _, store := range []string{embedded, fleet} {
+		t.Run(store, func(t *testing.T) { keepsItsLimits(t, newPlace(t, store)) })
+	}
+}
+
+func keepsItsLimits(t *testing.T, p *place) {
 	p.limit(0, "pool", "set", "disk", "3")
 	text := strings.ReplaceAll(workflow(t, "blast"), `tags: {program: "blastall"}`, `tags: {program: "blastall"}`+"\n    pool: disk")
 	text = strings.Replace(text, "executor: {max_concurrent: 16}",
@@ -218,9 +236,15 @@ func TestAWorkflowWithPoolsKeepsItsLimits(t *testing.T) {
 
 // Killed at random moments and retried, every step has succeeded exactly once, or the retry has said that it runs again.
 func TestKilledRunsAreResumed(t *testing.T) {
+	for store, rounds := range map[string]int{embedded: 3, fleet: 1} {
+		t.Run(store, func(t *testing.T) { resumesKilledRuns(t, store, rounds) })
+	}
+}
+
+func resumesKilledRuns(t *testing.T, store string, rounds int) {
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
-	for round := range 3 {
-		p := newPlace(t)
+	for round := range rounds {
+		p := newPlace(t, store)
 		p.limit(0, "pool", "set", "db", "3")
 		record := filepath.Join(p.dir, "record")
 		var b strings.Builder
