@@ -17,8 +17,8 @@ import (
 type Client struct {
 	options Options
 	line    *Line
-	pid     int    // of the keeper's process; 0: there is none
-	reap    func() // waits for the keeper's process; nil: there is none
+	pid     int             // of the keeper's process; 0: there is none
+	reap    func(kill bool) // waits for the keeper's process, having killed it or not; nil: there is none
 	alarm   *boot.Alarm
 	done    chan struct{} // closed when the keeper has gone
 	working sync.WaitGroup
@@ -30,6 +30,7 @@ type Client struct {
 	changes  map[int64]chan struct{}
 	deadline time.Duration // until when the lease is good, as last told; 0: never told
 	closing  bool
+	silent   bool // no renewal was told in time: the keeper may be stopped, and nobody waits for it any more
 }
 
 var _ backend.Backend = (*Client)(nil)
@@ -166,7 +167,7 @@ func (c *Client) take(m *Message) {
 	e := c.entries[m.Number]
 	switch {
 	case m.Deadline != 0:
-		c.deadline = m.Deadline
+		c.deadline, c.silent = m.Deadline, false
 		c.alarm.Set(c.fence())
 	case m.Done:
 		if answer, ok := c.calls[m.Number]; ok {
@@ -194,8 +195,12 @@ func (c *Client) take(m *Message) {
 	}
 }
 
-// slack lets the keeper be the first to tell that a claim is lost.
-const slack = 250 * time.Millisecond
+// slack lets the keeper be the first to tell that a claim is lost. arrears is what a wrapper that was stopped needs to read
+// what it was told meanwhile.
+const (
+	slack   = 150 * time.Millisecond
+	arrears = 100 * time.Millisecond
+)
 
 // fence is when the claims count as lost if no renewal is told. c.mu is held.
 func (c *Client) fence() time.Duration { return c.deadline - c.options.Grace + slack }
@@ -207,9 +212,15 @@ func (c *Client) guard() {
 		case <-c.done:
 			return
 		case <-c.alarm.C:
+			select {
+			case <-c.done:
+				return
+			case <-time.After(arrears):
+			}
 		}
 		c.mu.Lock()
 		late, deadline := c.deadline != 0 && boot.Now() >= c.fence(), c.deadline
+		c.silent = late
 		entries := make([]*entry, 0, len(c.entries))
 		for _, e := range c.entries {
 			entries = append(entries, e)
@@ -358,6 +369,12 @@ func (c *Client) Health(ctx context.Context) (*Health, error) {
 	return m.Health, nil
 }
 
+func (c *Client) isSilent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.silent
+}
+
 // Close ends the keeper and waits for it.
 func (c *Client) Close() error {
 	c.mu.Lock()
@@ -367,18 +384,24 @@ func (c *Client) Close() error {
 	if again {
 		return nil
 	}
+	ended := false
 	if half, ok := c.line.conn.(interface{ CloseWrite() error }); ok {
 		half.CloseWrite() // the keeper passes on the gate, then closes its end
+		wait := patience
+		if c.isSilent() {
+			wait = 0
+		}
 		select {
 		case <-c.done:
-		case <-time.After(patience):
+			ended = true
+		case <-time.After(wait):
 		}
 	}
 	err := c.line.Close()
 	c.working.Wait()
 	c.alarm.Stop()
 	if c.reap != nil {
-		c.reap()
+		c.reap(!ended) // its lease ends by itself
 	}
 	return err
 }

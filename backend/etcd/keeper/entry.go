@@ -87,7 +87,7 @@ func (e *entry) lose(reason string, killBy time.Time) {
 
 // Started tells the keeper which process runs under the claim, so that it can end it when this process cannot.
 func (e *entry) Started(pid int) {
-	e.c.call(context.Background(), Request{Op: OpStarted, Entry: e.number, PID: pid}) // a keeper that is gone has lost the claim
+	e.c.post(context.Background(), Request{Op: OpStarted, Entry: e.number, PID: pid}, nil) // a keeper that is gone has lost the claim
 }
 
 // StandAside and StandUp ask the keeper for that.
@@ -108,7 +108,11 @@ func (e *entry) move(ctx context.Context, op Op) error {
 func (e *entry) Release(ctx context.Context) error {
 	var err error
 	e.released.Do(func() {
-		_, err = e.c.call(ctx, Request{Op: OpRelease, Entry: e.number})
+		if e.c.isSilent() {
+			_, _, err = e.c.post(ctx, Request{Op: OpRelease, Entry: e.number}, nil) // for when it goes on
+		} else {
+			_, err = e.c.call(ctx, Request{Op: OpRelease, Entry: e.number})
+		}
 		e.c.forget(e.number)
 		e.mail.Close()
 	})

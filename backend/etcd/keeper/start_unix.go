@@ -52,11 +52,11 @@ func Start(ctx context.Context, command Command, o Options) (*Client, error) {
 	}
 	c, err := Connect(ctx, conn, o)
 	if err != nil {
-		wait(pid)
+		wait(pid, false)
 		return nil, err
 	}
 	c.pid = pid
-	c.reap = func() { wait(pid) }
+	c.reap = func(kill bool) { wait(pid, kill) }
 	return c, nil
 }
 
@@ -94,7 +94,10 @@ func spawn(command Command, theirs *os.File) (pid int, err error) {
 }
 
 // wait reaps the keeper, unless somebody who waits for all children has.
-func wait(pid int) {
+func wait(pid int, kill bool) {
+	if kill {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
 	for {
 		if _, err := syscall.Wait4(pid, nil, 0, nil); !errors.Is(err, syscall.EINTR) {
 			return
