@@ -33,7 +33,7 @@ type program struct {
 func Main(args []string, streams Streams) int {
 	p := &program{Streams: streams, env: process.Environ()}
 	app := p.app()
-	err := app.Run(permute(app, args))
+	err := p.call(app, args)
 	var end *exitError
 	switch {
 	case err == nil:
@@ -50,6 +50,14 @@ func Main(args []string, streams Streams) int {
 		p.complain(err)
 		return wrap.CodeFailed
 	}
+}
+
+// call runs the command that the arguments name, or shows its help.
+func (p *program) call(app *cli.App, args []string) error {
+	if words, asked := helpAsked(app, args); asked {
+		return p.showHelp(app, words)
+	}
+	return app.Run(permute(app, args))
 }
 
 // complain writes an error to standard error; several at once one after the other.
@@ -114,6 +122,7 @@ func (p *program) app() *cli.App {
 		Writer:                    p.Out,
 		ErrWriter:                 p.Err,
 		HideVersion:               true,
+		HideHelp:                  true,
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true,
 		ExitErrHandler:            func(*cli.Context, error) {},
@@ -134,7 +143,7 @@ func (p *program) app() *cli.App {
 // prepare gives every command what the library wants to be told of each.
 func prepare(commands []*cli.Command) {
 	for _, c := range commands {
-		c.HideHelpCommand = true
+		c.HideHelpCommand, c.HideHelp = true, true
 		c.OnUsageError = onUsageError
 		if len(c.Subcommands) == 0 {
 			c.Flags = append(c.Flags, commonFlags()...)
@@ -189,7 +198,7 @@ func dashes(name string) string {
 // noCommand answers limit without a command, or with one that does not exist.
 func (p *program) noCommand(c *cli.Context) error {
 	if c.NArg() == 0 {
-		cli.HelpPrinter(p.Err, cli.AppHelpTemplate, c.App)
+		p.writeHelp(p.Err, c.App, nil, "limit")
 		return exitWith(wrap.CodeFailed)
 	}
 	return unknown(c, c.App.Commands)
@@ -203,11 +212,16 @@ func noSubcommand(c *cli.Context) error {
 }
 
 func unknown(c *cli.Context, commands []*cli.Command) error {
-	typed := c.Args().First()
+	return usageError(c, "%s", noCommandNamed(c.Args().First(), commands))
+}
+
+// noCommandNamed says so, and which was probably meant.
+func noCommandNamed(typed string, commands []*cli.Command) string {
+	text := fmt.Sprintf("there is no command %q", typed)
 	if close := closest(typed, commandNames(commands)); close != "" {
-		return usageError(c, "there is no command %q; did you mean %s?", typed, close)
+		text += "; did you mean " + close + "?"
 	}
-	return usageError(c, "there is no command %q", typed)
+	return text
 }
 
 func commandNames(commands []*cli.Command) []string {
@@ -222,12 +236,16 @@ func commandNames(commands []*cli.Command) []string {
 
 func (p *program) helpCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "help",
-		Usage:     "show help for a command",
-		ArgsUsage: "[COMMAND...]",
+		Name:        "help",
+		Usage:       "show help for a command, or the whole manual",
+		ArgsUsage:   "[COMMAND...]",
+		Description: "With --man, the manual page: limit help --man | man -l -\n\nEXIT STATUS: 0; 125 there is no such command.",
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "man", Usage: "the whole manual, as roff"}},
 		Action: func(c *cli.Context) error {
-			words := append([]string{"limit"}, c.Args().Slice()...)
-			return c.App.Run(append(words, "--help"))
+			if c.Bool("man") {
+				return writeMan(p.Out, c.App)
+			}
+			return p.showHelp(c.App, c.Args().Slice())
 		},
 	}
 }

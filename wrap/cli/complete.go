@@ -52,9 +52,10 @@ type completion struct {
 	flag     string // whose value the word is; "": it is a flag or an operand
 	path     string // of the command: pool set
 	commands []*cli.Command
-	flags    []cli.Flag // nil: after --, or in the command of run
-	operands int        // before the word
-	command  int        // of run: so many words are before those of its command
+	flags    []cli.Flag
+	closed   bool // no flag may follow: after --, or in the command of run
+	operands int  // before the word
+	command  int  // of run: so many words are before those of its command
 	given    map[string]string
 }
 
@@ -70,9 +71,9 @@ func newCompletion(app *cli.App, words []string) *completion {
 		word := words[i]
 		command := find(q.commands, word)
 		switch {
-		case word == "--" && q.flags != nil:
-			q.flags, q.command = nil, i+1
-		case isFlag(word, q.flags) && q.flags != nil:
+		case word == "--" && !q.closed:
+			q.closed, q.command = true, i+1
+		case !q.closed && isFlag(word, q.flags):
 			name, value, joined := strings.Cut(strings.TrimLeft(word, "-"), "=")
 			if !joined && width(word, q.flags) == 2 {
 				if i++; i == last {
@@ -86,8 +87,8 @@ func newCompletion(app *cli.App, words []string) *completion {
 			q.path = strings.TrimSpace(q.path + " " + command.Name)
 			q.flags, q.commands = command.Flags, command.Subcommands
 		default:
-			if q.path == "run" && q.flags != nil {
-				q.flags, q.command = nil, i
+			if q.path == "run" && !q.closed {
+				q.closed, q.command = true, i
 			}
 			q.operands++
 		}
@@ -102,10 +103,10 @@ func (p *program) complete(ctx context.Context, q *completion) []candidate {
 	switch name, _, joined := strings.Cut(q.word, "="); {
 	case q.flag != "":
 		found = p.valuesOf(ctx, q, q.flag)
-	case len(q.flags) > 0 && strings.HasPrefix(q.word, "-") && joined:
+	case !q.closed && strings.HasPrefix(q.word, "-") && joined:
 		prefix = name + "="
 		found = p.valuesOf(ctx, q, strings.TrimLeft(name, "-"))
-	case len(q.flags) > 0 && strings.HasPrefix(q.word, "-"):
+	case !q.closed && strings.HasPrefix(q.word, "-"):
 		found = flagCandidates(q.flags)
 	default:
 		found = p.operandsOf(ctx, q)

@@ -23,10 +23,10 @@ func (p *program) completionCommand() *cli.Command {
 		Usage:     "print the completion for a shell",
 		ArgsUsage: "bash|zsh|fish",
 		Description: "Commands, flags, pools and ids complete, the last two from the store.\n\n" +
-			"   bash  source <(limit completion bash)             in ~/.bashrc\n" +
-			"   zsh   source <(command limit completion zsh)      in ~/.zshrc, after compinit; this disables zsh's\n" +
-			"         builtin limit, whose work ulimit does too\n" +
-			"   fish  limit completion fish | source              in ~/.config/fish/config.fish\n\n" +
+			"   source <(limit completion bash)          in ~/.bashrc\n" +
+			"   source <(command limit completion zsh)   in ~/.zshrc, after compinit\n" +
+			"   limit completion fish | source           in ~/.config/fish/config.fish\n\n" +
+			"zsh has a builtin called limit, for what ulimit does too: its completion disables that.\n\n" +
 			"EXIT STATUS: 0; 125 limit itself failed.",
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {

@@ -32,7 +32,9 @@ func (p *program) dagRetryCommand() *cli.Command {
 		UsageText: "limit dag retry [flags] [RUN]",
 		Description: `Runs again what failed, was not run, or had not ended when the run was killed, and everything that needs it. RUN is the
 beginning of a run's id; without it, the latest run. A step file that has changed since is refused. Steps of the
-run that outlived it are waited for: --force goes on beside them, and with a changed file.`,
+run that outlived it are waited for: --force goes on beside them, and with a changed file.
+
+EXIT STATUS: that of 'limit dag run'; 0 where there is nothing to retry.`,
 		Flags:  append(dagRunFlags(), &cli.BoolFlag{Name: "force", Usage: "though the file has changed, or steps of the run still run", Category: "Steps"}),
 		Action: p.dagRetry,
 	}
@@ -87,11 +89,12 @@ func (p *program) outlive(c *cli.Context, e *journal.Entry) (*journal.Entry, err
 
 func (p *program) dagListCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "list",
-		Usage:     "list earlier and running dags, the latest first",
-		UsageText: "limit dag list",
-		Flags:     []cli.Flag{logDirFlag()},
-		Action:    p.dagList,
+		Name:        "list",
+		Usage:       "list earlier and running dags, the latest first",
+		UsageText:   "limit dag list",
+		Description: "EXIT STATUS: 0; 2 usage; 125 limit itself failed.",
+		Flags:       []cli.Flag{logDirFlag()},
+		Action:      p.dagList,
 	}
 }
 
@@ -108,9 +111,10 @@ func (p *program) dagList(c *cli.Context) error {
 
 func (p *program) dagShowCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "show",
-		Usage:     "show the steps of a run and how they went",
-		UsageText: "limit dag show [flags] [RUN]",
+		Name:        "show",
+		Usage:       "show the steps of a run and how they went",
+		UsageText:   "limit dag show [flags] [RUN]",
+		Description: "RUN is the beginning of a run's id; without it, the latest run.\n\nEXIT STATUS: 0; 2 usage, or there is no such run; 125 limit itself failed.",
 		Flags: []cli.Flag{logDirFlag(),
 			&cli.StringFlag{Name: "junit", Usage: "write JUnit XML to `FILE`", Category: "Reports"},
 			&cli.StringFlag{Name: "trace", Usage: "write a Chrome trace to `FILE`", Category: "Reports"},
@@ -145,7 +149,9 @@ func (p *program) dagLogsCommand() *cli.Command {
 		Usage:     "print what a step of a run has printed",
 		UsageText: "limit dag logs [-f] RUN STEP",
 		Description: `Prints the output of the step's last attempt. RUN is the beginning of a run's id; - is the latest run. With -f it follows
-a step that runs, or is yet to run, to its end.`,
+a step that runs, or is yet to run, to its end.
+
+EXIT STATUS: 0; 2 usage, or there is no such run or step; 125 limit itself failed.`,
 		Flags: []cli.Flag{logDirFlag(),
 			&cli.BoolFlag{Name: "f", Usage: "follow until the step has ended"},
 			&cli.IntFlag{Name: "attempt", Usage: "that of attempt `N`, in place of the last one's"}},

@@ -110,7 +110,9 @@ func (p *program) dagPlanCommand() *cli.Command {
 		UsageText: "limit dag plan [flags] FILE",
 		Description: `Simulates the run with the durations of earlier runs, or one second for each step where there are none: the order, the critical
 path, the time, and how long steps would wait for which limit. Pools have the limits that the store has now, as if nobody else used
-them.`,
+them.
+
+EXIT STATUS: 0; 2 usage, or FILE is not valid; 125 limit itself failed.`,
 		Flags:  append(selectFlags(), jFlag(), paramFlag(), logDirFlag()),
 		Action: p.dagPlan,
 	}
@@ -182,11 +184,12 @@ func (p *program) limitsNow(c *cli.Context) (backend.Settings, error) {
 
 func (p *program) dagGraphCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "graph",
-		Usage:     "print the graph of a step file",
-		UsageText: "limit dag graph [--format text|mermaid|dot|svg] FILE",
-		Flags:     []cli.Flag{&cli.StringFlag{Name: "format", Value: "text", Usage: "`text|mermaid|dot|svg`"}, paramFlag()},
-		Action:    p.dagGraph,
+		Name:        "graph",
+		Usage:       "print the graph of a step file",
+		UsageText:   "limit dag graph [--format text|mermaid|dot|svg] FILE",
+		Description: "EXIT STATUS: 0; 2 usage, or FILE is not valid; 125 limit itself failed.",
+		Flags:       []cli.Flag{&cli.StringFlag{Name: "format", Value: "text", Usage: "`text|mermaid|dot|svg`"}, paramFlag()},
+		Action:      p.dagGraph,
 	}
 }
 
@@ -219,7 +222,9 @@ func (p *program) dagSchemaCommand() *cli.Command {
 		UsageText: "limit dag schema > limit-dag.schema.json",
 		Description: `Editors with a YAML language server check and complete step files that begin with
 
-   # yaml-language-server: $schema=limit-dag.schema.json`,
+   # yaml-language-server: $schema=limit-dag.schema.json
+
+EXIT STATUS: 0; 2 usage.`,
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usageError(c, "schema takes no operands")

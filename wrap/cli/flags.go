@@ -24,6 +24,7 @@ func commonFlags() []cli.Flag {
 		durationFlag("connect-timeout", defaultConnectTimeout, "how long the store may take to answer", "Store"),
 		&cli.BoolFlag{Name: "q", Usage: "say nothing but errors", Category: "Messages"},
 		&cli.BoolFlag{Name: "v", Usage: "say every change of state", Category: "Messages"},
+		&cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this", Category: "Messages"},
 	}
 }
 

@@ -19,8 +19,8 @@ import (
 
 const runText = `Enters a claim for the slots, waits for all of them at once, runs CMD while they are held, and releases
 when it ends. Everything after the first operand, or after --, is CMD's own. CMD's streams, signals,
-terminal and exit status are as without limit; limit writes to standard error alone, each line
-starting "limit: ", and nothing if the slots are granted within a second.
+terminal and exit status are as without limit; limit writes to standard error alone, lines that
+begin with limit:, and nothing if the slots are granted within a second.
 
 CMD finds in its environment LIMIT_RUN_ID, LIMIT_CLAIM_ID, LIMIT_TOKEN (a number that grows with
 every grant), LIMIT_NAMESPACE, LIMIT_POOLS (database=1,api=2) and LIMIT_SLOT_<POOL>, the numbers of its
@@ -32,7 +32,7 @@ EXIT STATUS: CMD's own; killed by a signal, limit dies of the same.
    75   no slot: busy, gave up waiting, or cancelled while waiting
    76   the slot was lost while CMD ran, and it was stopped
    124  --timeout
-   125  limit itself failed: usage, configuration, store unreachable, an impossible claim
+   125  limit itself failed: usage, configuration, store, an impossible claim
    126  CMD cannot be executed
    127  there is no such command
 

@@ -10,8 +10,9 @@ import (
 
 func (p *program) versionCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "version",
-		Usage: "print the version",
+		Name:        "version",
+		Usage:       "print the version",
+		Description: "EXIT STATUS: 0.",
 		Action: func(c *cli.Context) error {
 			_, err := fmt.Fprintf(p.Out, "limit %s %s/%s %s\n", version(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 			return err
