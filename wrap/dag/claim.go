@@ -24,6 +24,7 @@ type claim struct {
 	entry   backend.Entry
 	granted backend.Claim // with its Grant; set before Granted is posted
 	waits   *waits
+	giveUp  <-chan time.Time
 	before  <-chan struct{} // closed when the claim that was asked for before this one is in the store
 	inside  chan struct{}   // closed when this one is, or has failed
 
@@ -109,10 +110,7 @@ func (c *claim) awaitRelease() {
 }
 
 func (c *claim) serve(ctx context.Context) {
-	var giveUp <-chan time.Time
-	if c.l.r.Wait > 0 {
-		giveUp = time.After(c.l.r.Wait)
-	}
+	c.expire()
 	held := false
 	for {
 		select {
@@ -124,11 +122,18 @@ func (c *claim) serve(ctx context.Context) {
 			c.obey(ctx, o, &held)
 		case e := <-c.entry.Events():
 			c.take(e, &held)
-		case <-giveUp:
+		case <-c.giveUp:
 			if !held {
 				c.refuse(wrap.CodeBusy, fmt.Sprintf("gave up: no slot within %s", c.l.r.Wait))
 			}
 		}
+	}
+}
+
+// expire starts the time after which the claim gives up waiting. Standing aside is not waiting for a pool.
+func (c *claim) expire() {
+	if c.l.r.Wait > 0 {
+		c.giveUp = time.After(c.l.r.Wait)
 	}
 }
 
@@ -137,13 +142,14 @@ func (c *claim) obey(ctx context.Context, o order, held *bool) {
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
 	if o == orderAside {
-		*held = false
+		*held, c.giveUp = false, nil
 		if err := c.entry.StandAside(ctx); err != nil {
 			c.refuse(wrap.CodeFailed, "standing aside: "+err.Error())
 		}
 		c.blocked(nil)
 		return
 	}
+	c.expire()
 	if err := c.entry.StandUp(ctx); err != nil {
 		c.refuse(wrap.CodeFailed, "standing up: "+err.Error())
 		return

@@ -27,6 +27,7 @@ type execution struct {
 // prepare notes in the journal that an attempt is about to start.
 func (l *loop) prepare(a plan.Action) {
 	l.starts = append(l.starts, a)
+	delete(l.blockedBy, a.Step)
 	if a.Kind == plan.Check {
 		return
 	}

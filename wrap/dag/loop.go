@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -36,6 +37,8 @@ type loop struct {
 	active     map[int]*execution
 	claims     map[int]*claim // of steps that have one in the store
 	ready      []time.Duration
+	lookedAt   time.Time       // by tellBlocked
+	blockedBy  map[int]string  // what it has told of each step
 	lastInside <-chan struct{} // see claim.before
 	open       int             // goroutines that will post
 
@@ -80,7 +83,7 @@ func newLoop(r *Run, p *plan.Plan, entry backend.Entry, settings backend.Setting
 	l := &loop{
 		r: r, plan: p, record: r.Record, journal: r.Journal, mask: r.Mask, entry: entry, namespace: r.Namespace, null: null,
 		shells: map[string]string{}, inbox: make(chan message, inboxSize),
-		active: map[int]*execution{}, claims: map[int]*claim{}, ready: make([]time.Duration, len(r.Record.Steps)),
+		blockedBy: map[int]string{}, active: map[int]*execution{}, claims: map[int]*claim{}, ready: make([]time.Duration, len(r.Record.Steps)),
 		buffers: &sync.Pool{New: func() any { return new([bufferSize]byte) }},
 	}
 	l.env = wrap.Environment(environment(r, r.Env), entry.Claim(), r.Namespace)
@@ -115,6 +118,7 @@ func (l *loop) run(ctx context.Context) {
 	defer timer.Stop()
 	for !l.plan.Done() || l.open > 0 {
 		l.setTimer(timer)
+		l.tellBlocked()
 		l.r.Console.Flush()
 		select {
 		case m := <-l.inbox:
@@ -135,6 +139,26 @@ func (l *loop) run(ctx context.Context) {
 	}
 	l.journal.Flush()
 	l.record.Ended = l.now()
+}
+
+// tellBlocked writes an event for each step that other limits of the executor block than before. It looks at
+// all that wait: where those are many, not at every turn.
+func (l *loop) tellBlocked() {
+	const many, pause = 500, 100 * time.Millisecond
+	if l.r.Events == nil || l.plan.Queue() == 0 || l.plan.Queue() > many && time.Since(l.lookedAt) < pause {
+		return
+	}
+	l.lookedAt = time.Now()
+	for _, w := range l.plan.Blocked(l.now()) {
+		var limits strings.Builder
+		for _, b := range w.Blocks {
+			limits.WriteString(b.Limit + " " + b.Why + ",")
+		}
+		if l.blockedBy[w.Step] != limits.String() && len(w.Blocks) > 0 {
+			l.blockedBy[w.Step] = limits.String()
+			l.emit(w.Step, wrap.Event{Event: wrap.EventBlocked, BlockedBy: w.Blocks})
+		}
+	}
 }
 
 // setTimer lets the timer go off when the plan has something to do.

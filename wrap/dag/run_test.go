@@ -232,6 +232,33 @@ steps:
 	s.empty()
 }
 
+func TestEventsTellOnceWhatBlocksAStep(t *testing.T) {
+	s := newStage(t)
+	p := s.do(`
+executor: {max_concurrent: 2, tag_concurrency_limits: [{key: k, limit: 1}]}
+steps:
+  a: {run: sleep 0.05, tags: {k: v}}
+  b: {run: sleep 0.05, tags: {k: v}}
+  c: sleep 0.02
+  d: sleep 0.02
+`)
+	p.want(0, "")
+	told := map[string][]string{}
+	for _, e := range p.eventList() {
+		if e.Event == wrap.EventBlocked {
+			var limits []string
+			for _, b := range e.BlockedBy {
+				limits = append(limits, b.Limit)
+			}
+			told[e.Step] = append(told[e.Step], strings.Join(limits, "+"))
+		}
+	}
+	if len(told["a"]) > 0 || len(told["b"]) == 0 || len(told["b"]) > 3 || !strings.Contains(told["b"][0], "step-tag:k") ||
+		len(told["d"]) != 1 || told["d"][0] != "max_concurrent" {
+		t.Errorf("told %v", told)
+	}
+}
+
 func TestRunGranularityHoldsThePoolsFromStartToEnd(t *testing.T) {
 	s := newStage(t)
 	s.change(func(settings *backend.Settings) {

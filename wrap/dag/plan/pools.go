@@ -179,6 +179,15 @@ func (p *Plan) Waiting(now time.Duration) []Waiting {
 			out = append(out, Waiting{Step: i, Delayed: true})
 		}
 	}
+	return append(out, p.Blocked(now)...)
+}
+
+// Queue is the number of steps that wait for the executor.
+func (p *Plan) Queue() int { return p.state.Waiting() }
+
+// Blocked returns the steps that wait for the executor, in order: a look at all of them.
+func (p *Plan) Blocked(now time.Duration) []Waiting {
+	var out []Waiting
 	for _, w := range p.state.Explain(now) {
 		for b := range w.Blocks {
 			if w.Blocks[b].Limit == backend.ExecutorNames().Tag+consoleTag {
