@@ -3,6 +3,7 @@ package process
 import (
 	"runtime"
 	"syscall"
+	"time"
 
 	"limit/wrap/process/inherited"
 )
@@ -14,8 +15,8 @@ import (
 // It never stops by SIGSTOP: the kernel drops TSTP, TTIN and TTOU where no shell is there to continue us (an orphaned process
 // group: cron, setsid), and that is right, since whoever continues the command later does not know of us.
 func (s *Supervisor) followStop(p *Process, sig syscall.Signal) {
-	if p != s.forward || stateOf(p.pid) == running {
-		return // continued already
+	if p != s.forward {
+		return
 	}
 	if sig != syscall.SIGTTIN && sig != syscall.SIGTTOU {
 		sig = syscall.SIGTSTP
@@ -25,8 +26,22 @@ func (s *Supervisor) followStop(p *Process, sig syscall.Signal) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	s.catch.byDefault(sig, func() { raise(sig) }) // returns when we are continued
+	for {
+		asked := time.Now()
+		if stateOf(p.pid) == running {
+			return // continued already
+		}
+		// What has stopped the command may have stopped us too, just now, and until the shell continued both: then the answer
+		// is old, and stopping would be once too often.
+		if time.Since(asked) < freshAnswer {
+			s.catch.byDefault(sig, func() { raise(sig) }) // returns when we are continued
+			return
+		}
+	}
 }
+
+// freshAnswer is longer than /proc takes to answer, shorter than a shell is stopped.
+const freshAnswer = 2 * time.Millisecond
 
 // passContinue hands on a SIGCONT that this process received. `fg` sends it to the whole group, kill -CONT to us alone: in
 // the first case the command has it already.
