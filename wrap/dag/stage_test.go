@@ -10,8 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"limit/backend"
 	"limit/backend/memory"
@@ -37,6 +40,7 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
+	leaks(t)
 	supervisor, err := process.NewSupervisor()
 	if err != nil {
 		t.Fatal(err)
@@ -44,6 +48,39 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(supervisor.Close)
 	space := memory.NewSpace()
 	return &stage{t: t, space: space, store: space.Open(), supervisor: supervisor, root: t.TempDir()}
+}
+
+// leaks fails a test that leaves goroutines or descriptors behind.
+func leaks(t *testing.T) {
+	t.Helper()
+	var probe [2]int
+	if err := pipeCloseOnExec(&probe); err != nil { // so that the poller has its descriptors
+		t.Fatal(err)
+	}
+	syscall.Close(probe[0])
+	syscall.Close(probe[1])
+	before, goroutines := descriptors(t), goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		if err := goleak.Find(goroutines); err != nil {
+			t.Error(err)
+		}
+		after := descriptors(t)
+		for deadline := time.Now().Add(time.Second); after > before+2 && time.Now().Before(deadline); after = descriptors(t) {
+			time.Sleep(5 * time.Millisecond)
+		}
+		if after > before+2 { // the poller's own may have come meanwhile
+			t.Errorf("%d descriptors are open, %d were before", after, before)
+		}
+	})
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("descriptors cannot be counted:", err)
+	}
+	return len(entries)
 }
 
 // limits sets the limits of pools.
