@@ -10,7 +10,7 @@ import (
 	"limit/backend"
 )
 
-// admission is SPEC's order, all or nothing, and what Enter promises.
+// admission is the order, all or nothing, and what Enter promises.
 func admission() []testCase {
 	return []testCase{
 		{"a claim is granted at once where there is room", grantedAtOnce},
