@@ -15,10 +15,11 @@ import (
 
 const peersFile = "peers.md"
 
-// TestPeers runs every case on limit and on its peers, and writes how each did to peers.md.
+// TestPeers runs every case on limit and on its peers with -peers, and writes how each did to peers.md, which
+// TestPeersTableIsComplete looks at.
 func TestPeers(t *testing.T) {
 	if !*writePeers {
-		t.Skip("writes peers.md, with -peers; TestPeersTableIsComplete looks at what it wrote")
+		return
 	}
 	wrappers := append([]*wrapper{limit(limitBinary(t))}, peers()...)
 	rows := make([][]string, len(allCases()))
