@@ -3,8 +3,12 @@ package etcd
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,11 +16,15 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"limit/backend"
 	"limit/backend/etcd/keeper"
 )
 
 // clockTolerance is how far the wall clocks may be apart before doctor speaks of it: an HTTP date has whole seconds.
 const clockTolerance = 5 * time.Second
+
+// largeDB is the size of a database that is spoken of, in bytes: four fifths of etcd's default quota.
+const largeDB = 1638 << 20
 
 // Health asks each endpoint of the configuration how it is, all at once. The error is that of the options alone; servers that do not answer
 // are in the result.
@@ -28,6 +36,7 @@ func (s *Store) Health(ctx context.Context) (*keeper.Health, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.options.ConnectTimeout)
 	defer cancel()
+	h.Problems = append(h.Problems, ownCertificate(s.options.TLS.Cert, time.Now())...)
 	var asking sync.WaitGroup
 	for i, endpoint := range s.options.Endpoints {
 		asking.Go(func() { h.Members[i] = s.member(ctx, endpoint, secured) })
@@ -41,6 +50,8 @@ func (s *Store) Health(ctx context.Context) (*keeper.Health, error) {
 		h.Problems = append(h.Problems, problemsOf(m)...)
 	}
 	if answered == 0 {
+		h.Problems = append(h.Problems, keeper.Problem{Fatal: true, Fact: "no server of etcd answers",
+			Remedy: "start etcd, or correct the endpoints; meanwhile --if-unreachable run lets commands run without slots"})
 		return h, nil
 	}
 	s.wholeCluster(ctx, h)
@@ -58,13 +69,13 @@ func (s *Store) member(ctx context.Context, endpoint string, secured *tls.Config
 	}
 	m.Latency = time.Since(start)
 	m.Version, m.DBSize, m.DBInUse = status.Version, status.DbSize, status.DbSizeInUse
-	m.Leader, m.Learner = status.Leader == status.Header.MemberId, status.IsLearner
-	m.ClockAhead = clockAhead(ctx, endpoint, secured)
+	m.Leader, m.Learner, m.Leaderless = status.Leader == status.Header.MemberId, status.IsLearner, status.Leader == 0
+	m.ClockAhead, m.CertEnds = overHTTP(ctx, endpoint, secured)
 	return m
 }
 
-// clockAhead reads the server's clock off the date of an HTTP answer, to the second.
-func clockAhead(ctx context.Context, endpoint string, secured *tls.Config) time.Duration {
+// overHTTP reads the server's clock off the date of an HTTP answer, to the second, and the end of its certificate; zero where it cannot.
+func overHTTP(ctx context.Context, endpoint string, secured *tls.Config) (ahead time.Duration, certEnds time.Time) {
 	if !strings.Contains(endpoint, "://") {
 		endpoint = "http://" + endpoint
 		if secured != nil {
@@ -73,20 +84,22 @@ func clockAhead(ctx context.Context, endpoint string, secured *tls.Config) time.
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/version", nil)
 	if err != nil {
-		return 0
+		return 0, certEnds
 	}
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: secured, DisableKeepAlives: true}}
 	resp, err := client.Do(request)
 	if err != nil {
-		return 0
+		return 0, certEnds
 	}
 	defer resp.Body.Close()
+	if resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0 {
+		certEnds = resp.TLS.PeerCertificates[0].NotAfter
+	}
 	date, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
-		return 0
+		return 0, certEnds
 	}
-	ahead := time.Until(date.Add(500 * time.Millisecond))
-	return ahead.Round(time.Second)
+	return time.Until(date.Add(500 * time.Millisecond)).Round(time.Second), certEnds
 }
 
 // wholeCluster asks what any member can tell of all, and whether the namespace can be read and written.
@@ -112,7 +125,7 @@ func (s *Store) wholeCluster(ctx context.Context, h *keeper.Health) {
 		}
 	}
 	if _, _, err := s.readSettings(ctx); err != nil {
-		add(true, err.Error(), "grant the user readwrite on the prefix /limit/")
+		h.Problems = append(h.Problems, unreadable(h, err))
 		return
 	}
 	lease, _, err := s.newLease(ctx, "asking etcd for a lease", keeper.MinTTL)
@@ -126,13 +139,74 @@ func (s *Store) wholeCluster(ctx context.Context, h *keeper.Health) {
 	}
 }
 
+// unreadable says why the namespace could not be read though servers answer.
+func unreadable(h *keeper.Health, err error) keeper.Problem {
+	answer, leaderless := 0, 0
+	for _, m := range h.Members {
+		if m.Error == "" {
+			answer++
+		}
+		if m.Leaderless {
+			leaderless++
+		}
+	}
+	if leaderless > 0 || errors.Is(err, backend.ErrUnreachable) {
+		return keeper.Problem{Fatal: true, Fact: fmt.Sprintf("the cluster has no quorum: %d of %d endpoints answer, none can decide", answer, len(h.Members)),
+			Remedy: "start the members that are down, or mend the network between them; held claims end when their leases do"}
+	}
+	fact, remedy := err.Error(), "see that the user may read and write the prefix /limit/"
+	if at := strings.LastIndex(fact, "; "); at >= 0 {
+		fact, remedy = fact[:at], fact[at+2:]
+	}
+	return keeper.Problem{Fatal: true, Fact: fact, Remedy: remedy}
+}
+
+// certificateWarning is how long before its end a certificate is spoken of.
+const certificateWarning = 14 * 24 * time.Hour
+
+// ownCertificate tells of a client certificate that has ended, or will soon. One that cannot be read is an error of the options.
+func ownCertificate(file string, now time.Time) []keeper.Problem {
+	if file == "" {
+		return nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	der, _ := pem.Decode(data)
+	if der == nil {
+		return nil
+	}
+	cert, err := x509.ParseCertificate(der.Bytes)
+	if err != nil {
+		return nil
+	}
+	return certificateProblems("the client certificate "+file, cert.NotAfter, now)
+}
+
+func certificateProblems(whose string, ends, now time.Time) []keeper.Problem {
+	left := ends.Sub(now)
+	switch {
+	case ends.IsZero() || left > certificateWarning:
+		return nil
+	case left < 0:
+		return []keeper.Problem{{Fatal: true, Fact: fmt.Sprintf("%s ended on %s", whose, ends.Format(time.DateOnly)), Remedy: "issue a new one"}}
+	}
+	return []keeper.Problem{{Fact: fmt.Sprintf("%s ends on %s, in %s", whose, ends.Format(time.DateOnly), left.Round(time.Hour)), Remedy: "issue a new one in time"}}
+}
+
 // problemsOf says what is wrong with one member.
 func problemsOf(m keeper.Member) []keeper.Problem {
 	if m.Error != "" {
 		return []keeper.Problem{{Fact: fmt.Sprintf("%s does not answer: %s", m.Endpoint, m.Error),
 			Remedy: "start it, or take it out of the endpoints"}}
 	}
-	problems := versionProblems(m.Endpoint, m.Version)
+	problems := append(versionProblems(m.Endpoint, m.Version), certificateProblems("the certificate of "+m.Endpoint, m.CertEnds, time.Now())...)
+	if m.DBSize > largeDB {
+		problems = append(problems, keeper.Problem{
+			Fact:   fmt.Sprintf("the database of %s has %d MiB; etcd stops writing at its quota, 2048 MiB as it is shipped", m.Endpoint, m.DBSize>>20),
+			Remedy: "switch compaction on (--auto-compaction-retention) and run: etcdctl defrag"})
+	}
 	if m.ClockAhead > clockTolerance || m.ClockAhead < -clockTolerance {
 		problems = append(problems, keeper.Problem{
 			Fact:   fmt.Sprintf("the clock of %s is %s apart from ours", m.Endpoint, m.ClockAhead.Abs()),

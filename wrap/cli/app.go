@@ -131,7 +131,7 @@ func (p *program) app() *cli.App {
 			p.runCommand(), p.dagCommand(),
 			p.statusCommand(), p.whyCommand(), p.statsCommand(), p.metricsCommand(), p.cancelCommand(), p.bumpCommand(),
 			p.poolCommand(), p.applyCommand(), p.diffCommand(), p.configCommand(),
-			p.completionCommand(), p.versionCommand(), p.helpCommand(), p.keeperCommand(), p.completeCommand(),
+			p.doctorCommand(), p.completionCommand(), p.versionCommand(), p.helpCommand(), p.keeperCommand(), p.completeCommand(),
 		},
 		Action: p.noCommand,
 	}

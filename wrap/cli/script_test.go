@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,6 +19,12 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
+		Condition: func(cond string) (bool, error) {
+			if cond != "root" {
+				return false, fmt.Errorf("there is no condition %q", cond)
+			}
+			return os.Getuid() == 0, nil
+		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("LIMIT_BACKEND", "local:"+filepath.Join(env.WorkDir, "store"))
 			env.Setenv("HOME", env.WorkDir)

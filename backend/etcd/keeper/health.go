@@ -11,17 +11,19 @@ type Health struct {
 
 // Member is one server of the cluster as this machine reaches it.
 type Member struct {
-	Endpoint string        `json:"endpoint"`
-	Error    string        `json:"error,omitempty"` // it does not answer; the rest is empty
-	Version  string        `json:"version,omitempty"`
-	Leader   bool          `json:"leader,omitempty"`
-	Learner  bool          `json:"learner,omitempty"`
-	DBSize   int64         `json:"db_size,omitempty"`   // bytes
-	DBInUse  int64         `json:"db_in_use,omitempty"` // bytes
-	Latency  time.Duration `json:"latency,omitempty"`   // of one status request, the connection included
+	Endpoint   string        `json:"endpoint"`
+	Error      string        `json:"error,omitempty"` // it does not answer; the rest is empty
+	Version    string        `json:"version,omitempty"`
+	Leader     bool          `json:"leader,omitempty"`
+	Learner    bool          `json:"learner,omitempty"`
+	Leaderless bool          `json:"leaderless,omitempty"` // it knows no leader: no quorum
+	DBSize     int64         `json:"db_size,omitempty"`    // bytes
+	DBInUse    int64         `json:"db_in_use,omitempty"`  // bytes
+	Latency    time.Duration `json:"latency,omitempty"`    // of one status request, the connection included
 	// ClockAhead is by how much the server's wall clock is ahead of ours, known to a second or so: 0 where it cannot be had. No promise
 	// depends on it; times in status do.
 	ClockAhead time.Duration `json:"clock_ahead,omitempty"`
+	CertEnds   time.Time     `json:"cert_ends,omitzero"` // of the server's certificate; zero without TLS
 }
 
 // Problem is a fact and its remedy.

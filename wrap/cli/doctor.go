@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"limit/backend"
+	"limit/backend/etcd/keeper"
+	"limit/backend/local"
+	"limit/config"
+	"limit/config/yamlpos"
+	"limit/wrap"
+)
+
+func (p *program) doctorCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "doctor",
+		Usage: "what is wrong with configuration and store, and how to mend it",
+		Description: "Looks at the configuration and who could have written it; of an embedded store at the directory, its owner,\n" +
+			"mode and file system, free space, locks, inotify, the state and orphaned claims; of etcd at its members,\n" +
+			"versions, quorum, alarms, sizes, latencies, clocks, certificates and permissions. Makes nothing.\n\n" +
+			"EXIT STATUS:\n" +
+			"   0    all is well\n" +
+			"   1    it works, but there are warnings\n" +
+			"   125  as it is, nothing can be granted; or limit itself failed",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as one JSON object"}},
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usageError(c, "no operand is taken")
+			}
+			d := &diagnosis{Version: version()}
+			p.diagnose(c, d)
+			if c.Bool("json") {
+				if err := json.NewEncoder(p.Out).Encode(d); err != nil {
+					return err
+				}
+			} else if err := writeDiagnosis(p.Out, d, p.width()); err != nil {
+				return err
+			}
+			return d.exit()
+		},
+	}
+}
+
+// diagnosis is what doctor has found. The JSON of 'limit doctor'.
+type diagnosis struct {
+	Version   string            `json:"version"`
+	Namespace string            `json:"namespace,omitempty"`
+	Backend   string            `json:"backend,omitempty"`
+	Findings  []backend.Finding `json:"findings"`
+	Members   []keeper.Member   `json:"members,omitempty"` // of etcd
+}
+
+func (d *diagnosis) add(level backend.Level, about, remedy, format string, args ...any) {
+	d.Findings = append(d.Findings, backend.Finding{Level: level, About: about, Fact: fmt.Sprintf(format, args...), Remedy: remedy})
+}
+
+// addError adds an error with the remedy that it names, else the one given.
+func (d *diagnosis) addError(about string, err error, remedy string) {
+	f := backend.FindingOf(backend.Broken, about, err)
+	f.Remedy = cmp.Or(f.Remedy, remedy)
+	d.Findings = append(d.Findings, f)
+}
+
+func (d *diagnosis) count(level backend.Level) int {
+	n := 0
+	for _, f := range d.Findings {
+		if f.Level == level {
+			n++
+		}
+	}
+	return n
+}
+
+func (d *diagnosis) exit() error {
+	switch {
+	case d.count(backend.Broken) > 0:
+		return exitWith(wrap.CodeFailed)
+	case d.count(backend.Warning) > 0:
+		return exitWith(1)
+	}
+	return nil
+}
+
+func (p *program) diagnose(c *cli.Context, d *diagnosis) {
+	at := config.OS()
+	at.Env = func(name string) string { return wrap.Getenv(p.env, name) }
+	cfg, err := config.Load(config.Flags{Config: text(c, "config"), Backend: text(c, "backend"), Namespace: text(c, "namespace")}, at)
+	if err != nil {
+		problems := yamlpos.Problems(err)
+		for _, problem := range problems {
+			d.add(backend.Broken, "configuration", "correct the file; 'limit config --schema' helps editors", "%v", problem)
+		}
+		if len(problems) == 0 {
+			d.addError("configuration", err, "name another file with --config")
+		}
+		return
+	}
+	d.Namespace = cfg.Namespace
+	d.configuration(cfg)
+	timeout, _ := durationOf(c, "connect-timeout")
+	ctx, cancel := context.WithTimeout(c.Context, timeout+time.Second)
+	defer cancel()
+	if cfg.Backend.Etcd != nil {
+		p.diagnoseEtcd(ctx, d, cfg, timeout)
+		return
+	}
+	d.Backend = "local:" + cfg.Backend.Dir
+	options := local.Options{Dir: cfg.Backend.Dir, Namespace: cfg.Namespace}
+	d.Findings = append(d.Findings, local.Examine(ctx, options)...)
+	if d.count(backend.Broken) > 0 {
+		return
+	}
+	if b, err := local.Open(ctx, options); err == nil {
+		defer b.Close()
+		d.settings(ctx, b, cfg)
+	}
+}
+
+const remedyEtcd = "see that etcd runs, and that endpoints (http:// or https://), certificates and user of backend.etcd are right"
+
+func (p *program) diagnoseEtcd(ctx context.Context, d *diagnosis, cfg *config.Config, timeout time.Duration) {
+	d.Backend = "etcd://" + strings.Join(cfg.Backend.Etcd.Endpoints, ",")
+	b, err := p.connectEtcd(ctx, cfg, storeOptions{timeout: timeout})
+	if err != nil {
+		d.addError("etcd", err, remedyEtcd)
+		return
+	}
+	defer b.Close()
+	d.Backend = b.String()
+	doctor, ok := b.(interface {
+		Health(context.Context) (*keeper.Health, error)
+	})
+	if !ok {
+		return
+	}
+	health, err := doctor.Health(ctx)
+	if err != nil {
+		d.addError("etcd", err, remedyEtcd)
+		return
+	}
+	d.Members = health.Members
+	for _, m := range health.Members {
+		if m.Error == "" {
+			d.add(backend.Fine, "member", "", "%s", describeMember(m))
+		}
+	}
+	for _, problem := range health.Problems {
+		level := backend.Warning
+		if problem.Fatal {
+			level = backend.Broken
+		}
+		d.add(level, "etcd", problem.Remedy, "%s", problem.Fact)
+	}
+	if d.count(backend.Broken) == 0 {
+		d.add(backend.Fine, "etcd", "", "the namespace can be read and written")
+		d.settings(ctx, b, cfg)
+	}
+}
+
+func describeMember(m keeper.Member) string {
+	text := fmt.Sprintf("%s: etcd %s", m.Endpoint, m.Version)
+	switch {
+	case m.Leader:
+		text += ", leader"
+	case m.Learner:
+		text += ", learner"
+	}
+	text += fmt.Sprintf(", answers in %s, %d MiB", m.Latency.Round(100*time.Microsecond), (m.DBSize+1<<20-1)>>20)
+	if !m.CertEnds.IsZero() {
+		text += ", certificate until " + m.CertEnds.Format(time.DateOnly)
+	}
+	return text
+}
