@@ -63,7 +63,10 @@ func (c benchCase) measure(b *bench) (result, error) {
 	return newResult(c, as, bs), nil
 }
 
-func cases() []benchCase {
+func cases() []benchCase { return append(storeCases(), dagCases()...) }
+
+// storeCases compare limit run with other locks.
+func storeCases() []benchCase {
 	return []benchCase{
 		{
 			name: "uncontended, embedded", peer: "flock", unit: "ms", aim: 2, tools: []string{"flock"}, pairs: 200,

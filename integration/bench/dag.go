@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// dagCases compare limit dag with ninja and make on graphs of steps that do nothing, two at a time.
+func dagCases() []benchCase {
+	return []benchCase{
+		{
+			name: "dag, 10,000 independent true, -j2", peer: "ninja", unit: "s", aim: 1, tools: []string{"ninja"}, pairs: 3,
+			a: graph(10000, false, "limit"), b: graph(10000, false, "ninja"),
+		},
+		{
+			name: "dag, 10,000 independent true, -j2", peer: "make", unit: "s", aim: 1, tools: []string{"make"}, pairs: 1,
+			a: graph(10000, false, "limit"), b: graph(10000, false, "make"),
+		},
+		{
+			name: "dag, 1,000 true in a chain", peer: "ninja", unit: "s", aim: 1, tools: []string{"ninja"}, pairs: 3,
+			a: graph(1000, true, "limit"), b: graph(1000, true, "ninja"),
+		},
+		{
+			name: "dag, 10,000 true in a chain", peer: "ninja", unit: "s", aim: 1, tools: []string{"ninja"}, pairs: 1,
+			a: graph(10000, true, "limit"), b: graph(10000, true, "ninja"),
+		},
+		{
+			name: "dag, time of 100,000 steps", peer: "10,000 steps", unit: "s", aim: 12, pairs: 1,
+			a: graph(100000, false, "limit"), b: graph(10000, false, "limit"),
+		},
+		{
+			name: "dag, memory of 100,000 steps", peer: "10,000 steps", unit: "MiB", aim: 12, pairs: 1,
+			a: graphMemory(100000), b: graphMemory(10000),
+		},
+	}
+}
+
+// graph times a run of so many steps, in a chain or independent, in seconds.
+func graph(steps int, chain bool, tool string) func(*bench) (float64, error) {
+	return func(b *bench) (float64, error) {
+		took, _, err := b.runGraph(steps, chain, tool)
+		return took.Seconds(), err
+	}
+}
+
+// graphMemory is the largest resident set of limit while it runs so many independent steps, in MiB.
+func graphMemory(steps int) func(*bench) (float64, error) {
+	return func(b *bench) (float64, error) {
+		_, kilobytes, err := b.runGraph(steps, false, "limit")
+		return float64(kilobytes) / 1024, err
+	}
+}
+
+func (b *bench) runGraph(steps int, chain bool, tool string) (took time.Duration, kilobytes int64, err error) {
+	if b.smoke {
+		steps /= 100
+	}
+	file := filepath.Join(b.dir, fmt.Sprintf("graph-%s-%d-%t", tool, steps, chain))
+	if _, err := os.Stat(file); err != nil {
+		if err := os.WriteFile(file, []byte(graphText(steps, chain, tool)), 0o600); err != nil {
+			return 0, 0, err
+		}
+	}
+	args := map[string][]string{
+		"limit": {"limit", "dag", "run", file, "-j", "2", "--output", "failed", "--progress", "none", "--log-dir", filepath.Join(b.dir, "runs")},
+		"ninja": {"ninja", "-j2", "-f", file, "--quiet"},
+		"make":  {"make", "-s", "-j2", "-f", file},
+	}[tool]
+	cmd := b.command(args...)
+	output := &strings.Builder{}
+	cmd.Stderr = output
+	begun := time.Now()
+	if err := cmd.Run(); err != nil {
+		return 0, 0, fmt.Errorf("%s: %w: %.300s", tool, err, output)
+	}
+	took = time.Since(begun)
+	os.RemoveAll(filepath.Join(b.dir, "runs"))
+	return took, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss, nil
+}
+
+// graphText is the graph in the language of a tool. No target is ever made, so all run every time.
+func graphText(steps int, chain bool, tool string) string {
+	var b strings.Builder
+	name := func(i int) string { return fmt.Sprintf("s%06d", i) }
+	if tool == "ninja" {
+		b.WriteString("rule t\n  command = true\n")
+	}
+	if tool == "limit" {
+		b.WriteString("name: bench\nsteps:\n")
+	}
+	if tool == "make" {
+		b.WriteString(".PHONY: all")
+		for i := range steps {
+			b.WriteString(" " + name(i))
+		}
+		b.WriteString("\nall:")
+		for i := range steps {
+			b.WriteString(" " + name(i))
+		}
+		b.WriteByte('\n')
+	}
+	for i := range steps {
+		needs := ""
+		if chain && i > 0 {
+			needs = " " + name(i-1)
+		}
+		switch tool {
+		case "ninja":
+			fmt.Fprintf(&b, "build %s: t%s\n", name(i), needs)
+		case "make":
+			fmt.Fprintf(&b, "%s:%s\n\t/bin/sh -c true\n", name(i), needs)
+		default:
+			if needs != "" {
+				needs = ", needs:" + needs
+			}
+			fmt.Fprintf(&b, "  %s: {run: \"true\"%s}\n", name(i), needs)
+		}
+	}
+	return b.String()
+}
