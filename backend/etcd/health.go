@@ -34,12 +34,12 @@ func (s *Store) Health(ctx context.Context) (*keeper.Health, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.options.ConnectTimeout)
-	defer cancel()
 	h.Problems = append(h.Problems, ownCertificate(s.options.TLS.Cert, time.Now())...)
 	var asking sync.WaitGroup
+	patience, cancel := context.WithTimeout(ctx, s.options.ConnectTimeout)
+	defer cancel()
 	for i, endpoint := range s.options.Endpoints {
-		asking.Go(func() { h.Members[i] = s.member(ctx, endpoint, secured) })
+		asking.Go(func() { h.Members[i] = s.member(patience, endpoint, secured) })
 	}
 	asking.Wait()
 	answered := 0
@@ -107,6 +107,12 @@ func (s *Store) wholeCluster(ctx context.Context, h *keeper.Health) {
 	add := func(fatal bool, fact, remedy string) {
 		h.Problems = append(h.Problems, keeper.Problem{Fact: fact, Remedy: remedy, Fatal: fatal})
 	}
+	if _, _, err := s.readSettings(ctx); err != nil {
+		h.Problems = append(h.Problems, unreadable(h, err))
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.options.ConnectTimeout)
+	defer cancel()
 	if alarms, err := s.client.AlarmList(ctx); err == nil {
 		for _, a := range alarms.Alarms {
 			h.Alarms = append(h.Alarms, a.Alarm.String())
@@ -123,10 +129,6 @@ func (s *Store) wholeCluster(ctx context.Context, h *keeper.Health) {
 		if voters == 2 {
 			add(false, "the cluster has 2 members and stops when either fails", "run 1, 3 or 5")
 		}
-	}
-	if _, _, err := s.readSettings(ctx); err != nil {
-		h.Problems = append(h.Problems, unreadable(h, err))
-		return
 	}
 	lease, _, err := s.newLease(ctx, "asking etcd for a lease", keeper.MinTTL)
 	if err == nil {
@@ -150,7 +152,7 @@ func unreadable(h *keeper.Health, err error) keeper.Problem {
 			leaderless++
 		}
 	}
-	if leaderless > 0 || errors.Is(err, backend.ErrUnreachable) {
+	if leaderless > 0 || errors.Is(err, backend.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) {
 		return keeper.Problem{Fatal: true, Fact: fmt.Sprintf("the cluster has no quorum: %d of %d endpoints answer, none can decide", answer, len(h.Members)),
 			Remedy: "start the members that are down, or mend the network between them; held claims end when their leases do"}
 	}

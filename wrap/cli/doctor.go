@@ -105,7 +105,7 @@ func (p *program) diagnose(c *cli.Context, d *diagnosis) {
 	d.Namespace = cfg.Namespace
 	d.configuration(cfg)
 	timeout, _ := durationOf(c, "connect-timeout")
-	ctx, cancel := context.WithTimeout(c.Context, timeout+time.Second)
+	ctx, cancel := context.WithTimeout(c.Context, 4*timeout+time.Second) // each step has the timeout
 	defer cancel()
 	if cfg.Backend.Etcd != nil {
 		p.diagnoseEtcd(ctx, d, cfg, timeout)
