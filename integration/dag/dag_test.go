@@ -263,7 +263,10 @@ func resumesKilledRuns(t *testing.T, store string, rounds int) {
 		again, seen := map[string]int{}, map[string]bool{}
 		args := []string{"dag", "run", path, "--log-dir", p.runs, "--output", "quiet", "--progress", "none"}
 		kills := 0
-		for {
+		for tries := 0; ; tries++ {
+			if tries > 50 {
+				t.Fatalf("round %d: the run does not come to its end", round)
+			}
 			cmd := p.command(args...)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)

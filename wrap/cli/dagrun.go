@@ -267,16 +267,7 @@ func (d *dagRun) begin(root, absolute string) (*journal.Writer, error) {
 		d.options.Done = dag.Resume(d.file, r, d.earlier.Run)
 	}
 	d.record = r
-	w, err := journal.Create(root, r, d.file.Source)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range r.Steps {
-		if s.Rerun {
-			w.Rerun(s.ID)
-		}
-	}
-	return w, nil
+	return journal.Create(root, r, d.file.Source, d.options.Done)
 }
 
 // console makes what the run is shown with.

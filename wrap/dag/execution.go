@@ -208,7 +208,9 @@ func (l *loop) settled(a plan.Action) {
 	if o.State == plan.Unselected {
 		return
 	}
-	l.journal.Settled(s.ID, o, s.Settled, earlierOutputs(s, o))
+	if !o.Earlier { // those stand in the journal from its beginning
+		l.journal.Settled(s.ID, o, s.Settled)
+	}
 	switch o.State {
 	case plan.Skipped:
 		l.emit(a.Step, wrap.Event{Event: wrap.EventSkipped, Reason: o.Reason})
@@ -216,14 +218,6 @@ func (l *loop) settled(a plan.Action) {
 		l.emit(a.Step, wrap.Event{Event: wrap.EventNotRun, Reason: o.Reason})
 	}
 	l.r.Console.Settled(s)
-}
-
-// earlierOutputs are those of a step that an earlier run has settled: the next retry reads this run's journal alone.
-func earlierOutputs(s *journal.Step, o plan.Outcome) []stepfile.Var {
-	if o.Earlier {
-		return s.Outputs
-	}
-	return nil
 }
 
 // firstLine is what people are shown of a script.

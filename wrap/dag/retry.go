@@ -26,7 +26,7 @@ func Resume(f *stepfile.File, record *journal.Run, earlier *journal.Run) map[int
 			settled = settled && ok
 		}
 		if !settled {
-			now.Rerun = s.Outcome.State == plan.Pending && s.Last() != nil
+			now.Rerun = s.Outcome.State == plan.Pending && (s.Last() != nil || s.Rerun)
 			continue
 		}
 		outcome.Earlier = true

@@ -168,7 +168,7 @@ func (s *stage) begin(text string, settings ...setting) *play {
 	for _, set := range settings {
 		set(p)
 	}
-	if p.run.Journal, err = journal.Create(filepath.Join(s.root, "runs"), r, f.Source); err != nil {
+	if p.run.Journal, err = journal.Create(filepath.Join(s.root, "runs"), r, f.Source, nil); err != nil {
 		s.t.Fatal(err)
 	}
 	p.dir = p.run.Journal.Dir

@@ -24,7 +24,7 @@ func written(t *testing.T, root string) *Writer {
 	}
 	r := NewRun(f)
 	r.ID, r.File, r.Hash, r.Started, r.Max = strings.Repeat("a", 32), "/x/f.yaml", Hash(f.Source), time.Now(), 2
-	w, err := Create(root, r, f.Source)
+	w, err := Create(root, r, f.Source, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,16 +40,16 @@ func written(t *testing.T, root string) *Writer {
 	again.End, again.Ended = 9, true
 	w.End("a", again, []stepfile.Var{{Name: "k", Value: "v\"\n"}})
 	r.Steps[0].Outcome = plan.Outcome{State: plan.Succeeded}
-	w.Settled("a", r.Steps[0].Outcome, 9, nil)
+	w.Settled("a", r.Steps[0].Outcome, 9)
 	b := r.Steps[1].Attempt(1)
 	b.Ready, b.Start = 9, 10
 	w.Start("b", b)
 	b.End, b.Ended, b.Signal, b.Reason = 12, true, 9, "killed \"ü\""
 	w.End("b", b, nil)
 	r.Steps[1].Outcome = plan.Outcome{State: plan.Failed, Tolerated: true, Reason: "why"}
-	w.Settled("b", r.Steps[1].Outcome, 12, nil)
+	w.Settled("b", r.Steps[1].Outcome, 12)
 	r.Steps[2].Outcome = plan.Outcome{State: plan.NotRun, Reason: "stopped"}
-	w.Settled("c/d", r.Steps[2].Outcome, 12, nil)
+	w.Settled("c/d", r.Steps[2].Outcome, 12)
 	r.Ended, r.Code = 13, 1
 	w.Finish(r)
 	w.Flush()
@@ -134,6 +134,33 @@ func TestAJournalSurvivesAKillAtAnyByte(t *testing.T) {
 	}
 }
 
+func TestAJournalBeginsWithWhatEarlierRunsHaveSettled(t *testing.T) {
+	root := t.TempDir()
+	f, _, err := stepfile.Parse("/x/f.yaml", []byte(text), stepfile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewRun(f)
+	r.ID, r.Started = strings.Repeat("b", 32), time.Now()
+	r.Steps[0].Outputs, r.Steps[1].Rerun = []stepfile.Var{{Name: "k", Value: "v"}}, true
+	w, err := Create(root, r, f.Source, map[int]plan.Outcome{0: {State: plan.Succeeded, Earlier: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.file.Close() // as a kill does
+	// One that was killed before its journal was there is not the latest run.
+	if err := os.MkdirAll(filepath.Join(root, "99990101T000000.000-"+strings.Repeat("c", 32)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	e, err := Find(root, "")
+	if err != nil || e.Running || e.Finished {
+		t.Fatalf("%v %+v", err, e)
+	}
+	if s := e.Steps[0]; !s.Outcome.Earlier || s.Outcome.State != plan.Succeeded || s.Outputs[0].Value != "v" || !e.Steps[1].Rerun || len(e.Steps[1].Attempts) != 0 {
+		t.Errorf("%+v %+v", s, e.Steps[1])
+	}
+}
+
 func TestLogNamesAreFileNamesAndDiffer(t *testing.T) {
 	seen := map[string]string{}
 	for _, id := range []string{"a", "a.b", "a/b", "a%2Fb", "..", ".", "ä", "x[1,2]", "A", strings.Repeat("l", 300), strings.Repeat("l", 301), "a:b"} {
@@ -161,7 +188,7 @@ func TestOldRunsArePruned(t *testing.T) {
 	for i := range 5 {
 		r := NewRun(f)
 		r.ID, r.Started = fmt.Sprintf("%032d", i), time.Unix(int64(1_000_000+i), 0)
-		w, err := Create(root, r, f.Source)
+		w, err := Create(root, r, f.Source, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +56,10 @@ func Find(root, prefix string) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	names = slices.DeleteFunc(names, func(name string) bool {
+		_, err := os.Stat(filepath.Join(root, name, journalName))
+		return errors.Is(err, os.ErrNotExist) // killed before it began
+	})
 	var found []string
 	for _, name := range names {
 		if _, id, _ := strings.Cut(name, "-"); strings.HasPrefix(id, prefix) {

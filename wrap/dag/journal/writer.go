@@ -50,9 +50,10 @@ func Hash(source []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Create makes the directory of a run under root, which is made too, and writes the head of its journal. The directory is
-// its owner's alone: logs are nobody else's business.
-func Create(root string, r *Run, source []byte) (*Writer, error) {
+// Create makes the directory of a run under root, which is made too, and begins its journal: with its head, the steps that run again
+// though they may have run before (Step.Rerun), and those that an earlier run has settled, by index. The journal is there
+// with all of that or not at all. The directory is its owner's alone: logs are nobody else's business.
+func Create(root string, r *Run, source []byte, settled map[int]plan.Outcome) (*Writer, error) {
 	dir := filepath.Join(root, r.Started.UTC().Format("20060102T150405.000")+"-"+r.ID)
 	for _, d := range []string{dir, filepath.Join(dir, logDir), filepath.Join(dir, outputDir)} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
@@ -62,27 +63,48 @@ func Create(root string, r *Run, source []byte) (*Writer, error) {
 	if err := os.WriteFile(filepath.Join(dir, fileName), source, 0o600); err != nil {
 		return nil, fmt.Errorf("keeping the step file: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(dir, journalName), os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o600)
+	path := filepath.Join(dir, journalName)
+	file, err := os.OpenFile(path+".new", os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("making the journal: %w", err)
 	}
 	w := &Writer{Dir: dir, file: file}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("locking the journal: %w", err)
+	w.begin(r, settled)
+	w.Flush()
+	err = w.failed
+	if err == nil {
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	}
-	w.buffer = append(appendJSON(w.buffer, head{
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("making the journal: %w", err)
+	}
+	return w, nil
+}
+
+// begin adds the records that a journal begins with.
+func (w *Writer) begin(r *Run, settled map[int]plan.Outcome) {
+	w.add(appendJSON(w.buffer, head{
 		Event: "run", Version: version, ID: r.ID, Name: r.Name, File: r.File, Hash: r.Hash, Retries: r.Retries, Host: r.Host,
 		PID: r.PID, Params: r.Params, Selected: r.Selected, Started: r.Started, Max: r.Max, TagLimits: r.TagLimits,
-	}), '\n')
-	w.Flush()
-	return w, w.failed
+	}))
+	for i, s := range r.Steps {
+		if s.Rerun {
+			w.add(appendJSON(w.buffer, record{Event: "rerun", Step: s.ID}))
+		}
+		if o, ok := settled[i]; ok {
+			w.buffer = appendSettled(w.buffer, s.ID, o, 0, s.Outputs)
+		}
+	}
 }
 
 // Lock returns the file whose descriptor tells that the run lives, for its steps to inherit.
 func (w *Writer) Lock() *os.File { return w.file }
 
-// Granted, Start, End, Settled, Rerun and Finish add records; Flush hands them to the kernel.
+// Granted, Start, End, Settled and Finish add records; Flush hands them to the kernel.
 func (w *Writer) Granted(at time.Duration, waits []Wait) {
 	w.add(appendJSON(w.buffer, record{Event: "granted", At: at, Waits: waits}))
 }
@@ -97,13 +119,10 @@ func (w *Writer) End(step string, a *Attempt, outputs []stepfile.Var) {
 	w.buffer = appendEnd(w.buffer, step, a, outputs)
 }
 
-// Settled says how a step has ended; outputs are those of one that an earlier run has settled.
-func (w *Writer) Settled(step string, o plan.Outcome, at time.Duration, outputs []stepfile.Var) {
-	w.buffer = appendSettled(w.buffer, step, o, at, outputs)
+// Settled says how a step has ended.
+func (w *Writer) Settled(step string, o plan.Outcome, at time.Duration) {
+	w.buffer = appendSettled(w.buffer, step, o, at, nil)
 }
-
-// Rerun says that a step runs again though it may have run to its end before.
-func (w *Writer) Rerun(step string) { w.add(appendJSON(w.buffer, record{Event: "rerun", Step: step})) }
 
 // Finish is the last record.
 func (w *Writer) Finish(r *Run) {
