@@ -34,6 +34,7 @@ func machine(t testing.TB, c *etcdtest.Cluster, change ...func(*Options)) (*Stor
 }
 
 func TestADeadMachinesSlotIsFreeWithinTheTTLAndItsCommandIsGoneBefore(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{})
 	dead, cut := machine(t, c)
 	holder := enter(t, dead, one(), backend.EnterOptions{})
@@ -60,6 +61,7 @@ func TestADeadMachinesSlotIsFreeWithinTheTTLAndItsCommandIsGoneBefore(t *testing
 }
 
 func TestOthersGoOnWithinSixSecondsWhenTheGatekeeperIsKilled(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{})
 	s := openStore(t, c)
 	both := enter(t, s, claim(map[string]int{"p": 1, "q": 1}), backend.EnterOptions{})
@@ -140,6 +142,7 @@ func longTTL(o *Options) {
 }
 
 func TestNoGrantIsLostOrDoubledWhenTheLeaderIsKilled(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	stores := fleet(t, c, 5, longTTL)
 	calm := relay(t, stores, 20, nil)
@@ -159,6 +162,7 @@ func TestNoGrantIsLostOrDoubledWhenTheLeaderIsKilled(t *testing.T) {
 }
 
 func TestTheFleetGoesOnWhenOneOfThreeMembersIsStoppedForGood(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	stores := fleet(t, c, 5, longTTL)
 	stopped := c.Leader(t) // the worst of the three
@@ -175,6 +179,7 @@ func TestTheFleetGoesOnWhenOneOfThreeMembersIsStoppedForGood(t *testing.T) {
 }
 
 func TestALossOfQuorumShorterThanTheDeadlineIsOnlyAWarning(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	s := openStore(t, c, func(o *Options) { o.TTL, o.Grace = 10*time.Second, time.Second }) // fence 7s after a renewal
 	holder := enter(t, s, one(), backend.EnterOptions{})
@@ -211,6 +216,7 @@ func tryEnter(t testing.TB, s *Store) error {
 }
 
 func TestALossOfQuorumLongerThanTheDeadlineEndsTheCommandBeforeTheSlotIsGivenAway(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	patient := func(o *Options) { o.ConnectTimeout = 30 * time.Second }
 	holder := enter(t, openStore(t, c, patient), one(), backend.EnterOptions{})
@@ -238,6 +244,7 @@ func TestALossOfQuorumLongerThanTheDeadlineEndsTheCommandBeforeTheSlotIsGivenAwa
 }
 
 func TestCompactionEveryTenthOfASecondStopsNobody(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{})
 	stores := fleet(t, c, 5)
 	admin := openStore(t, c)
@@ -264,6 +271,7 @@ func TestCompactionEveryTenthOfASecondStopsNobody(t *testing.T) {
 }
 
 func TestAWatchThatWasCompactedAwayReadsAgain(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{})
 	machineStore, cut := machine(t, c, longTTL)
 	admin := openStore(t, c)
@@ -292,6 +300,7 @@ func TestAWatchThatWasCompactedAwayReadsAgain(t *testing.T) {
 }
 
 func TestPasswordTokensThatExpireAreRenewed(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{Flags: []string{"--auth-token-ttl", "2", "--bcrypt-cost", "4"}})
 	admin := openStore(t, c).client
 	ctx := t.Context()
@@ -334,6 +343,7 @@ func TestPasswordTokensThatExpireAreRenewed(t *testing.T) {
 }
 
 func TestCertificatesAreShownAndRefused(t *testing.T) {
+	t.Parallel()
 	certs := etcdtest.NewCerts(t)
 	c := etcdtest.Start(t, etcdtest.Options{TLS: certs})
 	known := func(o *Options) { o.TLS.CA, o.TLS.Cert, o.TLS.Key = certs.CA, certs.ClientCert, certs.ClientKey }
@@ -355,6 +365,7 @@ func TestCertificatesAreShownAndRefused(t *testing.T) {
 }
 
 func TestAServerThatIsNotThereIsUnreachableInTime(t *testing.T) {
+	t.Parallel()
 	for name, address := range map[string]string{"refused": etcdtest.FreeAddress(t), "silent": silent(t)} {
 		s, err := Open(t.Context(), Options{Endpoints: []string{address}, ConnectTimeout: time.Second})
 		if err != nil {

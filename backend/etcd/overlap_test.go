@@ -57,6 +57,7 @@ func sweep(spans []span, limit int) (findings []string) {
 }
 
 func TestCommandsNeverOverlapBeyondTheLimitAndTheSweepWouldSeeIt(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{})
 	const limit, seed = 2, 7
 	var both sync.WaitGroup

@@ -72,6 +72,7 @@ func await(t testing.TB, e backend.Entry, kind backend.EventKind, within time.Du
 }
 
 func TestAFreedSlotGoesToTheNextInOrder(t *testing.T) {
+	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{})
 	holder := enter(t, openStore(t, c), claim(map[string]int{"p": 1}), backend.EnterOptions{})
 	await(t, holder, backend.Granted, time.Second)
