@@ -117,6 +117,8 @@ func wasContinued(pid int) bool {
 	return err == nil && seen.Signo != 0
 }
 
+const clockBoot = unix.CLOCK_BOOTTIME
+
 // becomeSubreaper makes orphaned descendants children of this process.
 func becomeSubreaper() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 

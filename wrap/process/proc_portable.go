@@ -31,6 +31,8 @@ func parentOf(int) int { return 0 }
 
 func wasContinued(int) bool { return false }
 
+const clockBoot = unix.CLOCK_MONOTONIC // which counts sleep on darwin
+
 func becomeSubreaper() {}
 
 func raise(sig syscall.Signal) { syscall.Kill(os.Getpid(), sig) }

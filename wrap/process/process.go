@@ -96,12 +96,12 @@ type Process struct {
 
 	// Under the Supervisor's lock:
 	exit     Exit
-	gone     bool // ended is closed
-	stopping bool // end runs
-	finished bool // done is closed
-	killAt   time.Time
+	gone     bool          // ended is closed
+	stopping bool          // end runs
+	finished bool          // done is closed
+	killAt   time.Duration // on the clock of now
 	timeout  *time.Timer
-	stopBy   *time.Timer
+	stopBy   *alarm
 }
 
 // PID returns the process id of the command. It is for showing: use Signal, which never hits a stranger.
@@ -133,22 +133,28 @@ func (p *Process) Signal(sig syscall.Signal) {
 
 // Stop ends the command: Command.Signal and SIGCONT to its group and tree, and SIGKILL after Grace to
 // what is left. It returns at once; Done tells when all is gone. Later calls change nothing.
-func (p *Process) Stop(why Reason) { p.stop(why, time.Now().Add(p.c.Grace)) }
+func (p *Process) Stop(why Reason) { p.stop(why, now()+p.c.Grace) }
 
 // StopBy is Stop(Lost) at such a time that Grace is over at deadline: by then nothing of the command lives. A
-// deadline that is past or zero kills at once. Until the Stop has begun, another StopBy or Relent takes its place;
-// afterwards it can only bring the kill forward.
+// deadline that is past or zero kills at once; one that passes while the machine sleeps does when it wakes. Until
+// the Stop has begun, another StopBy or Relent takes its place; afterwards it can only bring the kill forward.
 func (p *Process) StopBy(deadline time.Time) {
 	p.Relent()
-	wait := time.Until(deadline) - p.c.Grace
-	if deadline.IsZero() || wait <= 0 {
-		p.stop(Lost, deadline)
+	killAt := now()
+	if !deadline.IsZero() {
+		killAt += time.Until(deadline)
+	}
+	begin := killAt - p.c.Grace
+	if begin <= now() {
+		p.stop(Lost, killAt)
 		return
 	}
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	if !p.stopping && !p.finished {
-		p.stopBy = time.AfterFunc(wait, func() { p.stop(Lost, deadline) })
+		p.stopBy = p.s.alarm(begin, func() { p.stop(Lost, killAt) })
+	} else if p.stopping && killAt < p.killAt {
+		p.killSooner(killAt)
 	}
 }
 
@@ -156,8 +162,8 @@ func (p *Process) StopBy(deadline time.Time) {
 func (p *Process) Relent() bool {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
-	return p.stopBy != nil && p.stopBy.Stop()
+	return p.stopBy.cancel()
 }
 
 // Kill sends SIGKILL to the whole of the command now, as Stop does after Grace.
-func (p *Process) Kill(why Reason) { p.stop(why, time.Now()) }
+func (p *Process) Kill(why Reason) { p.stop(why, now()) }

@@ -39,15 +39,14 @@ func (p *Process) finish() {
 }
 
 func (p *Process) stopTimers() {
-	for _, t := range []*time.Timer{p.timeout, p.stopBy} {
-		if t != nil {
-			t.Stop()
-		}
+	if p.timeout != nil {
+		p.timeout.Stop()
 	}
+	p.stopBy.cancel()
 }
 
 // stop begins to end the command, or brings forward when it is killed. It takes the lock.
-func (p *Process) stop(why Reason, killAt time.Time) {
+func (p *Process) stop(why Reason, killAt time.Duration) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	switch {
@@ -60,12 +59,17 @@ func (p *Process) stop(why Reason, killAt time.Time) {
 		}
 		p.killAt = killAt
 		p.s.tasks.Go(p.end)
-	case killAt.Before(p.killAt):
-		p.killAt = killAt
-		select {
-		case p.poke <- struct{}{}:
-		default:
-		}
+	case killAt < p.killAt:
+		p.killSooner(killAt)
+	}
+}
+
+// killSooner brings the kill forward.
+func (p *Process) killSooner(killAt time.Duration) {
+	p.killAt = killAt
+	select {
+	case p.poke <- struct{}{}:
+	default:
 	}
 }
 
@@ -97,7 +101,7 @@ func (p *Process) awaitEnd() {
 		case left <= 0:
 			return
 		case !p.hasGone():
-			p.pause(left)
+			p.pause(min(left, tick)) // the machine may sleep meanwhile
 		case !p.anyLeft():
 			return
 		default:
@@ -125,7 +129,7 @@ func (p *Process) pause(d time.Duration) {
 func (p *Process) untilKill() time.Duration {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
-	return time.Until(p.killAt)
+	return p.killAt - now()
 }
 
 func (p *Process) hasGone() bool {
