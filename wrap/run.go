@@ -243,6 +243,9 @@ func (r *Run) attend(p *process.Process) {
 			return
 		case event := <-r.entry.Events():
 			r.whileRunning(p, event)
+		case <-r.Supervisor.Signals():
+			// The command has ended, --hold-tree waits for its descendants: they are to end too.
+			p.Stop(process.Stopped)
 		}
 	}
 }

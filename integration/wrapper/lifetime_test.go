@@ -40,9 +40,16 @@ func daemon(b *bench) {
 	if !b.w.has(limitOnly) {
 		return
 	}
-	// Twice removed from the command, as daemons are.
-	p = b.start(b.with([]string{"--hold-tree"}, "sh", "-c", "(setsid sh -c 'echo $$; exec sleep 60 </dev/null 2>/dev/null' &) & exit 5"), func(c *exec.Cmd) { c.Stdout = out })
-	pid, _ = strconv.Atoi(said.next())
+	for _, whom := range []string{"daemon", "wrapper"} {
+		heldTree(b, whom)
+	}
+}
+
+// heldTree has a daemon, twice removed from the command, keep the slot until TERM is sent to it or to the wrapper.
+func heldTree(b *bench, whom string) {
+	out, said := b.piped()
+	p := b.start(b.with([]string{"--hold-tree"}, "sh", "-c", "(setsid sh -c 'echo $$; exec sleep 60 </dev/null 2>/dev/null' &) & exit 5"), func(c *exec.Cmd) { c.Stdout = out })
+	pid, _ := strconv.Atoi(said.next())
 	b.killAtEnd(pid)
 	select {
 	case <-p.done:
@@ -50,9 +57,13 @@ func daemon(b *bench) {
 	case <-time.After(300 * time.Millisecond):
 	}
 	b.slotTaken("a daemon of a command with --hold-tree lives")
-	syscall.Kill(pid, syscall.SIGTERM)
-	if r := p.wait(10 * time.Second); r.code() != 5 {
-		b.Errorf("with --hold-tree: %s, want 5", r)
+	if whom == "daemon" {
+		syscall.Kill(pid, syscall.SIGTERM)
+	} else {
+		p.kill(syscall.SIGTERM)
+	}
+	if r := p.wait(5 * time.Second); r.code() != 5 || alive(pid) {
+		b.Errorf("with --hold-tree, after TERM to the %s: %s, want 5; the daemon lives: %v", whom, r, alive(pid))
 	}
 	b.slotFree(5 * time.Second)
 }
@@ -240,14 +251,16 @@ func idle(b *bench) {
 			b.Errorf("it keeps the directory %s busy", cwd)
 		}
 	}
-	if status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", rec.pid())); b.w.has(limitOnly) {
-		var kilobytes int
-		_, rest, _ := strings.Cut(string(status), "VmHWM:")
-		fmt.Sscan(rest, &kilobytes)
-		if kilobytes == 0 || kilobytes > 16<<10 {
-			b.Errorf("resident memory %d KiB, want at most 16 MiB", kilobytes)
+	if b.w.has(limitOnly) {
+		if peak := peakResident(rec.pid()); peak == 0 || peak > 16<<10 {
+			b.Errorf("resident memory %d KiB, want at most 16 MiB", peak)
 		}
-		b.Logf("resident memory while the command runs: %d KiB", kilobytes)
+		waits := b.queued("true")
+		if peak := peakResident(waits.pid()); peak == 0 || peak > 16<<10 {
+			b.Errorf("resident memory of a waiting one %d KiB, want at most 16 MiB", peak)
+		}
+		waits.kill(syscall.SIGTERM)
+		waits.wait(patience)
 	}
 	require(b, "strace")
 	b.run("timeout", "11", "strace", "-f", "-q", "-ttt", "-o", b.path("trace"), "-p", strconv.Itoa(rec.pid()))

@@ -27,7 +27,7 @@ var (
 func TestMain(m *testing.M) { os.Exit(binary.Run(m)) }
 
 // limitBinary is the path of the limit to test.
-func limitBinary(t *testing.T) string {
+func limitBinary(t testing.TB) string {
 	if *otherBinary != "" {
 		return *otherBinary
 	}
