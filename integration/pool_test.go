@@ -27,9 +27,8 @@ func TestFortyCommandsPassATwoSlotPoolInOrder(t *testing.T) {
 		s.ends(0)
 	}
 	spent := w.sweep(2)
-	total := spent[1] + spent[2]
-	if spent[2]*10 < total*8 {
-		t.Errorf("exactly two ran for %v of %v only", spent[2], total)
+	if spent[2] < spent[0]+spent[1] {
+		t.Errorf("exactly two ran for %v only, one for %v, none for %v", spent[2], spent[1], spent[0])
 	}
 	var tokens []int64
 	for _, name := range names {

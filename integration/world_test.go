@@ -137,13 +137,10 @@ func (w *world) start(name, until string, flags ...string) *started {
 	if until == "" {
 		until = filepath.Join(w.dir, "release-"+name)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	args := append([]string{"run", "--name", name}, flags...)
-	args = append(args, "--", self, "record", w.record, name, until)
+	args = append(args, "--", binary.Record(w.t), w.record, name, until)
 	s := &started{w: w, name: name, cmd: w.command(args...), done: make(chan struct{})}
+	var err error
 	s.stderr, err = os.Create(filepath.Join(w.dir, "stderr-"+name))
 	if err != nil {
 		w.t.Fatal(err)

@@ -12,25 +12,40 @@ import (
 	"testing"
 )
 
-// build makes the binary in a directory that Clean removes.
-var build = sync.OnceValues(func() (string, error) {
+// build makes the binary, and buildRecord the command that tests put behind it, without the race detector, which
+// would take longer to start than what is measured. Each is in a directory that Run removes.
+var (
+	build       = sync.OnceValues(func() (string, error) { return compile(".") })
+	buildRecord = sync.OnceValues(func() (string, error) { return compile("./integration/record") })
+)
+
+// made are the directories to remove.
+var made struct {
+	sync.Mutex
+	dirs []string
+}
+
+func compile(what string) (string, error) {
 	dir, err := os.MkdirTemp("", "limit-binary-")
 	if err != nil {
 		return "", err
 	}
+	made.Lock()
+	made.dirs = append(made.dirs, dir)
+	made.Unlock()
 	path := filepath.Join(dir, "limit")
 	_, here, _, _ := runtime.Caller(0)
-	cmd := exec.Command("go", "build", "-o", path, ".")
+	cmd := exec.Command("go", "build", "-o", path, what)
 	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
 		os.RemoveAll(dir)
-		return "", fmt.Errorf("building limit: %w\n%s", err, output.Bytes())
+		return "", fmt.Errorf("building %s: %w\n%s", what, err, output.Bytes())
 	}
 	return path, nil
-})
+}
 
 // Path returns the path of the binary; where LIMIT_TEST_BINARY names one, that is tested.
 func Path(t testing.TB) string {
@@ -45,14 +60,21 @@ func Path(t testing.TB) string {
 	return path
 }
 
-// Run is what TestMain returns to os.Exit: it runs the tests and removes the binary.
+// Record returns the path of the command record, see its package.
+func Record(t testing.TB) string {
+	t.Helper()
+	path, err := buildRecord()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Run is what TestMain returns to os.Exit: it runs the tests and removes what was built.
 func Run(m *testing.M) int {
 	code := m.Run()
-	if os.Getenv("LIMIT_TEST_BINARY") != "" {
-		return code
-	}
-	if path, err := build(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
+	for _, dir := range made.dirs {
+		os.RemoveAll(dir)
 	}
 	return code
 }
