@@ -111,13 +111,12 @@ func TestAClaimThatWaitedLongEnoughReserves(t *testing.T) {
 	both := w.queue("both", "--pool", "a", "--pool", "b")
 	passes := w.hold("passes", "--pool", "a") // both has not waited long: it is passed
 	passes.finish(0)
-	var late *started
 	w.until("a newcomer is refused the slot that is kept", func() bool {
-		r := w.limit("run", "--pool", "a", "--if-busy", "fail", "--", "true")
+		r := w.limit("run", "--pool", "a", "--priority", "9", "--if-busy", "fail", "--", "true")
 		return r.code == 75
 	})
-	late = w.queue("late", "--pool", "a", "--priority", "9")
-	expect(t, "why late waits", w.status().Waiting[0].BlockedBy[0].Why, "reserved")
+	late := w.queue("late", "--pool", "a")
+	expect(t, "why late waits", w.status().Waiting[1].BlockedBy[0].Why, "reserved")
 	holdB.finish(0)
 	w.until("both runs", func() bool { return slices.Contains(w.running(), "both") })
 	holdA.finish(0)
