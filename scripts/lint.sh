@@ -20,6 +20,7 @@ go tool -modfile=.ci/tools/go.mod staticcheck ./... || complain "staticcheck has
 arrows='
 limit                          limit/wrap/cli
 limit/wrap/cli                 limit/...
+limit/wrap/cli/limit-keeper    limit/backend/etcd limit/wrap/process
 limit/wrap/dag/...             limit/wrap limit/wrap/process limit/wrap/dag/... limit/backend limit/backend/memory limit/config/yamlpos
 limit/wrap/dag                 limit/wrap limit/wrap/process limit/wrap/dag/... limit/backend limit/backend/memory limit/config/yamlpos
 limit/wrap                     limit/wrap/process limit/backend

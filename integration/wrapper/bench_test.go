@@ -203,11 +203,6 @@ func (b *bench) sh(script string) result {
 	return b.run("sh", "-c", b.text(script))
 }
 
-// startSh is sh without waiting.
-func (b *bench) startSh(script string) *program {
-	b.Helper()
-	return b.start([]string{"sh", "-c", b.text(script)}, nil)
-}
 
 // want fails unless the program ended with a code and wrote this.
 func (b *bench) want(r result, code int, out string) {
