@@ -203,7 +203,6 @@ func (b *bench) sh(script string) result {
 	return b.run("sh", "-c", b.text(script))
 }
 
-
 // want fails unless the program ended with a code and wrote this.
 func (b *bench) want(r result, code int, out string) {
 	b.Helper()
