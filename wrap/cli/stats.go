@@ -239,7 +239,11 @@ func writeStats(w io.Writer, st stats, width int) error {
 		_, err := fmt.Fprintln(w, "no claim has ended yet")
 		return err
 	}
-	fmt.Fprintf(w, "%d claims ended within %s; WAIT and HOLD are medians\n", st.Ended, wrap.Age(st.Until.Sub(st.From)))
+	ended := fmt.Sprintf("%d claims have", st.Ended)
+	if st.Ended == 1 {
+		ended = "1 claim has"
+	}
+	fmt.Fprintf(w, "%s ended within %s; WAIT and HOLD are medians\n", ended, wrap.Age(st.Until.Sub(st.From)))
 	t := &table{right: map[int]bool{1: true, 2: true, 3: true, 4: true, 5: true, 6: true, 7: true, 8: true, 9: true, 10: true}, shrink: []int{0}}
 	t.add("LIMIT", "OF", "ENDED", "LEFT", "WAIT", "95%", "MAX", "HOLD", "95%", "MAX", "BUSY")
 	for _, l := range st.Limits {
@@ -251,10 +255,18 @@ func writeStats(w io.Writer, st stats, width int) error {
 			busy = fmt.Sprintf("%.0f%%", *l.Busy*100)
 		}
 		t.add(l.Limit, of, strconv.Itoa(l.Ended), strconv.Itoa(l.Left),
-			brief(l.Waited.Median), brief(l.Waited.P95), brief(l.Waited.Longest),
-			brief(l.Held.Median), brief(l.Held.P95), brief(l.Held.Longest), busy)
+			briefOf(l.Ended, l.Waited.Median), briefOf(l.Ended, l.Waited.P95), briefOf(l.Ended, l.Waited.Longest),
+			briefOf(l.Ended-l.Left, l.Held.Median), briefOf(l.Ended-l.Left, l.Held.P95), briefOf(l.Ended-l.Left, l.Held.Longest), busy)
 	}
 	return t.write(w, width)
+}
+
+// briefOf is brief, or - where there was nothing to measure.
+func briefOf(count int, s seconds) string {
+	if count == 0 {
+		return "-"
+	}
+	return brief(s)
 }
 
 // brief prints a duration in five characters at most, up to weeks.

@@ -35,7 +35,7 @@ func TestStatsCountWhatTheHistoryAndTheHoldersSay(t *testing.T) {
 	if err := writeStats(&b, st, 80); err != nil {
 		t.Fatal(err)
 	}
-	text := "3 claims ended within 1m40s; WAIT and HOLD are medians\n" +
+	text := "3 claims have ended within 1m40s; WAIT and HOLD are medians\n" +
 		"LIMIT    OF  ENDED  LEFT  WAIT   95%   MAX  HOLD  95%  MAX  BUSY\n" +
 		"pool:db   2      3     1  3.0s  9.0s  9.0s   40s  50s  50s   95%\n" +
 		"runs      -      3     1  3.0s  9.0s  9.0s   40s  50s  50s     -\n"

@@ -66,7 +66,7 @@ func (p *program) watchStatus(c *cli.Context, s *store) error {
 	}
 	second := time.NewTicker(time.Second) // ages on the screen
 	defer second.Stop()
-	screen := &screen{w: p.Out, terminal: p.isTerminal(), height: p.height()}
+	screen := &screen{w: p.Out, terminal: p.isTerminal(), size: p.size}
 	for {
 		select {
 		case _, ok := <-changes:

@@ -67,7 +67,7 @@ func remark(u backend.Usage, settings backend.Settings) string {
 }
 
 func heldTable(s *backend.Snapshot, now time.Time) *table {
-	t := &table{right: map[int]bool{3: true}, shrink: []int{1, 2, 4}}
+	t := &table{right: map[int]bool{3: true}, shrink: []int{1, 2, 4}, spare: map[int]bool{4: true}}
 	t.add("ID", "NAME", "HOLDS", "FOR", "WHO")
 	for _, h := range s.Held {
 		t.add(short(h.ID), shownName(h.Claim, s.Settings), needsText(h.Claim), wrap.Age(now.Sub(h.Grant.GrantedAt)), who(h))
@@ -88,7 +88,7 @@ func who(h backend.HeldClaim) string {
 }
 
 func waitingTable(s *backend.Snapshot, now time.Time) *table {
-	t := &table{right: map[int]bool{0: true, 4: true}, shrink: []int{2, 3, 5}}
+	t := &table{right: map[int]bool{0: true, 4: true}, shrink: []int{2, 3, 5}, spare: map[int]bool{5: true}}
 	t.add("#", "ID", "NAME", "ASKS", "FOR", "BLOCKED BY")
 	for _, w := range s.Waiting {
 		t.add(strconv.Itoa(w.Position), short(w.ID), shownName(w.Claim, s.Settings), needsText(w.Claim),
@@ -122,7 +122,7 @@ func blocksText(w backend.WaitingClaim) string {
 		case len(b.By) == 1:
 			part += " by " + short(b.By[0])
 		case len(b.By) > 1:
-			part += fmt.Sprintf(" by %s and %d more", short(b.By[0]), len(b.By)-1)
+			part += fmt.Sprintf(" by %s +%d", short(b.By[0]), len(b.By)-1)
 		}
 		parts = append(parts, part)
 	}

@@ -10,16 +10,18 @@ import (
 )
 
 // table is rows of cells in columns as wide as their widest cell. Where a line would be wider than the terminal,
-// the columns named in shrink are cut, the widest first.
+// the columns named in shrink are cut, the widest first; those of spare not before the others are short.
 type table struct {
 	rows   [][]string
 	right  map[int]bool // columns of numbers
 	shrink []int
+	spare  map[int]bool
 }
 
 const (
 	columnGap  = 2
-	leastWidth = 8 // to which a column is cut
+	shortWidth = 12 // to which a column is cut before those of spare are
+	leastWidth = 8  // to which any column is cut
 )
 
 func (t *table) add(cells ...string) {
@@ -68,11 +70,9 @@ func (t *table) widths(most int) []int {
 		total += w
 	}
 	for most > 0 && total > most {
-		widest := -1
-		for _, i := range t.shrink {
-			if i < len(widths) && widths[i] > leastWidth && (widest < 0 || widths[i] > widths[widest]) {
-				widest = i
-			}
+		widest := t.widest(widths, shortWidth, true)
+		if widest < 0 {
+			widest = t.widest(widths, leastWidth, false)
 		}
 		if widest < 0 {
 			break
@@ -81,6 +81,17 @@ func (t *table) widths(most int) []int {
 		total--
 	}
 	return widths
+}
+
+// widest finds the widest column that may be cut and is wider than least, -1 where there is none.
+func (t *table) widest(widths []int, least int, sparing bool) int {
+	widest := -1
+	for _, i := range t.shrink {
+		if i < len(widths) && widths[i] > least && !(sparing && t.spare[i]) && (widest < 0 || widths[i] > widths[widest]) {
+			widest = i
+		}
+	}
+	return widest
 }
 
 // cut shortens a text to so many terminal cells, the last of them an ellipsis.

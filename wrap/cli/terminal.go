@@ -25,11 +25,6 @@ func (p *program) width() int {
 	return width
 }
 
-func (p *program) height() int {
-	_, height := p.size()
-	return height
-}
-
 func (p *program) size() (width, height int) {
 	f, ok := p.Out.(*os.File)
 	if !ok {
@@ -49,11 +44,12 @@ func (p *program) untilInterrupted(ctx context.Context) (context.Context, contex
 
 // screen shows one text after the other: over the last one on a terminal, below it elsewhere, and there only if it changed.
 type screen struct {
-	w        io.Writer
-	terminal bool
-	height   int
-	last     string
-	lines    int // of the last text, on the terminal
+	w             io.Writer
+	terminal      bool
+	size          func() (width, height int)
+	last          string
+	lines         int // of the last text, on the terminal
+	width, height int // when it was drawn
 }
 
 func (s *screen) draw(write func(io.Writer) error) error {
@@ -62,21 +58,30 @@ func (s *screen) draw(write func(io.Writer) error) error {
 		return err
 	}
 	text := b.String()
-	if text == s.last {
-		return nil
-	}
-	s.last = text
 	if !s.terminal {
+		if text == s.last {
+			return nil
+		}
+		s.last = text
 		_, err := io.WriteString(s.w, text)
 		return err
 	}
+	width, height := s.size()
+	resized := s.lines > 0 && (width != s.width || height != s.height)
+	if text == s.last && !resized {
+		return nil
+	}
+	s.last, s.width, s.height = text, width, height
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	if s.height > 2 && len(lines) > s.height-1 {
-		more := len(lines) - s.height + 2
-		lines = append(lines[:s.height-2], fmt.Sprintf("… %d more lines", more))
+	if height > 2 && len(lines) > height-1 {
+		more := len(lines) - height + 2
+		lines = append(lines[:height-2], fmt.Sprintf("… %d more lines", more))
 	}
 	out := ""
-	if s.lines > 0 {
+	switch {
+	case resized: // the lines have moved: nobody knows where to
+		out = "\x1b[H"
+	case s.lines > 0:
 		out = fmt.Sprintf("\x1b[%dA", s.lines)
 	}
 	out += "\r\x1b[J" + strings.Join(lines, "\n") + "\n"
