@@ -230,15 +230,19 @@ func storeHangs(b *bench) {
 }
 
 func termThenKill(b *bench) {
-	argv := append(b.w.timeout(b, "0.5", "0.7"), "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
-	r := b.start(argv, ownSession).wait(patience)
-	if b.w.name == "limit" && r.code() != 124 || b.w.name != "limit" && r.code() != 137 {
-		b.Errorf("a command that ignores TERM: %s", r)
+	best := time.Hour
+	for range 3 { // the machine may be busy: the best of three
+		argv := append(b.w.timeout(b, "0.5", "0.7"), "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+		r := b.start(argv, ownSession).wait(patience)
+		if b.w.name == "limit" && r.code() != 124 || b.w.name != "limit" && r.code() != 137 {
+			b.Errorf("a command that ignores TERM: %s", r)
+		}
+		best = min(best, r.took)
 	}
-	if off := r.took - 1200*time.Millisecond; off < -50*time.Millisecond || off > 200*time.Millisecond {
-		b.Errorf("a command that ignores TERM is killed after %v, want 1.2s", r.took)
+	if off := best - 1200*time.Millisecond; off < -50*time.Millisecond || off > 200*time.Millisecond {
+		b.Errorf("a command that ignores TERM is killed after %v, want 1.2s", best)
 	}
-	argv = append(b.w.timeout(b, "0.5", "30"), "sh", "-c", "kill -STOP $$; exit 3")
+	argv := append(b.w.timeout(b, "0.5", "30"), "sh", "-c", "kill -STOP $$; exit 3")
 	if r := b.start(argv, ownSession).wait(patience); r.code() != 124 || r.took > 5*time.Second {
 		b.Errorf("a stopped command: %s, want 124 soon after 0.5s", r)
 	}

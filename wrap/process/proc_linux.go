@@ -11,23 +11,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processes returns all processes that /proc shows.
-func processes() []info {
-	dir, err := os.Open("/proc")
+// processes returns all processes that /proc shows, and whether one was gone before its turn to be read. Each is read soon after it
+// was listed, with its mark, since processes come and go meanwhile.
+func processes(mark string) (all []info, vanished bool) {
+	dir, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil
+		return nil, false
 	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(-1)
-	all := make([]info, 0, len(names))
-	for _, name := range names {
-		if pid, err := strconv.Atoi(name); err == nil {
-			if i := find(pid); i.pid != 0 {
-				all = append(all, i)
+	defer unix.Close(dir)
+	var buf [512]byte // some twenty names
+	for {
+		n, err := unix.Getdents(dir, buf[:])
+		if err != nil || n <= 0 {
+			return all, vanished
+		}
+		_, _, names := unix.ParseDirent(buf[:n], -1, nil)
+		for _, name := range names {
+			pid, err := strconv.Atoi(name)
+			if err != nil {
+				continue
 			}
+			i := find(pid)
+			if i.pid == 0 {
+				vanished = true
+				continue
+			}
+			i.marked, i.unsure = i.hasMark(mark)
+			all = append(all, i)
 		}
 	}
-	return all
 }
 
 // find returns what is known of a process; all zero where there is none.
@@ -61,21 +73,36 @@ func parseStat(stat string) info {
 	return info{pid: n[0], parent: n[1], group: n[2], session: n[3], state: f[0][0], start: start}
 }
 
-// marked tells whether a process was started with this entry in its environment.
-func marked(pid int, mark string) bool {
-	if mark == "" {
-		return false
+// hasMark tells whether a process was started with this entry in its environment. In the midst of an exec or of its
+// end nobody can tell.
+func (i info) hasMark(mark string) (is, unsure bool) {
+	if mark == "" || i.dead() {
+		return false, false
 	}
-	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	env, err := os.ReadFile("/proc/" + strconv.Itoa(i.pid) + "/environ")
 	if err != nil {
-		return false
+		return false, !errors.Is(err, os.ErrPermission) // it has exited meanwhile
+	}
+	if len(env) == 0 {
+		return false, i.midExec()
 	}
 	for entry := range bytes.SplitSeq(env, []byte{0}) {
 		if string(entry) == mark {
-			return true
+			return true, false
 		}
 	}
-	return false
+	return false, false
+}
+
+// midExec tells whether a process without environment has no arguments either, as is so for a moment during exec. Of
+// the kernel's own threads it is always so.
+func (i info) midExec() bool {
+	const kthreadd = 2
+	if i.pid == kthreadd || i.parent == kthreadd {
+		return false
+	}
+	line, err := os.ReadFile("/proc/" + strconv.Itoa(i.pid) + "/cmdline")
+	return err == nil && len(line) == 0
 }
 
 // signal sends sig to this very process, not to one that has its number by now. It tells whether

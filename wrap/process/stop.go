@@ -147,20 +147,34 @@ func (p *Process) noteKilled() {
 	}
 }
 
-// anyLeft tells whether the command or a process of its group or tree lives. Those that we may not signal do not count:
-// nobody could wait for them.
+// anyLeft tells whether the command or a process of its group or tree lives. It takes the lock.
 func (p *Process) anyLeft() bool {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
-	if !p.gone {
-		return true
-	}
-	for _, m := range p.members() {
-		if m.signal(0) {
-			return true
+	return !p.gone || p.treeLeft()
+}
+
+// treeLeft tells whether anything of the group or tree lives. Processes that we may not signal do not count: nobody
+// could wait for them.
+//
+// /proc is read while processes fork and exit: one that is made after the list was read, by one that exits before its turn,
+// is not seen. But then a child of ours has exited (orphans are children of ours), and nobody else reaps it: only when
+// nothing is seen and there is nothing to reap is nothing left.
+func (p *Process) treeLeft() bool {
+	for {
+		found, unsure := p.members()
+		for _, m := range found {
+			if m.signal(0) {
+				return true
+			}
+		}
+		if unsure {
+			return true // soon it can be told
+		}
+		if !p.s.reapAll() {
+			return false
 		}
 	}
-	return false
 }
 
 // signalAll sends signals to the whole of the command. It takes the lock.
@@ -168,7 +182,7 @@ func (p *Process) signalAll(signals ...syscall.Signal) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	p.send(signals[0]) // before looking for the others, which takes milliseconds
-	members := p.members()
+	members, _ := p.members()
 	for i, sig := range signals {
 		if i > 0 {
 			p.send(sig)

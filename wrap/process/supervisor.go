@@ -116,15 +116,21 @@ func (s *Supervisor) Disown(pid int) {
 
 // reap waits for all children that have something to tell.
 func (s *Supervisor) reap() {
-	for {
+	s.reapAll()
+	if p := s.held; p != nil && !p.stopping && !p.treeLeft() {
+		s.held = nil
+		p.finish()
+	}
+}
+
+// reapAll reports whether there was any.
+func (s *Supervisor) reapAll() bool {
+	for found := false; ; found = true {
 		var status syscall.WaitStatus
 		var usage syscall.Rusage
 		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG|syscall.WUNTRACED, &usage)
-		if err == syscall.EINTR {
-			continue
-		}
 		if err != nil || pid == 0 {
-			break
+			return found
 		}
 		p := s.procs[pid]
 		switch {
@@ -136,12 +142,6 @@ func (s *Supervisor) reap() {
 			s.followStop(p, status.StopSignal())
 		default:
 			p.hasEnded(status, usage)
-		}
-	}
-	if p := s.held; p != nil && len(p.members()) == 0 {
-		s.held = nil
-		if !p.stopping {
-			p.finish()
 		}
 	}
 }

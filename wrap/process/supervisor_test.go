@@ -417,3 +417,57 @@ func TestOrphansAreReaped(t *testing.T) {
 		}
 	}
 }
+
+// A command that leaves a daemon is looked at just while its processes fork and exit.
+func TestADaemonInTheMakingIsNotOverlooked(t *testing.T) {
+	s := supervisor(t)
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chdir(dir)
+	for range 100 {
+		command, out := script(t, `((( (setsid sh -c 'echo $$; exec sleep 60' &) &) &) &) & exit 3`)
+		command.Forward, command.HoldTree = true, true
+		p := start(t, s, command)
+		command.Stdout.Close()
+		daemon := number(t, line(t, out))
+		select {
+		case <-p.Done():
+			t.Fatalf("Done though the daemon %d lives: %v", daemon, alive(daemon))
+		case <-time.After(2 * time.Millisecond):
+		}
+		p.Kill(Stopped)
+		await(t, p, 10*time.Second)
+		if alive(daemon) {
+			t.Fatalf("the daemon %d lives after Kill", daemon)
+		}
+	}
+}
+
+func TestKillTreeCatchesWhatForksMeanwhile(t *testing.T) {
+	s := supervisor(t)
+	// Each generation makes the next and exits at once.
+	hydra := filepath.Join(t.TempDir(), "hydra")
+	if err := os.WriteFile(hydra, []byte("#!/bin/sh\n[ -e $0.stop ] || $0 &\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	defer os.WriteFile(hydra+".stop", nil, 0o600)
+	command, out := script(t, hydra+"; echo up; sleep 60")
+	command.Mark = "LIMIT_TEST_MARK=3"
+	command.Env = append(command.Env, command.Mark)
+	p := start(t, s, command)
+	line(t, out)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := KillTree(ctx, p.PID(), command.Mark); err != nil {
+		t.Fatal(err)
+	}
+	await(t, p, 10*time.Second)
+	all, _ := processes(command.Mark)
+	for _, i := range all {
+		if i.marked {
+			t.Errorf("process %+v lives", i)
+		}
+	}
+}

@@ -12,7 +12,12 @@ type info struct {
 	pid, parent, group, session int
 	state                       byte
 	start                       uint64 // in ticks since boot: tells it from a later process of the same number
+	marked                      bool   // it has the mark that was asked for
+	unsure                      bool   // or may have it
 }
+
+// identity is what of a process never changes.
+func (i info) identity() info { return info{pid: i.pid, start: i.start} }
 
 func (i info) dead() bool { return i.state == 'Z' || i.state == 'X' }
 
@@ -45,8 +50,8 @@ func tree(all []info, root, apart func(info) bool) []info {
 }
 
 // members returns what lives of the command, of its group and of its tree. A command with Forward also has the orphans that this
-// process adopted. The lock is held.
-func (p *Process) members() []info {
+// process adopted. Unsure: it may be more. The lock is held.
+func (p *Process) members() (found []info, unsure bool) {
 	s := p.s
 	root := func(i info) bool {
 		switch {
@@ -57,13 +62,15 @@ func (p *Process) members() []info {
 		case p.c.Forward && i.parent == s.self && s.procs[i.pid] == nil:
 			return true
 		}
-		return marked(i.pid, p.c.Mark)
+		unsure = unsure || i.unsure && i.parent == s.self
+		return i.marked
 	}
 	apart := func(i info) bool {
 		other := s.procs[i.pid]
 		return i.pid == s.self || s.apart[i.pid] || other != nil && other != p
 	}
-	return append(groupLeft(p), tree(processes(), root, apart)...)
+	all, _ := processes(p.c.Mark)
+	return append(groupLeft(p), tree(all, root, apart)...), unsure
 }
 
 // KillTree kills root with all that descends from it and all processes with the entry mark (NAME=value, "": none) in the
@@ -74,22 +81,69 @@ func (p *Process) members() []info {
 func KillTree(ctx context.Context, root int, mark string) error {
 	killGroup(root)
 	first := find(root)
-	isRoot := func(i info) bool { return i.pid == first.pid && i.start == first.start || marked(i.pid, mark) }
-	self := func(i info) bool { return i.pid == os.Getpid() }
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		alive := 0
-		for _, i := range tree(processes(), isRoot, self) {
-			if i.signal(syscall.SIGKILL) {
-				alive++
-			}
-		}
-		if alive == 0 {
+	h := &hunt{root: first.identity(), mark: mark, died: map[info]bool{}}
+	const patience = 20 // scans without a find, though there may be somebody: it is a busy machine
+	for empty := 0; empty < patience; {
+		if h.killAll() {
+			empty = 0
+		} else if empty++; h.sure {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(pause):
+		case <-time.After(time.Millisecond):
 		}
 	}
+	return nil
+}
+
+// hunt looks for processes that come and go while it looks.
+type hunt struct {
+	root info
+	mark string
+	died map[info]bool // zombies of the scans so far
+	sure bool          // nobody exited during the last scan, whose children it may have missed, and nobody was in an exec
+}
+
+func (h *hunt) scan() []info {
+	all, vanished := processes(h.mark)
+	h.sure = !vanished
+	for _, i := range all {
+		key := i.identity()
+		if i.unsure || i.dead() && !h.died[key] {
+			h.sure = false
+		}
+		if i.dead() {
+			h.died[key] = true
+		}
+	}
+	root := func(i info) bool { return i.marked || i.identity() == h.root }
+	return tree(all, root, func(i info) bool { return i.pid == os.Getpid() })
+}
+
+// killAll kills what is found, and reports whether there was any. First all are stopped, until a scan finds no others: what is
+// stopped makes no children, and its children do not lose their parent.
+func (h *hunt) killAll() bool {
+	stopped := map[info]bool{}
+	const rounds = 10 // against one who makes children as fast as that
+	found := h.scan()
+	for range rounds {
+		more := false
+		for _, i := range found {
+			if key := i.identity(); !stopped[key] {
+				stopped[key] = true
+				more = i.signal(syscall.SIGSTOP) || more
+			}
+		}
+		if !more {
+			break
+		}
+		found = h.scan()
+	}
+	killed := false
+	for _, i := range found {
+		killed = i.signal(syscall.SIGKILL) || killed
+	}
+	return killed
 }
