@@ -32,7 +32,7 @@ type program struct {
 // command died of a signal, so does this process, and Main does not return.
 func Main(args []string, streams Streams) int {
 	p := &program{Streams: streams, env: process.Environ()}
-	app := p.app()
+	app := p.app(firstWord(args))
 	err := p.call(app, args)
 	var end *exitError
 	switch {
@@ -50,6 +50,13 @@ func Main(args []string, streams Streams) int {
 		p.complain(err)
 		return wrap.CodeFailed
 	}
+}
+
+func firstWord(args []string) string {
+	if len(args) < 2 {
+		return ""
+	}
+	return args[1]
 }
 
 // call runs the command that the arguments name, or shows its help.
@@ -111,8 +118,21 @@ func usageCode(name string) int {
 	return wrap.CodeFailed
 }
 
-// app describes the whole command line.
-func (p *program) app() *cli.App {
+// commands are all there are; where the first word of a call is run, that one alone: the start of limit run is to pay for no other.
+func (p *program) commands(first string) []*cli.Command {
+	if first == "run" {
+		return []*cli.Command{p.runCommand()}
+	}
+	return []*cli.Command{
+		p.runCommand(), p.dagCommand(),
+		p.statusCommand(), p.whyCommand(), p.statsCommand(), p.metricsCommand(), p.cancelCommand(), p.bumpCommand(),
+		p.poolCommand(), p.applyCommand(), p.diffCommand(), p.configCommand(),
+		p.doctorCommand(), p.completionCommand(), p.versionCommand(), p.helpCommand(), p.keeperCommand(), p.completeCommand(),
+	}
+}
+
+// app describes the whole command line, for a call with that first word.
+func (p *program) app(first string) *cli.App {
 	app := &cli.App{
 		Name:                      "limit",
 		HelpName:                  "limit",
@@ -127,13 +147,8 @@ func (p *program) app() *cli.App {
 		DisableSliceFlagSeparator: true,
 		ExitErrHandler:            func(*cli.Context, error) {},
 		Flags:                     commonFlags(),
-		Commands: []*cli.Command{
-			p.runCommand(), p.dagCommand(),
-			p.statusCommand(), p.whyCommand(), p.statsCommand(), p.metricsCommand(), p.cancelCommand(), p.bumpCommand(),
-			p.poolCommand(), p.applyCommand(), p.diffCommand(), p.configCommand(),
-			p.doctorCommand(), p.completionCommand(), p.versionCommand(), p.helpCommand(), p.keeperCommand(), p.completeCommand(),
-		},
-		Action: p.noCommand,
+		Commands:                  p.commands(first),
+		Action:                    p.noCommand,
 	}
 	app.OnUsageError = onUsageError
 	prepare(app.Commands)

@@ -22,7 +22,7 @@ func everyCommand(commands []*cli.Command, parent string, visit func(name string
 
 func TestTheHelpOfEveryCommandFitsATerminalAndTellsTheExitStatus(t *testing.T) {
 	p := &program{}
-	app := p.app()
+	app := p.app("")
 	everyCommand(app.Commands, "limit", func(name string, c *cli.Command) {
 		var b strings.Builder
 		if err := p.writeHelp(&b, app, c, name); err != nil {
@@ -56,7 +56,7 @@ func TestHelpIsShownForWhateverCommandItIsAskedOf(t *testing.T) {
 
 func TestTheManualPageIsFreeOfComplaints(t *testing.T) {
 	var page bytes.Buffer
-	if err := writeMan(&page, (&program{}).app()); err != nil {
+	if err := writeMan(&page, (&program{}).app("")); err != nil {
 		t.Fatal(err)
 	}
 	for _, linter := range [][]string{{"mandoc", "-Tlint", "-W", "warning"}, {"man", "--warnings", "-E", "UTF-8", "-l", "-"}} {
@@ -78,7 +78,7 @@ func TestTheManualPageIsFreeOfComplaints(t *testing.T) {
 }
 
 func TestTheManualPageHasEveryCommandAndFlag(t *testing.T) {
-	app := (&program{}).app()
+	app := (&program{}).app("")
 	var page bytes.Buffer
 	if err := writeMan(&page, app); err != nil {
 		t.Fatal(err)
