@@ -9,7 +9,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
+
+	"limit/wrap/process/inherited"
 )
 
 // build makes the binary, and buildRecord the command that tests put behind it, without the race detector, which
@@ -72,9 +75,34 @@ func Record(t testing.TB) string {
 
 // Run is what TestMain returns to os.Exit: it runs the tests and removes what was built.
 func Run(m *testing.M) int {
+	if err := defaultSignals(); err != nil {
+		fmt.Fprintln(os.Stderr, "binary:", err)
+		return 1
+	}
 	code := m.Run()
 	for _, dir := range made.dirs {
 		os.RemoveAll(dir)
 	}
 	return code
+}
+
+// signalsAreDefault marks a test program that defaultSignals has started.
+const signalsAreDefault = "TEST_SIGNALS_ARE_DEFAULT"
+
+// defaultSignals starts the test program anew where it was started with signals ignored, as a shell does with the INT and QUIT of a job in
+// the background: limit would rightly go on to ignore them, and the tests send them.
+func defaultSignals() error {
+	if inherited.AtStart().Ignored == 0 || os.Getenv(signalsAreDefault) != "" {
+		return nil
+	}
+	env, err := exec.LookPath("env")
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	argv := append([]string{"env", "--default-signal", self}, os.Args[1:]...)
+	return syscall.Exec(env, argv, append(os.Environ(), signalsAreDefault+"=1"))
 }
