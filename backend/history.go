@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -19,7 +20,7 @@ type Historian interface {
 type Past struct {
 	ID    string         `json:"id"`
 	RunID string         `json:"run_id"`
-	Name  string         `json:"name"`            // may be cut
+	Name  string         `json:"name"`            // of a command its first word alone: arguments may hold secrets
 	Pools map[string]int `json:"pools,omitempty"` // as in Claim
 	Runs  int            `json:"runs,omitempty"`
 
@@ -48,7 +49,7 @@ func (s *Stay) Aside() { s.granted = time.Time{} }
 // End returns the Past of a claim that ends now.
 func (s *Stay) End(c *Claim) Past {
 	now := time.Now()
-	p := Past{ID: c.ID, RunID: c.RunID, Name: cutName(c.Name), Pools: c.Pools, Runs: c.Runs, Ended: now.Round(0)}
+	p := Past{ID: c.ID, RunID: c.RunID, Name: pastName(c), Pools: c.Pools, Runs: c.Runs, Ended: now.Round(0)}
 	if s.granted.IsZero() {
 		p.Waited = now.Sub(s.entered)
 		return p
@@ -60,8 +61,12 @@ func (s *Stay) End(c *Claim) Past {
 // maxPastName bounds the bytes of a name that are remembered.
 const maxPastName = 64
 
-// cutName shortens a name, between characters.
-func cutName(name string) string {
+// pastName is the claim's label, or the first word of its command, shortened between characters.
+func pastName(c *Claim) string {
+	name := c.Name
+	if len(c.Command) > 0 && name == strings.Join(c.Command, " ") {
+		name = c.Command[0]
+	}
 	if len(name) <= maxPastName {
 		return name
 	}
