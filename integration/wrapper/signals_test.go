@@ -103,7 +103,7 @@ func (b *bench) waiting() int {
 // queued starts a command behind a holder and waits until it is in the queue.
 func (b *bench) queued(argv ...string) *program {
 	b.Helper()
-	p := b.start(b.L(argv...), nil)
+	p := b.start(b.L(argv...), ownGroup)
 	if b.w.has(limitOnly) {
 		b.eventually("it waits", patience, func() bool { return b.waiting() == 1 })
 	} else {
@@ -111,6 +111,10 @@ func (b *bench) queued(argv ...string) *program {
 	}
 	return p
 }
+
+// ownGroup puts a program into a process group of its own, whose parent is outside of it: TSTP does not stop a group that is
+// orphaned, as that of a test in CI may be.
+func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 // waitsForLock tells whether a process waits for a lock of a file.
 func waitsForLock(pid int) bool {
