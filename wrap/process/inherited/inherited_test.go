@@ -34,7 +34,7 @@ func seenBehind(t *testing.T, line string) inherited.State {
 	}
 	defer r.Close()
 	cmd := exec.Command("sh", "-c", line+` exec "$0"`, os.Args[0])
-	cmd.Env = append(os.Environ(), "PRINT_INHERITED=1")
+	cmd.Env = append(os.Environ(), "PRINT_INHERITED=1", "GORACE=atexit_sleep_ms=0")
 	cmd.ExtraFiles = []*os.File{w}
 	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
 	err = cmd.Run()
