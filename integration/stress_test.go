@@ -104,12 +104,28 @@ func killAfter(delay time.Duration, victim, pid int) {
 	}
 }
 
-// childOf returns the pid of a child, or 0.
+// childOf returns the pid of a child, whichever thread has started it, or 0.
 func childOf(pid int) int {
-	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	first, _, _ := strings.Cut(string(data), " ")
-	child, _ := strconv.Atoi(first)
-	return child
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, task := range tasks {
+		data, _ := os.ReadFile(task)
+		first, _, _ := strings.Cut(string(data), " ")
+		if child, _ := strconv.Atoi(first); child > 0 {
+			return child
+		}
+	}
+	return 0
+}
+
+// killBoth kills a wrapper that holds a slot and its command, as one of kill(2)'s pids alone: 0 would be this test itself.
+func (w *world) killBoth(wrapper int) {
+	w.t.Helper()
+	command := childOf(wrapper)
+	if wrapper <= 1 || command <= 1 {
+		w.t.Fatalf("wrapper %d has the command %d", wrapper, command)
+	}
+	syscall.Kill(wrapper, syscall.SIGKILL)
+	syscall.Kill(command, syscall.SIGKILL)
 }
 
 func TestASlotIsFreeWhenTheLastProcessOfTheClaimIsGone(t *testing.T) {
@@ -134,10 +150,7 @@ func TestAKilledCommandFreesTheSlotAtOnceForThoseWhoWait(t *testing.T) {
 	w.must("pool", "set", "p", "1")
 	w.hold("both", "--pool", "p")
 	next := w.queue("next", "--pool", "p")
-	s := w.status()
-	child := childOf(s.Held[0].PID)
-	syscall.Kill(s.Held[0].PID, syscall.SIGKILL)
-	syscall.Kill(child, syscall.SIGKILL)
+	w.killBoth(w.status().Held[0].PID)
 	w.until("the next runs", func() bool { return len(w.order()) == 2 })
 	next.finish(0)
 }
@@ -152,12 +165,10 @@ func TestWaitersAreWokenWhenTheirWatcherDies(t *testing.T) {
 		queue = append(queue, w.queue(fmt.Sprintf("w%d", i), "--pool", "p"))
 	}
 	holder := w.status().Held[0].PID
-	child := childOf(holder)
 	for _, victim := range []*exec.Cmd{queue[4].cmd, queue[0].cmd, queue[2].cmd} {
 		victim.Process.Kill()
 	}
-	syscall.Kill(holder, syscall.SIGKILL)
-	syscall.Kill(child, syscall.SIGKILL)
+	w.killBoth(holder)
 	queue[1].finish(0)
 	queue[3].finish(0)
 	expectNames(t, "the order of starts", w.order(), "holder", "w1", "w3")
