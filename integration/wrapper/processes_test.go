@@ -47,6 +47,10 @@ func matching(ok func(fields []string) bool) []int {
 
 // killAtEnd ends a process that a case leaves behind.
 func (b *bench) killAtEnd(pid int) {
+	b.Helper()
+	if pid <= 1 { // to kill(2), 0 is the process group of this test
+		b.Fatalf("the process to be killed has the pid %d", pid)
+	}
 	b.Cleanup(func() {
 		if alive(pid) {
 			syscall.Kill(pid, syscall.SIGKILL)
