@@ -15,7 +15,7 @@ import (
 // It never stops by SIGSTOP: the kernel drops TSTP, TTIN and TTOU where no shell is there to continue us (an orphaned process
 // group: cron, setsid), and that is right, since whoever continues the command later does not know of us.
 func (s *Supervisor) followStop(p *Process, sig syscall.Signal) {
-	if p != s.forward {
+	if p != s.forward || p.stopping { // who ends a command has to stay awake; and whoever kills its tree stops it first
 		return
 	}
 	if sig != syscall.SIGTTIN && sig != syscall.SIGTTOU {
