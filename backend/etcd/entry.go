@@ -117,6 +117,9 @@ func (e *entry) waiting() bool {
 	return !e.held && !e.over
 }
 
+// lostPatience bounds the release of a claim that is lost.
+const lostPatience = time.Second
+
 // Release gives the claim back: with the lease where it is the last claim on it, else by deleting its keys.
 func (e *entry) Release(ctx context.Context) error {
 	var err error
@@ -130,6 +133,12 @@ func (e *entry) Release(ctx context.Context) error {
 		e.session.unsubscribe(e)
 		e.mail.Close()
 		past := e.stay.End(&e.claim)
+		if e.lost { // a claim that is lost, as a rule because etcd does not answer, ends without our help
+			bounded, cancel := context.WithTimeout(ctx, lostPatience)
+			defer cancel()
+			e.remove(bounded, &past)
+			return
+		}
 		err = e.remove(ctx, &past)
 	})
 	return err

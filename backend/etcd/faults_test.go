@@ -391,3 +391,25 @@ func silent(t testing.TB) string {
 	t.Cleanup(func() { l.Close() })
 	return l.Addr().String()
 }
+
+func TestALostClaimIsReleasedWithoutWaitingForEtcd(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	links, endpoints := c.NewLinks(t)
+	k := keep(t, Options{Endpoints: endpoints, Namespace: t.Name(), TTL: 5 * time.Second, Grace: time.Second},
+		func(context.Context, int, string) error { return nil })
+	holder := enter(t, k, one(), backend.EnterOptions{})
+	await(t, holder, backend.Granted, 5*time.Second)
+	links[0].Cut()
+	await(t, holder, backend.Lost, 10*time.Second)
+	start := time.Now()
+	release(t, holder)
+	released := time.Since(start)
+	if err := k.Close(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("released after %s, closed after %s", released.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
+	if time.Since(start) > 3*time.Second {
+		t.Errorf("that took %s", time.Since(start))
+	}
+}

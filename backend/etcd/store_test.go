@@ -34,7 +34,7 @@ func claim(pools map[string]int) backend.Claim {
 	return backend.Claim{ID: id, RunID: id, Pools: pools, Runs: 1, Name: "test", QueuedAt: time.Now()}
 }
 
-func enter(t testing.TB, s *Store, c backend.Claim, o backend.EnterOptions) backend.Entry {
+func enter(t testing.TB, s backend.Backend, c backend.Claim, o backend.EnterOptions) backend.Entry {
 	t.Helper()
 	e, err := s.Enter(t.Context(), c, o)
 	if err != nil {

@@ -118,6 +118,7 @@ while :; do sleep 1; done
 		}))
 	}
 	v.keeper = await(t, time.Second, "there is a keeper", func() int { return keeperOf(v.Process.Pid) })
+	t.Cleanup(func() { syscall.Kill(v.keeper, syscall.SIGKILL) }) // it may be stopped
 	return v
 }
 
