@@ -8,8 +8,12 @@ port=${1:-2379}
 etcd=$(go tool -modfile=integration/etcd/go.mod -n go.etcd.io/etcd/server/v3)
 etcdctl=$(go tool -modfile=integration/etcd/go.mod -n go.etcd.io/etcd/etcdctl/v3)
 data=$(mktemp -d)
-trap 'rm -rf "$data"' EXIT
+server=
+trap 'if [ -n "$server" ]; then kill "$server"; wait "$server" || true; fi; rm -rf "$data"' EXIT
+trap 'exit 130' INT TERM
 echo "limit run --backend etcd://127.0.0.1:$port --pool demo -- sleep 10"
 echo "$etcdctl --endpoints 127.0.0.1:$port get --prefix /limit/"
 "$etcd" --data-dir "$data" --log-level fatal --name demo --listen-peer-urls http://127.0.0.1:0 --initial-advertise-peer-urls http://127.0.0.1:0 --initial-cluster demo=http://127.0.0.1:0 \
-	--listen-client-urls "http://127.0.0.1:$port" --advertise-client-urls "http://127.0.0.1:$port"
+	--listen-client-urls "http://127.0.0.1:$port" --advertise-client-urls "http://127.0.0.1:$port" &
+server=$!
+wait "$server"
