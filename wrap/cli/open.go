@@ -123,6 +123,9 @@ func abridge(differences []string) string {
 
 // warnOfUnsetPools says that pools without any limit have the limit 1, as locks have.
 func (s *store) warnOfUnsetPools(ctx context.Context, messages *wrap.Messages, pools map[string]int) {
+	if len(pools) == 0 {
+		return // no round trip for nothing
+	}
 	settings, _, err := s.Settings(ctx)
 	if err != nil {
 		return // Enter will tell
