@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,20 +43,11 @@ func text(c *cli.Context, name string) string {
 // whereSet returns the context in which a flag was given, the innermost of several, or nil.
 func whereSet(c *cli.Context, name string) *cli.Context {
 	for _, at := range c.Lineage() {
-		if at.Command != nil && at.IsSet(name) && at.NumFlags() > 0 && contains(at.LocalFlagNames(), name) {
+		if at.Command != nil && at.IsSet(name) && at.NumFlags() > 0 && slices.Contains(at.LocalFlagNames(), name) {
 			return at
 		}
 	}
 	return nil
-}
-
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 // messages returns where a command says what it does, as loud as -q and -v ask for.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -144,7 +145,7 @@ func (p *program) bumpCommand() *cli.Command {
 func (p *program) onClaim(do func(c *cli.Context, s *store, id string) error, others ...string) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		if c.NArg() != 1+len(others) {
-			return usageError(c, "%s is needed", joinWords(append([]string{"ID"}, others...)))
+			return usageError(c, "%s is needed", strings.Join(append([]string{"ID"}, others...), " "))
 		}
 		s, err := p.open(c)
 		if err != nil {
@@ -161,12 +162,4 @@ func (p *program) onClaim(do func(c *cli.Context, s *store, id string) error, ot
 		}
 		return do(c, s, id)
 	}
-}
-
-func joinWords(words []string) string {
-	text := words[0]
-	for _, w := range words[1:] {
-		text += " " + w
-	}
-	return text
 }
