@@ -131,6 +131,16 @@ func (c *Cluster) Direct() []string {
 	return e
 }
 
+// Healthy tells whether a member answers and has a leader.
+func (c *Cluster) Healthy(m *Member) bool { return m.Running() && c.healthy(m) }
+
+// Restart kills a member and starts it again on the same data. It returns before the member is ready.
+func (m *Member) Restart(t testing.TB) {
+	t.Helper()
+	m.Kill()
+	m.Start(t)
+}
+
 // WaitReady waits until every member has a leader.
 func (c *Cluster) WaitReady(t testing.TB) {
 	t.Helper()
@@ -150,11 +160,16 @@ func (c *Cluster) healthy(m *Member) bool {
 	return err == nil && strings.Contains(body, `"health":"true"`)
 }
 
-func (c *Cluster) fetch(m *Member, path string) (string, error) {
-	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+func (c *Cluster) transport() *http.Transport {
+	t := &http.Transport{DisableKeepAlives: true}
 	if c.tls != nil {
-		client.Transport.(*http.Transport).TLSClientConfig = c.tls.client()
+		t.TLSClientConfig = c.tls.client()
 	}
+	return t
+}
+
+func (c *Cluster) fetch(m *Member, path string) (string, error) {
+	client := &http.Client{Timeout: time.Second, Transport: c.transport()}
 	resp, err := client.Get(c.scheme() + m.own + path)
 	if err != nil {
 		return "", err
