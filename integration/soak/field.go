@@ -1,0 +1,137 @@
+//go:build linux
+
+package soak
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Field is whom faults can hit: the calls that are on their way.
+type Field struct {
+	Store   Store
+	journal *journal
+	mu      sync.Mutex
+	calls   map[int]*Call // by the wrapper's pid
+}
+
+// Call is one call of limit on its way.
+type Call struct {
+	PID    int // of limit
+	Client *Client
+	ID     int // in the journal
+}
+
+// Calls are those on their way from a client; nil: from any. Some may have ended meanwhile: signals go by Kill and Stop, which know.
+func (f *Field) Calls(of *Client) []*Call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var calls []*Call
+	for _, c := range f.calls {
+		if of == nil || c.Client == of {
+			calls = append(calls, c)
+		}
+	}
+	return calls
+}
+
+// Pick draws a call for which want is true, or returns nil.
+func (f *Field) Pick(r *rand.Rand, want func(c *Call) bool) *Call {
+	calls := f.Calls(nil)
+	r.Shuffle(len(calls), func(i, j int) { calls[i], calls[j] = calls[j], calls[i] })
+	for _, c := range calls {
+		if want(c) {
+			return c
+		}
+	}
+	return nil
+}
+
+// Command is the pid of the call's command, 0 while it waits. Keepers (limit __keeper) are no commands.
+func (c *Call) Command() int { return c.child(false) }
+
+// Keeper is the pid of the process that renews the call's lease, or 0.
+func (c *Call) Keeper() int { return c.child(true) }
+
+func (c *Call) child(keeper bool) int {
+	tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(c.PID) + "/task/*/children")
+	for _, task := range tasks {
+		children, _ := os.ReadFile(task)
+		for _, child := range strings.Fields(string(children)) {
+			line, _ := os.ReadFile("/proc/" + child + "/cmdline")
+			if pid, _ := strconv.Atoi(child); pid > 1 && len(line) > 0 && strings.Contains(string(line), "__keeper") == keeper {
+				return pid
+			}
+		}
+	}
+	return 0
+}
+
+// Kill kills processes of a call with SIGKILL, waits until they are dead, and notes it. It reports whether one of them lived.
+func (f *Field) Kill(c *Call, pids ...int) bool {
+	var fds []int
+	begun := now()
+	for _, pid := range pids {
+		if pid <= 1 {
+			continue
+		}
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+			fds = append(fds, fd)
+		}
+	}
+	hit := false
+	for _, fd := range fds {
+		hit = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil || hit
+	}
+	for _, fd := range fds {
+		unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 5000)
+		unix.Close(fd)
+	}
+	if hit {
+		f.journal.killed(c.ID, begun, now())
+	}
+	return hit
+}
+
+// Stop stops processes for a while and lets them go on. It reports whether one of them lived.
+func (f *Field) Stop(ctx context.Context, sig unix.Signal, pause time.Duration, pids ...int) bool {
+	var fds []int
+	for _, pid := range pids {
+		if pid <= 1 {
+			continue
+		}
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue
+		}
+		defer unix.Close(fd)
+		if unix.PidfdSendSignal(fd, sig, nil, 0) == nil {
+			fds = append(fds, fd)
+		}
+	}
+	if len(fds) > 0 {
+		rest(ctx, pause)
+	}
+	for _, fd := range fds {
+		unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0)
+	}
+	return len(fds) > 0
+}
+
+// rest lets time pass, not past the end of ctx.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
