@@ -35,6 +35,9 @@ func (m *Messages) Error(format string, args ...any) { m.say(Quiet, format, args
 func (m *Messages) Info(format string, args ...any)  { m.say(Normal, format, args) }
 func (m *Messages) Debug(format string, args ...any) { m.say(Verbose, format, args) }
 
+// Informs tells whether Info writes anything.
+func (m *Messages) Informs() bool { return m.level >= Normal }
+
 // Verbose tells whether Debug writes anything.
 func (m *Messages) Verbose() bool { return m.level >= Verbose }
 

@@ -139,7 +139,9 @@ func (r *Run) notEntered(err error) (*Exit, error) {
 		r.Messages.Debug("skipped: %v", err)
 		return &Exit{}, nil
 	}
-	r.Messages.Info("%s", r.explain(busy.Blocks, "not granted: "))
+	if r.Messages.Informs() {
+		r.Messages.Info("%s", r.explain(busy.Blocks, "not granted: "))
+	}
 	return &Exit{Code: r.BusyExitCode}, nil
 }
 
@@ -151,6 +153,14 @@ func (r *Run) await(ctx context.Context) (*Exit, error) {
 	}
 	speak := time.NewTimer(firstWaitMessage)
 	defer speak.Stop()
+	var why <-chan string // nil: nobody is finding out
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		if why != nil {
+			<-why
+		}
+	}()
 	for {
 		select {
 		case event := <-r.entry.Events():
@@ -165,8 +175,11 @@ func (r *Run) await(ctx context.Context) (*Exit, error) {
 			r.Messages.Info("gave up: no slot within %s", r.Wait)
 			return &Exit{Code: r.BusyExitCode}, nil
 		case <-speak.C:
-			r.Messages.Info("%s", r.whyWaiting(ctx))
+			why = r.whyWaiting(ctx)
 			speak.Reset(nextWaitMessage)
+		case text := <-why:
+			why = nil
+			r.Messages.Info("%s", text)
 		}
 	}
 }
@@ -352,8 +365,19 @@ func (e *Event) setExit(exit Exit) {
 	e.ExitCode = &exit.Code
 }
 
-// whyWaiting is the line that says what the claim waits for and who holds it.
-func (r *Run) whyWaiting(ctx context.Context) string {
+// whyWaiting finds out what the claim waits for and who holds it; a grant or a signal is not to wait for a store that is slow to say so.
+// nil where nobody wants to know.
+func (r *Run) whyWaiting(ctx context.Context) <-chan string {
+	if !r.Messages.Informs() {
+		return nil
+	}
+	found := make(chan string, 1)
+	go func() { found <- r.describeWait(ctx) }()
+	return found
+}
+
+// describeWait is the line that says what the claim waits for and who holds it.
+func (r *Run) describeWait(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, firstWaitMessage)
 	defer cancel()
 	waited := Age(time.Since(r.waiting))
