@@ -16,7 +16,7 @@
 //	                  that it takes from: pool:NAME or runs; the same record
 //	cool/POOL/ID      a start that a rate remembers                      own lease of the period, never renewed
 //	stats/TIME-ID     a claim that has ended, at most so many            no lease
-//	gate              who grants while anybody waits                     own lease of 4 s, renewed every second
+//	gate              who grants while anybody waits: host and pid      own lease of 4 s, renewed every second
 //
 // Everything that a process owns hangs on its lease, so death cleans up by itself. There is no counter: usage is what is
 // there. The keys claim/ to settings stand side by side, so that one read or one watch sees all that decides, in order.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
@@ -199,7 +200,7 @@ func (g *gate) take(ctx context.Context, name string, revision int64) {
 	}
 	guard := guards{}
 	guard.unchanged(g.s.keys.gate(), revision)
-	put := clientv3.OpPut(g.s.keys.gate(), encode(lease), clientv3.WithLease(lease))
+	put := clientv3.OpPut(g.s.keys.gate(), gateSign(), clientv3.WithLease(lease))
 	get := clientv3.OpGet(g.s.keys.gate())
 	resp, _, err := g.s.commit(ctx, name, txn{compare: guard.list(), then: []clientv3.Op{put}, otherwise: []clientv3.Op{get}})
 	if err != nil {
@@ -256,4 +257,13 @@ func (g *gate) renew(ctx context.Context, lease clientv3.LeaseID, sent time.Dura
 			wait = firstPause
 		}
 	}
+}
+
+// gateSign is the value of gate: which process keeps it, for people who look. Nothing is decided by it.
+func gateSign() string {
+	host, _ := os.Hostname() // "": not known
+	return encode(struct {
+		Host string `json:"host,omitempty"`
+		PID  int    `json:"pid"`
+	}{host, os.Getpid()})
 }

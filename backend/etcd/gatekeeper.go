@@ -273,7 +273,7 @@ func (k *gatekeeper) leaving(l *ledger) (name string, t txn) {
 	}
 	g.unchanged(keys.claim(next.id), next.revision)
 	return "hand over", txn{compare: g.list(), then: []clientv3.Op{
-		clientv3.OpPut(keys.gate(), encode(k.lease), clientv3.WithLease(k.lease)),
+		clientv3.OpPut(keys.gate(), gateSign(), clientv3.WithLease(k.lease)),
 		clientv3.OpPut(keys.turn(next.id), "", clientv3.WithLease(clientv3.LeaseID(next.lease))),
 	}}
 }
