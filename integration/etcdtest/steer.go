@@ -16,9 +16,10 @@ type Status struct {
 	Revision       int64
 }
 
-// Key is a key of the store, without its value.
+// Key is a key of the store.
 type Key struct {
 	Name  string
+	Value string
 	Lease int64 // 0: none
 }
 
@@ -65,6 +66,7 @@ func (c *Cluster) Keys(m *Member, prefix string) ([]Key, error) {
 	var answer struct {
 		Kvs []struct {
 			Key   []byte `json:"key"`
+			Value []byte `json:"value"`
 			Lease int64  `json:"lease,string"`
 		} `json:"kvs"`
 	}
@@ -72,7 +74,7 @@ func (c *Cluster) Keys(m *Member, prefix string) ([]Key, error) {
 		"range_end": base64.StdEncoding.EncodeToString(end)}, &answer) // keys_only would leave out the leases
 	var keys []Key
 	for _, kv := range answer.Kvs {
-		keys = append(keys, Key{string(kv.Key), kv.Lease})
+		keys = append(keys, Key{string(kv.Key), string(kv.Value), kv.Lease})
 	}
 	return keys, err
 }

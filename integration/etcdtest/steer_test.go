@@ -38,7 +38,7 @@ func TestAClusterIsSteered(t *testing.T) {
 	c.WaitReady(t)
 	for _, m := range c.Members {
 		keys, err := c.Keys(m, "/a/")
-		if err != nil || len(keys) != 1 || keys[0] != (Key{"/a/b", 77}) {
+		if err != nil || len(keys) != 1 || keys[0] != (Key{"/a/b", "2", 77}) {
 			t.Errorf("%s has %v, %v", m.Name, keys, err)
 		}
 		if n, err := c.Leases(m); n != 1 || err != nil {
