@@ -262,6 +262,7 @@ func (d *dagRun) begin(root, absolute string) (*journal.Writer, error) {
 	if d.options.Selected != nil && len(r.Selected) == 0 {
 		return nil, failWith(dag.CodeUsage, errNoSteps)
 	}
+	r.Leave()
 	if d.earlier != nil {
 		r.Retries = d.earlier.ID
 		d.options.Done = dag.Resume(d.file, r, d.earlier.Run)

@@ -108,6 +108,7 @@ func Load(dir string) (*Entry, error) {
 	r := NewRun(file)
 	r.ID, r.Name, r.File, r.Hash, r.Retries, r.Host, r.PID = h.ID, h.Name, h.File, h.Hash, h.Retries, h.Host, h.PID
 	r.Params, r.Selected, r.Started, r.Max, r.TagLimits = h.Params, h.Selected, h.Started, h.Max, h.TagLimits
+	r.Leave()
 	for {
 		line, err := readLine(lines)
 		if err != nil {

@@ -86,6 +86,21 @@ func NewRun(f *stepfile.File) *Run {
 	return r
 }
 
+// Leave marks the steps that are not selected as no part of the run.
+func (r *Run) Leave() {
+	if r.Selected == nil {
+		return
+	}
+	for _, s := range r.Steps {
+		s.Outcome = plan.Outcome{State: plan.Unselected}
+	}
+	for _, id := range r.Selected {
+		if s := r.step(id); s != nil {
+			s.Outcome = plan.Outcome{}
+		}
+	}
+}
+
 // Last returns the step's last attempt, or nil.
 func (s *Step) Last() *Attempt {
 	if len(s.Attempts) == 0 {
