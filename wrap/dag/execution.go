@@ -28,11 +28,13 @@ type execution struct {
 func (l *loop) prepare(a plan.Action) {
 	l.starts = append(l.starts, a)
 	delete(l.blockedBy, a.Step)
-	if a.Kind == plan.Check {
-		return
-	}
 	s := l.record.Steps[a.Step]
 	now := l.now()
+	if a.Kind == plan.Check {
+		s.Checked = now
+		l.journal.Check(s.ID, now)
+		return
+	}
 	attempt := s.Attempt(a.Attempt)
 	attempt.Ready, attempt.Start = l.ready[a.Step], now
 	if c := l.claims[a.Step]; c != nil {
@@ -155,6 +157,10 @@ func (l *loop) finish(e *execution, exit plan.Exit, c *capture) {
 	s := l.record.Steps[e.step]
 	now := l.now()
 	if e.condition {
+		if exit.Code == 0 && exit.Reason == "" {
+			s.Passed = now
+			l.journal.Passed(s.ID, now)
+		}
 		l.todo = append(l.todo, l.plan.Checked(e.step, exit, now)...)
 		return
 	}

@@ -180,7 +180,8 @@ func (r *Run) await(entry backend.Entry) (*wrap.Exit, error) {
 			switch e.Kind {
 			case backend.Granted:
 				r.Record.Granted, r.Record.Waits = now, waits.end(now)
-				r.Journal.Granted(now, r.Record.Waits)
+				r.Record.Pools = !r.Plan.ClaimPools && len(r.Claim.Pools) > 0
+				r.Journal.Granted(now, r.Record.Waits, r.Record.Pools)
 				waited := now.Seconds()
 				r.emit(wrap.Event{Event: wrap.EventGranted, Token: entry.Claim().Grant.Token, Waited: &waited})
 				return nil, nil

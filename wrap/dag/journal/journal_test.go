@@ -28,7 +28,9 @@ func written(t *testing.T, root string) *Writer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Granted(1, []Wait{{Limit: "runs", Long: 1}})
+	w.Granted(1, []Wait{{Limit: "runs", Long: 1}}, true)
+	w.Check("a", 1)
+	w.Passed("a", 2)
 	a := r.Steps[0].Attempt(1)
 	a.Ready, a.Start, a.Waits = 1, 2, []Wait{{Limit: "pool:db", From: 1, Long: 1, By: "x"}}
 	w.Start("a", a)
@@ -70,12 +72,12 @@ func TestAJournalIsReadAsItWasWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	e, err = Find(root, "aaa")
-	if err != nil || e.Running || !e.Finished || e.Code != 1 || e.Granted != 1 || len(e.Waits) != 1 {
+	if err != nil || e.Running || !e.Finished || e.Code != 1 || e.Granted != 1 || len(e.Waits) != 1 || !e.Pools {
 		t.Fatalf("%v %+v", err, e.Run)
 	}
 	a, b, c := e.Steps[0], e.Steps[1], e.Steps[2]
 	if len(a.Attempts) != 2 || a.Attempts[0].Code != 75 || a.Attempts[0].Log != "log/a.log" || a.Attempts[0].Waits[0].Limit != "pool:db" ||
-		a.Outputs[0].Value != "v\"\n" || a.Outcome.State != plan.Succeeded {
+		a.Outputs[0].Value != "v\"\n" || a.Outcome.State != plan.Succeeded || a.Checked != 1 || a.Passed != 2 {
 		t.Errorf("a: %+v %+v", a.Attempts, a.Outcome)
 	}
 	if b.Last().Signal != 9 || b.Last().Reason != "killed \"ü\"" || !b.Outcome.Tolerated || c.Outcome.Reason != "stopped" {

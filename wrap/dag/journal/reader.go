@@ -24,6 +24,7 @@ type Entry struct {
 	Dir     string
 	Running bool // it, or a process of one of its steps, lives
 	*Run
+	file *stepfile.File
 }
 
 // State is running, succeeded, failed or killed.
@@ -120,7 +121,7 @@ func Load(dir string) (*Entry, error) {
 		}
 		r.apply(rec)
 	}
-	return &Entry{Dir: dir, Running: running, Run: r}, nil
+	return &Entry{Dir: dir, Running: running, Run: r, file: file}, nil
 }
 
 // readLine returns a whole line, or an error for one without an end.
@@ -136,7 +137,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 func (r *Run) apply(rec record) {
 	switch rec.Event {
 	case "granted":
-		r.Granted, r.Waits = rec.At, rec.Waits
+		r.Granted, r.Waits, r.Pools = rec.At, rec.Waits, rec.Pools
 	case "finish":
 		r.Finished, r.Ended, r.Code, r.Signal, r.Reason = true, rec.At, rec.Code, rec.Name, rec.Reason
 	default:
@@ -149,6 +150,10 @@ func (r *Run) apply(rec record) {
 
 func (s *Step) apply(rec record) {
 	switch rec.Event {
+	case "check":
+		s.Checked = rec.At
+	case "passed":
+		s.Passed = rec.At
 	case "start":
 		a := s.Attempt(rec.Attempt)
 		a.Ready, a.Start, a.Waits = rec.Ready, rec.At, rec.Waits

@@ -33,7 +33,7 @@ type head struct {
 
 // record is one of the others. One type reads them all.
 type record struct {
-	Event   string         `json:"e"` // granted, start, end, settled, rerun, finish
+	Event   string         `json:"e"` // granted, check, passed, start, end, settled, rerun, finish
 	At      time.Duration  `json:"t,omitempty"`
 	Step    string         `json:"s,omitempty"`
 	Attempt int            `json:"n,omitempty"`
@@ -46,6 +46,7 @@ type record struct {
 	Reason  string         `json:"why,omitempty"`
 	OK      bool           `json:"ok,omitempty"`      // a tolerated failure
 	Earlier bool           `json:"earlier,omitempty"` // settled by the run before
+	Pools   bool           `json:"pools,omitempty"`   // of granted: the run holds the pools of its steps
 	Waits   []Wait         `json:"w,omitempty"`
 	Outputs []stepfile.Var `json:"out,omitempty"`
 	Log     string         `json:"log,omitempty"`

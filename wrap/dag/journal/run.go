@@ -32,13 +32,14 @@ type Run struct {
 	TagLimits []backend.TagLimit
 
 	// Times are from Started, on the monotonic clock.
-	Granted  time.Duration // the run queue let it in
+	Granted  time.Duration // the run queue let it in; 0: not yet
 	Ended    time.Duration
 	Finished bool
 	Code     int    // exit code
 	Signal   string // SIGTERM, where it ended by a signal
 	Reason   string
 	Waits    []Wait // for the run queue
+	Pools    bool   // the run holds the pools of its steps, which claim none then
 
 	Steps []*Step // of the file, in its order
 	byID  map[string]*Step
@@ -52,6 +53,8 @@ type Step struct {
 	Outputs  []stepfile.Var
 	Weight   time.Duration // expected duration; 0: unknown
 	Rerun    bool          // had been started in the run that this one goes on with, its end was not known
+	Checked  time.Duration // when its condition was started; 0: not yet
+	Passed   time.Duration // when that was met; 0: not yet
 	Settled  time.Duration
 }
 

@@ -104,9 +104,20 @@ func (w *Writer) begin(r *Run, settled map[int]plan.Outcome) {
 // Lock returns the file whose descriptor tells that the run lives, for its steps to inherit.
 func (w *Writer) Lock() *os.File { return w.file }
 
-// Granted, Start, End, Settled and Finish add records; Flush hands them to the kernel.
-func (w *Writer) Granted(at time.Duration, waits []Wait) {
-	w.add(appendJSON(w.buffer, record{Event: "granted", At: at, Waits: waits}))
+// Granted, Check, Passed, Start, End, Settled and Finish add records; Flush hands them to the kernel.
+//
+// Granted says that the run queue has let the run in; pools, that the run holds the pools of its steps.
+func (w *Writer) Granted(at time.Duration, waits []Wait, pools bool) {
+	w.add(appendJSON(w.buffer, record{Event: "granted", At: at, Waits: waits, Pools: pools}))
+}
+
+// Check says that a step's condition is about to run, Passed that it was met.
+func (w *Writer) Check(step string, at time.Duration) {
+	w.add(appendJSON(w.buffer, record{Event: "check", Step: step, At: at}))
+}
+
+func (w *Writer) Passed(step string, at time.Duration) {
+	w.add(appendJSON(w.buffer, record{Event: "passed", Step: step, At: at}))
 }
 
 // Start says that an attempt is about to start.

@@ -114,11 +114,11 @@ func (p *Plan) failure() {
 
 // ready lets a step wait for what it needs: its condition first, then its pools, then its slots.
 func (p *Plan) ready(i int) {
-	s, n := p.steps[i], &p.nodes[i]
+	n := &p.nodes[i]
 	if n.phase == blocked || n.phase == delaying {
 		p.emit(Action{Kind: Queued, Step: i, Attempt: n.attempt + 1})
 	}
-	if (s.If == "" || n.passed) && len(s.Pools) > 0 && p.opt.ClaimPools {
+	if p.claims(i) {
 		p.list(i)
 		return
 	}
