@@ -15,11 +15,12 @@ import (
 	"limit/wrap/process/inherited"
 )
 
-// build makes the binary, and buildRecord the command that tests put behind it, without the race detector, which
+// build makes the binary, buildRecord and buildSoak the commands that tests put behind it, without the race detector, which
 // would take longer to start than what is measured. Each is in a directory that Run removes.
 var (
 	build       = sync.OnceValues(func() (string, error) { return compile(".") })
 	buildRecord = sync.OnceValues(func() (string, error) { return compile("./integration/record") })
+	buildSoak   = sync.OnceValues(func() (string, error) { return compile("./integration/soak/command") })
 )
 
 // made are the directories to remove.
@@ -67,6 +68,16 @@ func Path(t testing.TB) string {
 func Record(t testing.TB) string {
 	t.Helper()
 	path, err := buildRecord()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// SoakCommand returns the path of the command that soaks run, see its package.
+func SoakCommand(t testing.TB) string {
+	t.Helper()
+	path, err := buildSoak()
 	if err != nil {
 		t.Fatal(err)
 	}
