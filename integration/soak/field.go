@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -96,7 +97,8 @@ func (f *Field) Kill(c *Call, pids ...int) bool {
 		unix.Close(fd)
 	}
 	if hit {
-		f.journal.killed(c.ID, begun, now())
+		wrapper := slices.Contains(pids, c.PID)
+		f.journal.killed(c.ID, death{span{begun, now()}, wrapper, !wrapper || len(pids) > 1})
 	}
 	return hit
 }
@@ -134,4 +136,16 @@ func rest(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-timer.C:
 	}
+}
+
+func (f *Field) add(c *Call) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls[c.PID] = c
+}
+
+func (f *Field) remove(pid int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.calls, pid)
 }

@@ -5,6 +5,8 @@ package soak
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -34,16 +36,36 @@ type Figures struct {
 	Pace    float64       // calls begun in a second, all workers together
 	Epoch   time.Duration // from one quiet moment, in which everything is judged, to the next
 	Stall   time.Duration // who is admissible is granted within this, plus the time in which faults were at work meanwhile
+	Failing []string      // names of lanes: while their faults are at work, calls may end with 125 or 76
 	Settle  time.Duration // how long after the last process is gone something may be left
 }
 
 // Client is a place that calls come from: a machine, or a clock of its own.
 type Client struct {
 	Name     string
-	Env      []string      // besides the test's own without LIMIT_*: LIMIT_BACKEND…
+	Env      []string      // besides the test's own without LIMIT_*: LIMIT_BACKEND…; not LIMIT_NAMESPACE: there are several
 	Before   []string      // in front of limit: unshare --time …; it must exec, so that the pid is the wrapper's
 	RunFlags []string      // of limit run, after "run": --ttl 5s
 	Ahead    time.Duration // of its CLOCK_MONOTONIC before everybody's
+	NoDag    bool          // no calls of limit dag
+}
+
+// in is the client in another namespace.
+func (c *Client) in(namespace string) *Client {
+	other := *c
+	other.Env = append(slices.Clone(c.Env), "LIMIT_NAMESPACE="+namespace)
+	return &other
+}
+
+// namespace is the one that the client's calls use.
+func (c *Client) namespace() string {
+	name := "default"
+	for _, v := range c.Env {
+		if n, ok := strings.CutPrefix(v, "LIMIT_NAMESPACE="); ok {
+			name = n
+		}
+	}
+	return name
 }
 
 // Fault is one kind of fault.
