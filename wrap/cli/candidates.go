@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -14,7 +13,6 @@ import (
 	"limit/backend/local"
 	"limit/config"
 	"limit/wrap"
-	"limit/wrap/dag/journal"
 )
 
 // flagCandidates are the flags with a long name, and those that have a short one alone.
@@ -44,6 +42,8 @@ func (p *program) valuesOf(ctx context.Context, q *completion, name string) []ca
 		return values("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL")
 	case "tag":
 		return p.tags(ctx, q)
+	case "select", "exclude":
+		return stepsOfFile(q, strings.TrimPrefix(q.word, "--"+name+"="))
 	}
 	if f, ok := lookup("--"+name, q.flags).(cli.DocGenerationFlag); ok {
 		if _, choices, ok := strings.Cut(f.GetUsage(), "`"); ok {
@@ -65,7 +65,7 @@ func values(words ...string) []candidate {
 
 // operandsOf are the candidates for an operand: subcommands, pools, claims, files, or another program's words.
 func (p *program) operandsOf(ctx context.Context, q *completion) []candidate {
-	if len(q.commands) > 0 && q.operands == 0 {
+	if len(q.commands) > 0 && len(q.operands) == 0 {
 		var found []candidate
 		for _, c := range q.commands {
 			if !c.Hidden {
@@ -74,10 +74,10 @@ func (p *program) operandsOf(ctx context.Context, q *completion) []candidate {
 		}
 		return found
 	}
-	switch first := q.operands == 0; {
+	switch first := len(q.operands) == 0; {
 	case q.path == "run":
 		return []candidate{{fmt.Sprintf("%s %d", leaveCommand, q.command), ""}}
-	case q.path == "pool set" && q.operands == 1:
+	case q.path == "pool set" && len(q.operands) == 1:
 		return values("unlimited")
 	case !first && !strings.HasPrefix(q.path, "dag") && q.path != "help":
 		return nil
@@ -85,17 +85,31 @@ func (p *program) operandsOf(ctx context.Context, q *completion) []candidate {
 	switch q.path {
 	case "status", "stats", "pool set", "pool get", "pool unset":
 		return p.pools(ctx, q)
-	case "why", "cancel":
+	case "why":
+		return append(p.claims(ctx, q, true), p.stepsToExplain(q)...)
+	case "cancel":
 		return p.claims(ctx, q, true)
 	case "bump":
 		return p.claims(ctx, q, false)
 	case "completion":
 		return values("bash", "zsh", "fish")
-	case "dag show", "dag logs", "dag retry":
-		if q.operands == 0 {
+	case "dag show", "dag retry":
+		if len(q.operands) == 0 {
 			return p.runs(q)
 		}
-	case "apply", "diff", "dag run", "dag validate", "dag plan", "dag graph":
+	case "dag logs":
+		switch len(q.operands) {
+		case 0:
+			return p.runs(q)
+		case 1:
+			return stepsOfRun(p.runsGiven(q), q.operands[0], "")
+		}
+	case "dag run":
+		if len(q.operands) > 0 {
+			return stepsOfFile(q, q.word)
+		}
+		return []candidate{{leaveFiles, ""}}
+	case "apply", "diff", "dag validate", "dag plan", "dag graph":
 		return []candidate{{leaveFiles, ""}}
 	}
 	return nil
@@ -177,23 +191,6 @@ func (p *program) tags(ctx context.Context, q *completion) []candidate {
 	var found []candidate
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		found = append(found, candidate{key, keys[key]})
-	}
-	return found
-}
-
-// runs are the dags that were run.
-func (p *program) runs(q *completion) []candidate {
-	dir := q.given["log-dir"]
-	if dir == "" {
-		dir = journal.DefaultDir(os.Getuid(), func(name string) string { return wrap.Getenv(p.env, name) })
-	}
-	runs, err := journal.List(dir)
-	if err != nil {
-		return nil
-	}
-	var found []candidate
-	for _, r := range runs {
-		found = append(found, candidate{short(r.ID), r.Name})
 	}
 	return found
 }

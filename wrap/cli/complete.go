@@ -53,9 +53,9 @@ type completion struct {
 	path     string // of the command: pool set
 	commands []*cli.Command
 	flags    []cli.Flag
-	closed   bool // no flag may follow: after --, or in the command of run
-	operands int  // before the word
-	command  int  // of run: so many words are before those of its command
+	closed   bool     // no flag may follow: after --, or in the command of run
+	operands []string // before the word
+	command  int      // of run: so many words are before those of its command
 	given    map[string]string
 }
 
@@ -83,14 +83,14 @@ func newCompletion(app *cli.App, words []string) *completion {
 				value = words[i]
 			}
 			q.given[name] = value
-		case command != nil && !command.Hidden && q.operands == 0:
+		case command != nil && !command.Hidden && len(q.operands) == 0:
 			q.path = strings.TrimSpace(q.path + " " + command.Name)
 			q.flags, q.commands = command.Flags, command.Subcommands
 		default:
 			if q.path == "run" && !q.closed {
 				q.closed, q.command = true, i
 			}
-			q.operands++
+			q.operands = append(q.operands, word)
 		}
 	}
 	return q

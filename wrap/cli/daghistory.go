@@ -131,7 +131,7 @@ func (p *program) dagShow(c *cli.Context) error {
 	if err != nil {
 		return failWith(dag.CodeUsage, err)
 	}
-	if err := report.Show(p.Out, e, time.Now()); err != nil {
+	if err := report.Show(p.Out, report.NewLook(e, time.Now(), nil, false)); err != nil {
 		return err
 	}
 	retry := ""

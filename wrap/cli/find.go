@@ -14,17 +14,7 @@ func short(id string) string { return id[:min(shortID, len(id))] }
 
 // findClaim returns the id of the one claim, held or waiting, that a prefix names.
 func findClaim(s *backend.Snapshot, prefix string) (string, error) {
-	var found []string
-	for _, h := range s.Held {
-		if strings.HasPrefix(h.ID, prefix) {
-			found = append(found, h.ID)
-		}
-	}
-	for _, w := range s.Waiting {
-		if strings.HasPrefix(w.ID, prefix) {
-			found = append(found, w.ID)
-		}
-	}
+	found := claimsOf(s, prefix)
 	switch {
 	case prefix == "":
 		return "", fmt.Errorf("an id is needed; 'limit status' shows them")

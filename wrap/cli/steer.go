@@ -3,92 +3,13 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
-	"limit/wrap"
 )
-
-func (p *program) whyCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "why",
-		Usage:     "why a claim waits",
-		ArgsUsage: "ID",
-		Description: "Its position, the limits in its way, who holds them and since when. ID may be shortened to any\n" +
-			"unique prefix.\n\nEXIT STATUS: 0; 125 limit itself failed, or there is no such claim.",
-		Action: p.onClaim(func(c *cli.Context, s *store, id string) error {
-			snapshot, err := s.Snapshot(c.Context)
-			if err != nil {
-				return err
-			}
-			return writeWhy(p.Out, snapshot, id, time.Now())
-		}),
-	}
-}
-
-// writeWhy explains one claim.
-func writeWhy(w io.Writer, s *backend.Snapshot, id string, now time.Time) error {
-	for _, h := range s.Held {
-		if h.ID == id {
-			_, err := fmt.Fprintf(w, "%s %s does not wait: it holds %s for %s, as %s\n", short(id),
-				wrap.Printable(shownName(h.Claim, s.Settings)), needsText(h.Claim), wrap.Age(now.Sub(h.Grant.GrantedAt)), wrap.Printable(who(h)))
-			return err
-		}
-	}
-	for _, c := range s.Waiting {
-		if c.ID != id {
-			continue
-		}
-		fmt.Fprintf(w, "%s %s waits for %s, position %d, priority %d, asks %s\n", short(id),
-			wrap.Printable(shownName(c.Claim, s.Settings)), wrap.Age(now.Sub(c.QueuedAt)), c.Position, c.Priority, needsText(c.Claim))
-		if c.Aside {
-			fmt.Fprintln(w, "  it stands aside: its dag has no executor slot for it")
-		}
-		if len(c.Blocks) == 0 && !c.Aside {
-			fmt.Fprintln(w, "  nothing blocks it: it is about to be granted")
-		}
-		for _, b := range c.Blocks {
-			writeBlock(w, s, b, now)
-		}
-		return nil
-	}
-	return &backend.NotFoundError{ID: id}
-}
-
-func writeBlock(w io.Writer, s *backend.Snapshot, b backend.Block, now time.Time) {
-	reasons := map[string]string{
-		backend.WhyFull:     "full",
-		backend.WhyRate:     "that many have started within the period",
-		backend.WhyPaused:   "paused: its limit is 0",
-		backend.WhyBehind:   "an earlier claim needs more than is free",
-		backend.WhyReserved: "the rest is kept for a claim that waited long",
-	}
-	fmt.Fprintf(w, "  %s: %d of %d used, %s\n", wrap.Printable(b.Limit), b.Used, b.Capacity, reasons[b.Why])
-	t := &table{}
-	for _, id := range b.By {
-		t.rows = append(t.rows, []string{"   ", short(id), wrap.Printable(describeClaim(s, id, now))})
-	}
-	t.write(w, 0)
-}
-
-func describeClaim(s *backend.Snapshot, id string, now time.Time) string {
-	for _, h := range s.Held {
-		if h.ID == id {
-			return fmt.Sprintf("%s holds %s for %s, %s", shownName(h.Claim, s.Settings), needsText(h.Claim), wrap.Age(now.Sub(h.Grant.GrantedAt)), who(h))
-		}
-	}
-	for _, w := range s.Waiting {
-		if w.ID == id {
-			return fmt.Sprintf("%s waits for %s for %s", shownName(w.Claim, s.Settings), needsText(w.Claim), wrap.Age(now.Sub(w.QueuedAt)))
-		}
-	}
-	return "gone meanwhile"
-}
 
 func (p *program) cancelCommand() *cli.Command {
 	return &cli.Command{

@@ -33,7 +33,7 @@ func took(running bool, started time.Time, ended time.Duration, now time.Time) s
 }
 
 // Show writes a line for each step of a run.
-func Show(w io.Writer, e *journal.Entry, now time.Time) error {
+func Show(w io.Writer, e *Look) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "run %s of %s, %s, started %s on %s\n", e.ID, clean(e.File), e.State(), e.Started.Local().Format("2006-01-02 15:04:05"), clean(e.Host))
 	if e.Retries != "" {
@@ -46,7 +46,7 @@ func Show(w io.Writer, e *journal.Entry, now time.Time) error {
 		if s.Outcome.State == plan.Unselected {
 			continue
 		}
-		rows = append(rows, showRow(e, s, blame[i], now))
+		rows = append(rows, showRow(e, s, blame[i]))
 	}
 	if err := table(out, rows); err != nil {
 		return err
@@ -54,15 +54,20 @@ func Show(w io.Writer, e *journal.Entry, now time.Time) error {
 	return out.Flush()
 }
 
-func showRow(e *journal.Entry, s *journal.Step, blame [][]journal.Wait, now time.Time) []string {
+func showRow(e *Look, s *journal.Step, blame [][]journal.Wait) []string {
 	state, why := s.Outcome.State.String(), s.Outcome.Reason
 	a := s.Last()
 	switch {
-	case s.Outcome.State == plan.Pending && a != nil && !a.Ended && e.Running:
+	case e.runs(s) && e.Running:
 		state = "running"
-	case s.Outcome.State == plan.Pending && a != nil && !a.Ended:
+	case e.runs(s):
 		state = "unknown"
 		why = "its run was killed while it ran"
+	case s.Outcome.State == plan.Pending && e.plan != nil && e.Granted > 0:
+		why = e.Standing(s)
+		if _, waits := e.waiting[s.Index]; waits {
+			state = "waiting"
+		}
 	case s.Outcome.Earlier:
 		state = "done before"
 	case s.Outcome.Tolerated:
@@ -78,7 +83,7 @@ func showRow(e *journal.Entry, s *journal.Step, blame [][]journal.Wait, now time
 	if !a.Ended {
 		ran = ""
 		if e.Running {
-			ran = short(now.Sub(e.Started) - a.Start)
+			ran = short(e.now - a.Start)
 		}
 	}
 	var waits []string

@@ -33,9 +33,9 @@ func short(d time.Duration) string {
 		return fmt.Sprintf("%.0fms", float64(d)/1e6)
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.1fs", d.Seconds())
-	case d < time.Minute:
+	case d.Round(time.Second) < time.Minute:
 		return fmt.Sprintf("%.0fs", d.Seconds())
-	case d < time.Hour:
+	case d.Round(time.Second) < time.Hour:
 		d = d.Round(time.Second)
 		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
 	default:
