@@ -69,6 +69,7 @@ type journal struct {
 	failing  []span         // times in which calls may fail
 	outages  []span         // times in which a fault was at work
 	limits   map[string]int // in force when the epoch began
+	late     int            // locks that came free after the slot, by the death of processes
 	overlaps []string       // as the commands noted them
 }
 
@@ -175,9 +176,26 @@ func (j *journal) take(fields []string) error {
 		}
 		e.lastEnded = max(e.lastEnded, at)
 	case "overlap":
-		j.overlaps = append(j.overlaps, fmt.Sprintf("slot %s was given to call %d (token %s) while a command lived in it", fields[4], id, fields[5]))
+		j.overlaps = append(j.overlaps, fmt.Sprintf("slot %s was given to call %d (token %s) while process %s lived in it%s\n%v",
+			fields[4], id, fields[5], fields[6], j.livedThere(fields[4], at), e))
+	case "late":
+		j.late++
 	}
 	return nil
+}
+
+// livedThere shows the last call that was in a slot before a time.
+func (j *journal) livedThere(slot string, at int64) string {
+	var last *entry
+	for _, e := range j.entries {
+		if e.started > 0 && e.started < at && slices.Contains(strings.Split(e.slots, ","), slot) && (last == nil || last.started < e.started) {
+			last = e
+		}
+	}
+	if last == nil {
+		return ""
+	}
+	return "; the last there:\n" + last.String()
 }
 
 // surely is until when the call surely held its slots, once it had started.

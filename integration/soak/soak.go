@@ -49,6 +49,7 @@ type Result struct {
 	Operations   int // in the histories
 	Illegal      int
 	Unchecked    int      // histories that took too long to check
+	Late         int      // locks of dying processes that were freed a moment after the slot
 	Surprises    int      // calls that ended as no call may
 	Problems     []string // all of it, in words
 }
@@ -201,6 +202,7 @@ func (s *soak) epoch(ctx context.Context, number int, length time.Duration, r ra
 	for lane, random := range r.lanes {
 		lanes.Go(func() { s.inject(working, lane, random) })
 	}
+	<-working.Done()
 	lanes.Wait()
 	s.restore()
 	quiet := s.quieten(&workers)
@@ -379,6 +381,7 @@ func (s *soak) judge(histories []history, quiet bool) error {
 		}
 	}
 	r.Overlaps += s.problems(j.overlaps)
+	r.Late += j.late
 	r.OverLimits += s.problems(j.overLimits())
 	for _, c := range s.everywhere() {
 		disorder, greatest := j.disorder(c.namespace(), s.greatest[c.namespace()])

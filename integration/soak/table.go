@@ -42,6 +42,7 @@ func (r Result) String() string {
 		row("  "+kind, r.Faults[kind])
 	}
 	row("overlaps (a slot given to two)", r.Overlaps)
+	row("slots of the dying (not overlaps)", r.Late)
 	row("moments over a limit", r.OverLimits)
 	row("tokens out of order", r.Disorder)
 	row("leaks", r.Leaks)

@@ -11,11 +11,13 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"hash/fnv"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -145,11 +147,7 @@ func (c *command) lock(path string) (string, error) {
 			}
 			all = append(all, name+":"+number)
 			lock := unix.Flock_t{Type: unix.F_WRLCK, Start: place(name) + int64(slot), Len: 1}
-			switch err := unix.FcntlFlock(lockFd, unix.F_OFD_SETLK, &lock); err {
-			case nil:
-			case unix.EAGAIN, unix.EACCES:
-				c.note("overlap", name+":"+number, os.Getenv("LIMIT_TOKEN"))
-			default:
+			if err := c.take(lock, name+":"+number); err != nil {
 				return "", fmt.Errorf("locking slot %s of %s: %w", number, name, err)
 			}
 		}
@@ -157,11 +155,68 @@ func (c *command) lock(path string) (string, error) {
 	return strings.Join(all, ","), nil
 }
 
-// place is where a pool's locks begin.
+// take takes a lock, and notes who has it if somebody does. Two processes of a claim that die at once can drop the claim before the lock, for
+// as long as one of them is kept from the processor: then nobody has the file open any more, and the lock comes free; that is noted as late.
+func (c *command) take(lock unix.Flock_t, slot string) error {
+	for try := range 100 {
+		request := lock
+		err := unix.FcntlFlock(lockFd, unix.F_OFD_SETLK, &request)
+		switch {
+		case err == nil:
+			if try > 0 {
+				c.note("late", slot, os.Getenv("LIMIT_TOKEN"))
+			}
+			_, err := unix.Pwrite(lockFd, binary.LittleEndian.AppendUint64(nil, uint64(os.Getpid())), lock.Start*8)
+			return err
+		case err != unix.EAGAIN && err != unix.EACCES:
+			return err
+		}
+		if holder := whoHas(lock.Start); holder != "" {
+			c.note("overlap", slot, os.Getenv("LIMIT_TOKEN"), holder)
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	c.note("overlap", slot, os.Getenv("LIMIT_TOKEN"), "?")
+	return nil
+}
+
+// whoHas is the pid of a process that has the lock at a place, or "": the one that took it, or one that has inherited it.
+func whoHas(place int64) string {
+	var taker [8]byte
+	if n, _ := unix.Pread(lockFd, taker[:], place*8); n == len(taker) {
+		if pid := strconv.FormatUint(binary.LittleEndian.Uint64(taker[:]), 10); lives(pid) {
+			return pid
+		}
+	}
+	processes, _ := filepath.Glob(fmt.Sprintf("/proc/[0-9]*/fdinfo/%d", lockFd))
+	for _, path := range processes {
+		info, _ := os.ReadFile(path)
+		if strings.Contains(string(info), fmt.Sprintf(" %d %d\n", place, place)) {
+			return strings.Split(path, "/")[2]
+		}
+	}
+	return ""
+}
+
+// lives tells whether a process can still do anything: it is not a zombie, and not on its way out (PF_EXITING).
+func lives(pid string) bool {
+	stat, _ := os.ReadFile("/proc/" + pid + "/stat")
+	_, after, found := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(after) // from the third of proc(5) on: the state; the ninth are the flags
+	if !found || len(fields) < 7 {
+		return false
+	}
+	flags, _ := strconv.ParseUint(fields[6], 10, 64)
+	const exiting = 4
+	return fields[0] != "Z" && fields[0] != "X" && flags&exiting == 0
+}
+
+// place is where a pool's locks begin; the pids of those who took them are at eight times that.
 func place(pool string) int64 {
 	h := fnv.New32a()
 	h.Write([]byte(pool))
-	return int64(h.Sum32()) << 12
+	return int64(h.Sum32()%4096) << 8
 }
 
 // note appends a line: what, the call, the time on everybody's CLOCK_MONOTONIC, the pid, and more.
