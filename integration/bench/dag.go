@@ -40,7 +40,7 @@ func dagCases() []benchCase {
 }
 
 // graph times a run of so many steps, in a chain or independent, in seconds.
-func graph(steps int, chain bool, tool string) func(*bench) (float64, error) {
+func graph(steps int, chain bool, tool string) measurement {
 	return func(b *bench) (float64, error) {
 		took, _, err := b.runGraph(steps, chain, tool)
 		return took.Seconds(), err
@@ -48,7 +48,7 @@ func graph(steps int, chain bool, tool string) func(*bench) (float64, error) {
 }
 
 // graphMemory is the largest resident set of limit while it runs so many independent steps, in MiB.
-func graphMemory(steps int) func(*bench) (float64, error) {
+func graphMemory(steps int) measurement {
 	return func(b *bench) (float64, error) {
 		_, kilobytes, err := b.runGraph(steps, false, "limit")
 		return float64(kilobytes) / 1024, err

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// resident is the resident set of a wrapper with its keeper, if it has one, in MiB, while its command runs or while it waits.
+func resident(waiting bool) measurement {
+	return func(b *bench) (float64, error) {
+		holder := b.command("limit", "run", "-q", "--pool", "p", "--", "sleep", "60")
+		if err := holder.Start(); err != nil {
+			return 0, err
+		}
+		defer end(holder)
+		if err := b.untilHeld(holder.Process.Pid); err != nil {
+			return 0, err
+		}
+		if !waiting {
+			return residentOf(holder.Process.Pid)
+		}
+		waiter := b.command("limit", "run", "-q", "--pool", "p", "--", "true")
+		if err := waiter.Start(); err != nil {
+			return 0, err
+		}
+		defer end(waiter)
+		if err := b.untilWaiting("p", 1); err != nil {
+			return 0, err
+		}
+		return residentOf(waiter.Process.Pid)
+	}
+}
+
+// residentCtl is the resident set of an etcdctl that waits for a lock, in MiB.
+func residentCtl(name string) measurement {
+	return func(b *bench) (float64, error) {
+		lock := func() (*exec.Cmd, error) {
+			cmd := b.command(b.lock(name, "resident", "sleep", "60")...)
+			return cmd, cmd.Start()
+		}
+		holder, err := lock()
+		if err != nil {
+			return 0, err
+		}
+		defer end(holder)
+		if err := b.untilLocks(name, 1); err != nil {
+			return 0, err
+		}
+		waiter, err := lock()
+		if err != nil {
+			return 0, err
+		}
+		defer end(waiter)
+		if err := b.untilLocks(name, 2); err != nil {
+			return 0, err
+		}
+		return residentOf(waiter.Process.Pid)
+	}
+}
+
+// untilLocks waits until so many hold or wait for the lock "resident".
+func (b *bench) untilLocks(name string, n int) error {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		out, err := b.command(name, "--endpoints", b.server.address, "get", "--prefix", "--keys-only", "resident/").Output()
+		if err != nil {
+			return err
+		}
+		if strings.Count(string(out), "resident/") == n {
+			return nil
+		}
+	}
+	return fmt.Errorf("%d never came to the lock", n)
+}
+
+// residentOf is the resident set of a process, and of a keeper of claims that it has started, in MiB.
+func residentOf(pid int) (float64, error) {
+	total, err := residentOfOne(pid)
+	if err != nil {
+		return 0, err
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return 0, err
+	}
+	for field := range strings.FieldsSeq(string(children)) {
+		child, err := strconv.Atoi(field)
+		if err != nil {
+			return 0, err
+		}
+		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", child))
+		if err != nil || string(comm) != "limit-keeper\n" {
+			continue
+		}
+		more, err := residentOfOne(child)
+		if err != nil {
+			return 0, err
+		}
+		total += more
+	}
+	return total, nil
+}
+
+func residentOfOne(pid int) (float64, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, found := strings.Cut(string(data), "VmRSS:")
+	if !found {
+		return 0, fmt.Errorf("process %d has ended", pid)
+	}
+	kilobytes, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+	return kilobytes / 1024, err
+}
+
+// end ends a command and waits for it.
+func end(cmd *exec.Cmd) {
+	cmd.Process.Signal(syscall.SIGTERM)
+	cmd.Wait()
+}
