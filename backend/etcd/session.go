@@ -136,6 +136,14 @@ func (n *session) interval() time.Duration {
 	return min(o.TTL/3, (o.Fence()-o.Grace)/3)
 }
 
+// due is how long it is to the next renewal. It counts from the sending of the last, as the fence does: the answer may have been on its way for
+// most of the time that there is.
+func (n *session) due() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.sent + n.interval() - boot.Now()
+}
+
 // patience is how long one renewal may take.
 func (n *session) patience() time.Duration {
 	return min(max(n.interval()/2, 200*time.Millisecond), tryTimeout)
@@ -145,7 +153,7 @@ func (n *session) patience() time.Duration {
 func (n *session) renew(ctx context.Context) {
 	r := n.store.newRenewer(n.lease)
 	defer r.close()
-	pause := n.interval()
+	pause := n.due()
 	failures := 0
 	for {
 		select {
@@ -167,7 +175,7 @@ func (n *session) renew(ctx context.Context) {
 		default:
 			failures = 0
 			n.answered(sent)
-			pause = n.interval()
+			pause = n.due()
 		}
 	}
 }
