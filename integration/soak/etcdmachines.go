@@ -18,7 +18,7 @@ import (
 
 // networkFaults befall one machine: its links, or all of it.
 func (f *fleet) networkFaults() []Fault {
-	lane := Lane{"networks", 1500 * time.Millisecond}
+	lane := Lane{"networks", 5 * time.Second}
 	whole := func(do func(*etcdtest.Link)) func(*machine, *rand.Rand) {
 		return func(m *machine, _ *rand.Rand) { m.each(do) }
 	}

@@ -4,6 +4,8 @@ package soak
 
 import (
 	"math/rand/v2"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -94,8 +96,8 @@ func (f *fleet) gatesKeeper(_ *rand.Rand, field *Field) (*Call, []int) {
 
 // processFaults kill and stop processes of calls. A stop lasts up to two TTLs, so that some outlast the lease.
 func (f *fleet) processFaults() []Fault {
-	kills := Lane{"kills", 1200 * time.Millisecond}
-	stops := Lane{"stops", 700 * time.Millisecond}
+	kills := Lane{"kills", 3500 * time.Millisecond}
+	stops := Lane{"stops", 3500 * time.Millisecond}
 	const longest = 2 * etcdTTL
 	return []Fault{
 		Kill("kill wrapper", 4, kills, f.asWrapper(Wrapper)),
@@ -114,4 +116,10 @@ func (f *fleet) processFaults() []Fault {
 		Stop("stop waiter's keeper", 3, stops, unix.SIGSTOP, longest, f.asKeeper(waitersKeeper)),
 		Stop("stop gatekeeper", 3, stops, unix.SIGSTOP, longest, f.asKeeper(f.gatesKeeper)),
 	}
+}
+
+// isKeeper tells a keeper by its command line: limit __keeper, or, as it is released, limit-keeper.
+func isKeeper(line string) bool {
+	program, rest, _ := strings.Cut(line, "\x00")
+	return filepath.Base(program) == "limit-keeper" || strings.HasPrefix(rest, "__keeper")
 }

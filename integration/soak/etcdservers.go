@@ -12,7 +12,7 @@ import (
 
 // serverFaults befall the cluster. Each returns when every member is well again.
 func (f *fleet) serverFaults() []Fault {
-	lane := Lane{"servers", 4 * time.Second}
+	lane := Lane{"servers", 10 * time.Second}
 	fault := func(kind string, weight int, do func(ctx context.Context, r *rand.Rand)) Fault {
 		return Fault{kind, weight, lane, func(ctx context.Context, r *rand.Rand, _ *Field) bool {
 			do(ctx, r)
