@@ -68,7 +68,7 @@ func (c *Call) child(keeper bool) int {
 		children, _ := os.ReadFile(task)
 		for _, child := range strings.Fields(string(children)) {
 			line, _ := os.ReadFile("/proc/" + child + "/cmdline")
-			if pid, _ := strconv.Atoi(child); pid > 1 && len(line) > 0 && strings.Contains(string(line), "__keeper") == keeper {
+			if pid, _ := strconv.Atoi(child); pid > 1 && len(line) > 0 && isKeeper(string(line)) == keeper {
 				return pid
 			}
 		}
@@ -103,29 +103,53 @@ func (f *Field) Kill(c *Call, pids ...int) bool {
 	return hit
 }
 
-// Stop stops processes for a while and lets them go on. It reports whether one of them lived.
-func (f *Field) Stop(ctx context.Context, sig unix.Signal, pause time.Duration, pids ...int) bool {
-	var fds []int
-	for _, pid := range pids {
+// Stop stops processes of a call for a while and lets it go on. It reports whether one of them lived.
+//
+// A wrapper stops when its command has stopped, as a shell expects, and it may do so a moment after whoever stopped the command has continued it:
+// so all of the call is continued, as fg does, and again while any of it is stopped.
+func (f *Field) Stop(ctx context.Context, c *Call, sig unix.Signal, pause time.Duration, pids ...int) bool {
+	all := pids
+	for _, pid := range []int{c.PID, c.Command()} {
+		if !slices.Contains(all, pid) {
+			all = append(slices.Clone(all), pid)
+		}
+	}
+	fds := map[int]int{}
+	for _, pid := range all {
 		if pid <= 1 {
 			continue
 		}
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
-			continue
-		}
-		defer unix.Close(fd)
-		if unix.PidfdSendSignal(fd, sig, nil, 0) == nil {
-			fds = append(fds, fd)
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+			defer unix.Close(fd)
+			fds[pid] = fd
 		}
 	}
-	if len(fds) > 0 {
-		rest(ctx, pause)
+	hit := false
+	for _, pid := range pids {
+		if fd, ok := fds[pid]; ok {
+			hit = unix.PidfdSendSignal(fd, sig, nil, 0) == nil || hit
+		}
 	}
-	for _, fd := range fds {
-		unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0)
+	if !hit {
+		return false
 	}
-	return len(fds) > 0
+	rest(ctx, pause)
+	for running := 0; running < 3; running++ {
+		for pid, fd := range fds {
+			if unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0) == nil && stopped(pid) {
+				running = 0
+			}
+		}
+		rest(context.WithoutCancel(ctx), 5*time.Millisecond)
+	}
+	return true
+}
+
+// stopped tells whether a process is stopped.
+func stopped(pid int) bool {
+	stat, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return strings.HasPrefix(after, "T")
 }
 
 // rest lets time pass, not past the end of ctx.
