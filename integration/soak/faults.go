@@ -87,6 +87,6 @@ func Stop(kind string, weight int, lane Lane, sig unix.Signal, longest time.Dura
 	return Fault{kind, weight, lane, func(ctx context.Context, r *rand.Rand, f *Field) bool {
 		c, pids := who(r, f)
 		share := r.Float64()
-		return c != nil && f.Stop(ctx, sig, time.Duration(float64(longest)*share*share*share), pids...)
+		return c != nil && f.Stop(ctx, c, sig, time.Duration(float64(longest)*share*share*share), pids...)
 	}}
 }

@@ -108,24 +108,23 @@ func (f *Field) Kill(c *Call, pids ...int) bool {
 // A wrapper stops when its command has stopped, as a shell expects, and it may do so a moment after whoever stopped the command has continued it:
 // so all of the call is continued, as fg does, and again while any of it is stopped.
 func (f *Field) Stop(ctx context.Context, c *Call, sig unix.Signal, pause time.Duration, pids ...int) bool {
-	all := pids
-	for _, pid := range []int{c.PID, c.Command()} {
-		if !slices.Contains(all, pid) {
-			all = append(slices.Clone(all), pid)
-		}
-	}
 	fds := map[int]int{}
-	for _, pid := range all {
-		if pid <= 1 {
-			continue
+	open := func(pid int) {
+		if _, known := fds[pid]; known || pid <= 1 {
+			return
 		}
 		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
-			defer unix.Close(fd)
 			fds[pid] = fd
 		}
 	}
+	defer func() {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	}()
 	hit := false
 	for _, pid := range pids {
+		open(pid)
 		if fd, ok := fds[pid]; ok {
 			hit = unix.PidfdSendSignal(fd, sig, nil, 0) == nil || hit
 		}
@@ -135,10 +134,13 @@ func (f *Field) Stop(ctx context.Context, c *Call, sig unix.Signal, pause time.D
 	}
 	rest(ctx, pause)
 	for running := 0; running < 3; running++ {
+		open(c.PID)
+		open(c.Command())
 		for pid, fd := range fds {
-			if unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0) == nil && stopped(pid) {
+			if stopped(pid) {
 				running = 0
 			}
+			unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0)
 		}
 		rest(context.WithoutCancel(ctx), 5*time.Millisecond)
 	}
