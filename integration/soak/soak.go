@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,10 +49,11 @@ type Result struct {
 	Histories    int
 	Operations   int // in the histories
 	Illegal      int
-	Unchecked    int      // histories that took too long to check
-	Late         int      // locks of dying processes that were freed a moment after the slot
-	Surprises    int      // calls that ended as no call may
-	Problems     []string // all of it, in words
+	Unchecked    int           // histories that took too long to check
+	Busy         time.Duration // in which the machine took long to start a process
+	Late         int           // locks of dying processes that were freed a moment after the slot
+	Surprises    int           // calls that ended as no call may
+	Problems     []string      // all of it, in words
 }
 
 // soak is a run.
@@ -199,6 +201,7 @@ func (s *soak) epoch(ctx context.Context, number int, length time.Duration, r ra
 	workers.Go(func() { s.operate(working, r.steering[""], s.dealt(1, "default")) })
 	var histories []history
 	workers.Go(func() { histories = s.histories(working, r.histories) })
+	workers.Go(func() { s.probe(working) })
 	for lane, random := range r.lanes {
 		lanes.Go(func() { s.inject(working, lane, random) })
 	}
@@ -255,6 +258,27 @@ func (s *soak) inject(ctx context.Context, lane Lane, r *rand.Rand) {
 				break
 			}
 		}
+	}
+}
+
+// tooBusy is how long the start of a process may take before the machine counts as a fault of its own: what the calls wait for then is a processor.
+const tooBusy = 200 * time.Millisecond
+
+// probe starts a process again and again, and notes when that takes long.
+func (s *soak) probe(ctx context.Context) {
+	for ctx.Err() == nil {
+		from := now()
+		if err := exec.Command("true").Run(); err != nil {
+			s.problem("starting true: %v", err)
+			return
+		}
+		if to := now(); to-from > int64(tooBusy) {
+			s.journal.outage(from, to, false)
+			s.mu.Lock()
+			s.result.Busy += time.Duration(to - from)
+			s.mu.Unlock()
+		}
+		rest(ctx, 100*time.Millisecond)
 	}
 }
 
