@@ -170,12 +170,11 @@ func (p *program) showPlan(c *cli.Context, f *stepfile.File, selected []bool) er
 
 // limitsNow are those of the store.
 func (p *program) limitsNow(c *cli.Context) (backend.Settings, error) {
-	s, err := p.open(c)
-	if err != nil {
-		return backend.Settings{}, err
-	}
-	defer s.Close()
-	settings, ok, err := s.Settings(c.Context)
+	settings, ok := backend.Settings{}, false
+	err := p.withStore(c, func(s *store) (err error) {
+		settings, ok, err = s.Settings(c.Context)
+		return err
+	})
 	if err == nil && !ok {
 		settings = backend.NewSettings()
 	}

@@ -33,20 +33,17 @@ func (p *program) metricsCommand() *cli.Command {
 			if err != nil {
 				return usageError(c, "flag --listen: %v", err)
 			}
-			s, err := p.open(c)
-			if err != nil {
+			return p.withStore(c, func(s *store) error {
+				if address != "" {
+					return p.serveMetrics(c, s, address)
+				}
+				snapshot, err := s.Snapshot(c.Context)
+				if err != nil {
+					return err
+				}
+				_, err = io.WriteString(p.Out, metricsText(snapshot, s.namespace, time.Now()))
 				return err
-			}
-			defer s.Close()
-			if address != "" {
-				return p.serveMetrics(c, s, address)
-			}
-			snapshot, err := s.Snapshot(c.Context)
-			if err != nil {
-				return err
-			}
-			_, err = io.WriteString(p.Out, metricsText(snapshot, s.namespace, time.Now()))
-			return err
+			})
 		},
 	}
 }

@@ -92,18 +92,15 @@ func (p *program) poolGetCommand() *cli.Command {
 			if c.NArg() != 1 {
 				return usageError(c, "NAME is needed")
 			}
-			s, err := p.open(c)
-			if err != nil {
+			return p.withStore(c, func(s *store) error {
+				settings, _, err := s.Settings(c.Context)
+				if err != nil {
+					return err
+				}
+				pool, _ := settings.Pool(c.Args().First())
+				_, err = fmt.Fprintln(p.Out, poolText(pool))
 				return err
-			}
-			defer s.Close()
-			settings, _, err := s.Settings(c.Context)
-			if err != nil {
-				return err
-			}
-			pool, _ := settings.Pool(c.Args().First())
-			_, err = fmt.Fprintln(p.Out, poolText(pool))
-			return err
+			})
 		},
 	}
 }
@@ -118,42 +115,36 @@ func (p *program) poolListCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return usageError(c, "no operand is taken; did you mean 'limit pool get %s'?", c.Args().First())
 			}
-			s, err := p.open(c)
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-			snapshot, err := s.Snapshot(c.Context)
-			if err != nil {
-				return err
-			}
-			pools := newStatus(snapshot, s).Pools
-			if c.Bool("json") {
-				return json.NewEncoder(p.Out).Encode(pools)
-			}
-			t := &table{right: map[int]bool{1: true, 2: true, 3: true}, shrink: []int{0}}
-			t.add("POOL", "LIMIT", "USED", "WAITING", "RATE", "SOURCE")
-			for _, row := range pools {
-				pool, _ := snapshot.Settings.Pool(row.Name)
-				rate := "-"
-				if pool.Rate != nil {
-					rate = pool.Rate.String()
+			return p.withStore(c, func(s *store) error {
+				snapshot, err := s.Snapshot(c.Context)
+				if err != nil {
+					return err
 				}
-				t.add(row.Name, limitText(pool.Limit), strconv.Itoa(row.Used), strconv.Itoa(row.Waiting), rate, row.Source)
-			}
-			return t.write(p.Out, p.width())
+				pools := newStatus(snapshot, s).Pools
+				if c.Bool("json") {
+					return json.NewEncoder(p.Out).Encode(pools)
+				}
+				t := &table{right: map[int]bool{1: true, 2: true, 3: true}, shrink: []int{0}}
+				t.add("POOL", "LIMIT", "USED", "WAITING", "RATE", "SOURCE")
+				for _, row := range pools {
+					pool, _ := snapshot.Settings.Pool(row.Name)
+					rate := "-"
+					if pool.Rate != nil {
+						rate = pool.Rate.String()
+					}
+					t.add(row.Name, limitText(pool.Limit), strconv.Itoa(row.Used), strconv.Itoa(row.Waiting), rate, row.Source)
+				}
+				return t.write(p.Out, p.width())
+			})
 		},
 	}
 }
 
 // changeSettings opens the store and changes its settings.
 func (p *program) changeSettings(c *cli.Context, change func(*backend.Settings) error) error {
-	s, err := p.open(c)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	return s.ChangeSettings(c.Context, func(settings *backend.Settings, _ bool) error { return change(settings) })
+	return p.withStore(c, func(s *store) error {
+		return s.ChangeSettings(c.Context, func(settings *backend.Settings, _ bool) error { return change(settings) })
+	})
 }
 
 // checkPoolName refuses a name that no flag or file could ask for.

@@ -20,27 +20,24 @@ func (p *program) applyCommand() *cli.Command {
 			"force) and shows what changes. Applying it again changes nothing. Takes effect at once.\n\n" +
 			"EXIT STATUS: 0; 125 limit itself failed.",
 		Action: func(c *cli.Context) error {
-			s, wanted, err := p.openWith(c)
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-			var changes []string
-			err = s.ChangeSettings(c.Context, func(settings *backend.Settings, ok bool) error {
-				if changes = config.Diff(*settings, wanted); len(changes) == 0 && ok {
-					return errSame
+			return p.withSettings(c, func(s *store, wanted backend.Settings) error {
+				var changes []string
+				err := s.ChangeSettings(c.Context, func(settings *backend.Settings, ok bool) error {
+					if changes = config.Diff(*settings, wanted); len(changes) == 0 && ok {
+						return errSame
+					}
+					*settings = wanted.Clone()
+					return nil
+				})
+				if err != nil && !errors.Is(err, errSame) {
+					return err
 				}
-				*settings = wanted.Clone()
-				return nil
+				if len(changes) == 0 {
+					_, err := fmt.Fprintln(p.Out, "nothing to change")
+					return err
+				}
+				return p.printLines(changes)
 			})
-			if err != nil && !errors.Is(err, errSame) {
-				return err
-			}
-			if len(changes) == 0 {
-				_, err := fmt.Fprintln(p.Out, "nothing to change")
-				return err
-			}
-			return p.printLines(changes)
 		},
 	}
 }
@@ -52,23 +49,20 @@ func (p *program) diffCommand() *cli.Command {
 		ArgsUsage:   "[FILE]",
 		Description: "EXIT STATUS: 0 nothing differs; 1 something does; 125 limit itself failed.",
 		Action: func(c *cli.Context) error {
-			s, wanted, err := p.openWith(c)
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-			settings, _, err := s.Settings(c.Context)
-			if err != nil {
-				return err
-			}
-			changes := config.Diff(settings, wanted)
-			if len(changes) == 0 {
-				return nil
-			}
-			if err := p.printLines(changes); err != nil {
-				return err
-			}
-			return exitWith(1)
+			return p.withSettings(c, func(s *store, wanted backend.Settings) error {
+				settings, _, err := s.Settings(c.Context)
+				if err != nil {
+					return err
+				}
+				changes := config.Diff(settings, wanted)
+				if len(changes) == 0 {
+					return nil
+				}
+				if err := p.printLines(changes); err != nil {
+					return err
+				}
+				return exitWith(1)
+			})
 		},
 	}
 }
@@ -82,27 +76,31 @@ func (p *program) printLines(lines []string) error {
 	return nil
 }
 
-// openWith opens the store without touching its settings, and returns those that the file given, or the one in force, asks for.
-// The file's own backend counts; where it names none, that of the configuration in force.
-func (p *program) openWith(c *cli.Context) (*store, backend.Settings, error) {
+// withSettings opens the store without touching its settings, and hands over those that the file given, or the one in force, asks
+// for. The file's own backend counts; where it names none, that of the configuration in force.
+func (p *program) withSettings(c *cli.Context, do func(s *store, wanted backend.Settings) error) error {
 	if c.NArg() > 1 {
-		return nil, backend.Settings{}, usageError(c, "one file at most")
+		return usageError(c, "one file at most")
 	}
 	wanted, err := p.loadFile(c, c.Args().First())
 	if err != nil {
-		return nil, backend.Settings{}, err
+		return err
 	}
 	if !wanted.HasSettings {
-		return nil, backend.Settings{}, noSettings(wanted.File)
+		return noSettings(wanted.File)
 	}
 	cfg := wanted
 	if c.NArg() == 1 && wanted.From("backend") == config.FromDefault {
 		if cfg, err = p.load(c); err != nil {
-			return nil, backend.Settings{}, err
+			return err
 		}
 	}
 	s, err := p.connect(c, cfg, storeOptions{})
-	return s, wanted.Settings, err
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return do(s, wanted.Settings)
 }
 
 func noSettings(file string) error {

@@ -40,11 +40,10 @@ func (p *program) stats(c *cli.Context) error {
 	if c.NArg() > 1 {
 		return usageError(c, "one pool at most")
 	}
-	s, err := p.open(c)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
+	return p.withStore(c, func(s *store) error { return p.showStats(c, s) })
+}
+
+func (p *program) showStats(c *cli.Context, s *store) error {
 	historian, ok := s.Backend.(backend.Historian)
 	if !ok {
 		return errors.New("this store remembers no ended claims; use an embedded store or etcd")

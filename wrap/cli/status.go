@@ -29,15 +29,12 @@ func (p *program) statusCommand() *cli.Command {
 			if c.NArg() > 1 {
 				return usageError(c, "one pool at most")
 			}
-			s, err := p.open(c)
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-			if !c.Bool("watch") {
-				return p.showStatus(c.Context, c, s, p.Out)
-			}
-			return p.watchStatus(c, s)
+			return p.withStore(c, func(s *store) error {
+				if !c.Bool("watch") {
+					return p.showStatus(c.Context, c, s, p.Out)
+				}
+				return p.watchStatus(c, s)
+			})
 		},
 	}
 }

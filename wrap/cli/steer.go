@@ -68,19 +68,16 @@ func (p *program) onClaim(do func(c *cli.Context, s *store, id string) error, ot
 		if c.NArg() != 1+len(others) {
 			return usageError(c, "%s is needed", strings.Join(append([]string{"ID"}, others...), " "))
 		}
-		s, err := p.open(c)
-		if err != nil {
-			return err
-		}
-		defer s.Close()
-		snapshot, err := s.Snapshot(c.Context)
-		if err != nil {
-			return err
-		}
-		id, err := findClaim(snapshot, c.Args().First())
-		if err != nil {
-			return err
-		}
-		return do(c, s, id)
+		return p.withStore(c, func(s *store) error {
+			snapshot, err := s.Snapshot(c.Context)
+			if err != nil {
+				return err
+			}
+			id, err := findClaim(snapshot, c.Args().First())
+			if err != nil {
+				return err
+			}
+			return do(c, s, id)
+		})
 	}
 }

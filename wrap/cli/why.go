@@ -58,13 +58,12 @@ func (p *program) why(c *cli.Context) error {
 }
 
 // snapshot opens the store for one look at it.
-func (p *program) snapshot(c *cli.Context) (*backend.Snapshot, error) {
-	s, err := p.open(c)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	return s.Snapshot(c.Context)
+func (p *program) snapshot(c *cli.Context) (snapshot *backend.Snapshot, err error) {
+	err = p.withStore(c, func(s *store) error {
+		snapshot, err = s.Snapshot(c.Context)
+		return err
+	})
+	return snapshot, err
 }
 
 // subject is what a user asks about: a claim, or a step of a run.
