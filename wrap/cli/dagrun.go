@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
+	"limit/config"
 	"limit/wrap"
 	"limit/wrap/dag"
 	"limit/wrap/dag/journal"
@@ -195,9 +196,9 @@ func (d *dagRun) check() (*dag.Mask, error) {
 // open opens the store and describes the run's claim.
 func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
 	d.claim = backend.Claim{ID: backend.NewID(), RunID: backend.NewID(), Runs: 1, Tags: maps.Clone(d.file.Tags), Priority: d.file.Priority}
-	tags, err := parseTags(d.c.StringSlice("tag"))
+	tags, err := config.ParseTagFlags(d.c.StringSlice("tag"))
 	if err != nil {
-		return nil, usageError(d.c, "%v", err)
+		return nil, usageError(d.c, "flag --tag: %v", err)
 	}
 	if d.claim.Tags == nil {
 		d.claim.Tags = tags

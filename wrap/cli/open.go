@@ -143,7 +143,3 @@ func (s *store) warnOfUnsetPools(ctx context.Context, messages *wrap.Messages, p
 	messages.Info("pool %s has no limit and there is no default: one slot, as a lock has; 'limit pool set %s N' sets one",
 		strings.Join(unset, ", "), unset[0])
 }
-
-// parsePool and parseTag read flags.
-func parsePool(s string) (name string, slots int, err error) { return config.ParsePoolFlag(s) }
-func parseTag(s string) (key, value string, err error)       { return config.ParseTagFlag(s) }

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
+	"limit/config"
 )
 
 func (p *program) poolCommand() *cli.Command {
@@ -149,10 +150,8 @@ func (p *program) changeSettings(c *cli.Context, change func(*backend.Settings) 
 
 // checkPoolName refuses a name that no flag or file could ask for.
 func checkPoolName(name string) error {
-	if _, _, err := parsePool(name); err != nil {
-		return err
-	}
-	return nil
+	_, _, err := config.ParsePoolFlag(name)
+	return err
 }
 
 func parseLimit(s string) (int, error) {

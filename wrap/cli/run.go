@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
+	"limit/config"
 	"limit/wrap"
 	"limit/wrap/process"
 )
@@ -163,7 +164,7 @@ func (p *program) withoutStore(r *request, messages *wrap.Messages, err error) e
 
 // parseRun reads the flags and the command.
 func (p *program) parseRun(c *cli.Context) (*request, error) {
-	r := &request{claim: backend.Claim{ID: backend.NewID(), RunID: backend.NewID(), Runs: 1, Pools: map[string]int{}}}
+	r := &request{claim: backend.Claim{ID: backend.NewID(), RunID: backend.NewID(), Runs: 1}}
 	for _, parse := range []func(*cli.Context, *request) error{p.parseCommand, parseClaim, parseTimes, parseChoices} {
 		if err := parse(c, r); err != nil {
 			return nil, usageError(c, "%v", err)
@@ -196,43 +197,19 @@ func (p *program) parseCommand(c *cli.Context, r *request) error {
 }
 
 func parseClaim(c *cli.Context, r *request) error {
-	for _, value := range c.StringSlice("pool") {
-		name, slots, err := parsePool(value)
-		if err != nil {
-			return fmt.Errorf("flag --pool: %w", err)
-		}
-		if _, twice := r.claim.Pools[name]; twice {
-			return fmt.Errorf("flag --pool: %q is given twice; ask once, with =SLOTS", name)
-		}
-		r.claim.Pools[name] = slots
+	var err error
+	if r.claim.Pools, err = config.ParsePoolFlags(c.StringSlice("pool")); err != nil {
+		return fmt.Errorf("flag --pool: %w", err)
 	}
-	tags, err := parseTags(c.StringSlice("tag"))
-	if err != nil {
-		return err
+	if r.claim.Tags, err = config.ParseTagFlags(c.StringSlice("tag")); err != nil {
+		return fmt.Errorf("flag --tag: %w", err)
 	}
-	r.claim.Tags = tags
 	priority := c.Int("priority")
 	if int(int32(priority)) != priority {
 		return fmt.Errorf("flag --priority: %d is no 32-bit number", priority)
 	}
 	r.claim.Priority = int32(priority)
 	return nil
-}
-
-// parseTags reads KEY[=VALUE] flags.
-func parseTags(values []string) (map[string]string, error) {
-	tags := map[string]string{}
-	for _, text := range values {
-		key, value, err := parseTag(text)
-		if err != nil {
-			return nil, fmt.Errorf("flag --tag: %w", err)
-		}
-		if was, twice := tags[key]; twice && was != value {
-			return nil, fmt.Errorf("flag --tag: %q is given twice, with %q and %q; a tag has one value", key, was, value)
-		}
-		tags[key] = value
-	}
-	return tags, nil
 }
 
 func parseTimes(c *cli.Context, r *request) error {
