@@ -33,9 +33,10 @@ type Flags struct {
 
 // Surroundings are what the configuration depends on besides flags and files.
 type Surroundings struct {
-	Dir string              // the current directory; "" where there is none
-	UID int                 // the effective user
-	Env func(string) string // the environment, nil for none; "" is as good as unset
+	Dir    string              // the current directory; "" where there is none
+	UID    int                 // the effective user
+	Groups []int               // of the user, the effective one among them
+	Env    func(string) string // the environment, nil for none; "" is as good as unset
 }
 
 // OS returns the surroundings of this process.
@@ -44,7 +45,11 @@ func OS() Surroundings {
 	if err != nil { // removed, or not to be read: there is nothing to find in it
 		dir = ""
 	}
-	return Surroundings{Dir: dir, UID: os.Geteuid(), Env: os.Getenv}
+	groups, err := os.Getgroups()
+	if err != nil {
+		groups = nil // then no file that a group can write is trusted
+	}
+	return Surroundings{Dir: dir, UID: os.Geteuid(), Groups: append(groups, os.Getegid()), Env: os.Getenv}
 }
 
 // Config is the effective configuration.
@@ -62,12 +67,12 @@ type Config struct {
 // Load finds and reads the configuration. Mistakes in a file are a *multierror.Error of *yamlpos.Problem.
 func Load(flags Flags, at Surroundings) (*Config, error) {
 	c := empty()
-	if name := find(flags, at); name != "" {
-		doc, err := yamlpos.ReadFileUpTo(name, maxFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading the configuration: %w", err)
-		}
-		if c, err = readDocument(doc, filepath.Dir(at.path(name))); err != nil {
+	doc, err := read(flags, at)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	if doc != nil {
+		if c, err = readDocument(doc, filepath.Dir(at.path(doc.Name()))); err != nil {
 			return nil, err
 		}
 	}

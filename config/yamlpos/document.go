@@ -36,6 +36,11 @@ func ReadFileUpTo(name string, size int64) (*Document, error) {
 		return nil, err
 	}
 	defer file.Close()
+	return Read(name, file, size)
+}
+
+// Read is ReadFileUpTo for a file that is open. name is what its problems call it.
+func Read(name string, file io.Reader, size int64) (*Document, error) {
 	data, err := io.ReadAll(io.LimitReader(file, size+1))
 	if err != nil {
 		return nil, err
