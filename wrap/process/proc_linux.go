@@ -69,14 +69,15 @@ func parseStat(stat string) info {
 			return info{}
 		}
 	}
+	threads, _ := strconv.Atoi(f[17])
 	start, _ := strconv.ParseUint(f[19], 10, 64)
-	return info{pid: n[0], parent: n[1], group: n[2], session: n[3], state: f[0][0], start: start}
+	return info{pid: n[0], parent: n[1], group: n[2], session: n[3], state: f[0][0], threads: threads, start: start}
 }
 
 // hasMark tells whether a process was started with this entry in its environment. In the midst of an exec or of its
-// end nobody can tell.
+// end nobody can tell; a process whose first thread has exited shows none.
 func (i info) hasMark(mark string) (is, unsure bool) {
-	if mark == "" || i.dead() {
+	if mark == "" || i.dead() || i.state == 'Z' {
 		return false, false
 	}
 	env, err := os.ReadFile("/proc/" + strconv.Itoa(i.pid) + "/environ")

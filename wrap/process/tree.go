@@ -10,7 +10,8 @@ import (
 // info is what /proc tells of a process.
 type info struct {
 	pid, parent, group, session int
-	state                       byte
+	state                       byte   // of its first thread
+	threads                     int    // 0: not known
 	start                       uint64 // in ticks since boot: tells it from a later process of the same number
 	marked                      bool   // it has the mark that was asked for
 	unsure                      bool   // or may have it
@@ -19,7 +20,8 @@ type info struct {
 // identity is what of a process never changes.
 func (i info) identity() info { return info{pid: i.pid, start: i.start} }
 
-func (i info) dead() bool { return i.state == 'Z' || i.state == 'X' }
+// dead tells whether nothing of the process runs. It does while threads are left, though the first has exited and shows as a zombie.
+func (i info) dead() bool { return i.state == 'X' || i.state == 'Z' && i.threads <= 1 }
 
 // tree returns the living processes of all that are roots or descend from one, and neither are apart nor descend through
 // one that is.
