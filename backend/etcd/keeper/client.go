@@ -169,6 +169,9 @@ func (c *Client) take(m *Message) {
 	case m.Deadline != 0:
 		c.deadline, c.silent = m.Deadline, false
 		c.alarm.Set(c.fence())
+		for _, e := range c.entries {
+			e.confirm(boot.Now() < c.fence())
+		}
 	case m.Done:
 		if answer, ok := c.calls[m.Number]; ok {
 			delete(c.calls, m.Number)
@@ -189,9 +192,10 @@ func (c *Client) take(m *Message) {
 			}
 		}
 	}
+	fresh := c.deadline == 0 || boot.Now() < c.fence()
 	c.mu.Unlock()
 	if m.Event != nil && e != nil {
-		e.take(m)
+		e.take(m, fresh)
 	}
 }
 

@@ -19,6 +19,7 @@ type entry struct {
 	mu       sync.Mutex
 	claim    backend.Claim
 	lost     bool
+	unsure   *backend.Event // a grant that was read too late to be acted on before a renewal is told
 	released sync.Once
 }
 
@@ -43,8 +44,10 @@ func (e *entry) update(c *backend.Claim) {
 	e.claim = *c
 }
 
-// take hands an event of the keeper on. One loss is told once, whoever noticed first.
-func (e *entry) take(m *Message) {
+// take hands an event of the keeper on. One loss is told once, whoever noticed first. Where the last renewal that was told is not fresh, this
+// process was stopped: a grant that it finds among what it was told meanwhile may be of a lease that has ended, and is kept until a
+// renewal tells that it is not.
+func (e *entry) take(m *Message, fresh bool) {
 	event := backend.Event{Kind: m.Event.Kind, Blocks: m.Event.Blocks, Reason: m.Event.Reason, Err: m.Event.Err.Err()}
 	if m.Event.KillBy != 0 {
 		event.KillBy = boot.At(m.Event.KillBy)
@@ -60,8 +63,22 @@ func (e *entry) take(m *Message) {
 	}
 	if event.Kind == backend.Granted {
 		e.lost = false
+		if !fresh {
+			e.unsure = &event
+			return
+		}
 	}
 	e.mail.Post(event)
+}
+
+// confirm hands on a grant that was kept, once a renewal is told that is fresh.
+func (e *entry) confirm(fresh bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if fresh && e.unsure != nil {
+		e.mail.Post(*e.unsure)
+		e.unsure = nil
+	}
 }
 
 // lose tells that a held claim is lost.
@@ -78,7 +95,7 @@ func (e *entry) lose(reason string, killBy time.Time) {
 			return
 		}
 	}
-	e.lost = true
+	e.lost, e.unsure = true, nil
 	if e.claim.Grant == nil || killBy.Before(time.Now()) {
 		killBy = time.Now()
 	}
