@@ -94,7 +94,7 @@ func (f *fleet) Clients() []*Client {
 }
 
 func (f *fleet) Figures() Figures {
-	return Figures{Workers: 48, Pace: 16, Epoch: 2 * time.Minute, Stall: etcdStall, Settle: etcdSettle,
+	return Figures{Workers: 72, Pace: 12, Epoch: 2 * time.Minute, Stall: etcdStall, Settle: etcdSettle,
 		Failing: []string{"stops", "networks", "servers"}}
 }
 
