@@ -5,7 +5,6 @@ package soak
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 )
@@ -17,8 +16,6 @@ type segment struct {
 	from        int64
 	least, most int
 }
-
-const unlimited = math.MaxInt32
 
 // lines makes a timeline of each limit from the changes in the order in which they were made; each limit's changes were made one after another.
 func (j *journal) lines() map[string]timeline {
