@@ -20,17 +20,23 @@ func (calm) Faults() []Fault { return nil }
 func TestTheOraclesSeeCallsThatKnowNothingOfEachOther(t *testing.T) {
 	o := options(t, 0)
 	o.For, o.Unguarded = 6*time.Second, true
-	r, err := Run(t.Context(), calm{newEmbedded(t)}, o)
-	if err != nil {
-		t.Fatal(err)
+	var sum Result
+	for range 5 { // on a crowded machine little happens in one
+		r, err := Run(t.Context(), calm{newEmbedded(t)}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("\n%s", r)
+		if r.Leaks+r.Disorder+r.Surprises > 0 {
+			t.Errorf("seed %d: things that are not wrong: %v", r.Seed, r.Problems)
+		}
+		sum.Overlaps, sum.OverLimits, sum.Illegal = sum.Overlaps+r.Overlaps, sum.OverLimits+r.OverLimits, sum.Illegal+r.Illegal
+		if sum.Overlaps > 0 && sum.OverLimits > 0 && sum.Illegal > 0 {
+			return
+		}
+		o.Seed++
 	}
-	t.Logf("\n%s", r)
-	if r.Overlaps == 0 || r.OverLimits == 0 || r.Illegal == 0 {
-		t.Errorf("seed %d: %d slots given to two, %d moments over a limit, %d illegal histories: want some of each", r.Seed, r.Overlaps, r.OverLimits, r.Illegal)
-	}
-	if r.Leaks+r.Disorder+r.Surprises > 0 {
-		t.Errorf("seed %d: things that are not wrong: %v", r.Seed, r.Problems)
-	}
+	t.Errorf("up to seed %d: %d slots given to two, %d moments over a limit, %d illegal histories: want some of each", o.Seed, sum.Overlaps, sum.OverLimits, sum.Illegal)
 }
 
 // journalOf is a journal of calls of one pool of 2.

@@ -76,7 +76,7 @@ type soak struct {
 	greatest map[string]int64 // the token of each namespace
 }
 
-// Run runs a soak on a store until its time is over, or until an epoch has found something.
+// Run runs a soak on a store until its time is over, or until an epoch has found something; a stall over its bound is told at the end.
 func Run(ctx context.Context, store Store, o Options) (Result, error) {
 	s := &soak{Options: o, store: store, figures: store.Figures(), clients: store.Clients(), dir: o.Dir, binary: o.Binary, command: o.Command,
 		stepFile: filepath.Join(o.Dir, "steps.yaml"), locks: filepath.Join(o.Dir, "locks"), greatest: map[string]int64{}}
@@ -100,6 +100,9 @@ func Run(ctx context.Context, store Store, o Options) (Result, error) {
 			said = time.Now()
 			fmt.Fprintln(s.Progress, s.result.line())
 		}
+	}
+	if stall := s.result.Stall; stall.Length > s.figures.Stall {
+		s.problem("admissible for %s, faults not counted, and not granted: %s", stall.Length, stall.Call)
 	}
 	return s.result, ctx.Err()
 }
@@ -414,9 +417,6 @@ func (s *soak) judge(histories []history, quiet bool) error {
 	}
 	if stall := j.stall(reserveAfter, s.figures.Settle); stall.Length > r.Stall.Length {
 		r.Stall = stall
-		if stall.Length > s.figures.Stall {
-			s.problem("admissible for %s, faults not counted, and not granted: %s", stall.Length, stall.Call)
-		}
 	}
 	if quiet {
 		s.check(histories)
