@@ -16,26 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"limit/integration/binary"
 	"limit/integration/etcdtest"
 )
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "limit-fleet")
-	if err != nil {
-		panic(err)
-	}
-	binary := filepath.Join(dir, "limit")
-	build := exec.Command("go", "build", "-o", binary, "limit")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building limit: %v\n%s", err, out)
-		os.Exit(1)
-	}
-	os.Setenv("LIMIT_BINARY", binary)
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(binary.Run(m)) }
 
 // run is one limit run.
 type run struct {
@@ -48,7 +33,7 @@ type run struct {
 func start(t *testing.T, endpoints []string, args ...string) *run {
 	t.Helper()
 	backend := "etcd://" + strings.ReplaceAll(strings.Join(endpoints, ","), "http://", "")
-	r := &run{Cmd: exec.Command(os.Getenv("LIMIT_BINARY"), append([]string{"run", "--backend", backend, "--namespace", namespace(t),
+	r := &run{Cmd: exec.Command(binary.Path(t), append([]string{"run", "--backend", backend, "--namespace", namespace(t),
 		"--ttl", "5s", "--grace", "1s", "--pool", "p"}, args...)...), ended: make(chan struct{})}
 	r.Stdout, r.Stderr = &r.out, &r.out
 	r.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
