@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -9,11 +10,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/creack/pty"
 
 	"limit/integration/binary"
+	"limit/integration/until"
 )
 
 // shellSession is an interactive shell on a terminal of its own, with limit's completion loaded.
@@ -73,13 +74,12 @@ func (s *shellSession) line(out, text string) string {
 	s.t.Helper()
 	os.Remove(out)
 	io.WriteString(s.tty, text+" >"+filepath.Base(out)+".new; mv "+filepath.Base(out)+".new "+filepath.Base(out)+"\r")
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if b, err := os.ReadFile(out); err == nil {
-			return string(b)
-		}
+	until.That(s.t, patience, fmt.Sprintf("%q has written something", text), func() bool { _, err := os.Stat(out); return err == nil })
+	b, err := os.ReadFile(out)
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	s.t.Fatalf("%q has written nothing", text)
-	return ""
+	return string(b)
 }
 
 func TestShellsCompleteCommandsFlagsPoolsAndClaims(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"limit/integration/binary"
+	"limit/integration/until"
 )
 
 // world is one embedded store and the commands that use it.
@@ -220,11 +221,8 @@ const patience = 60 * time.Second
 // until polls for something that must come true.
 func (w *world) until(what string, holds func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); {
-		if time.Now().After(deadline) {
-			w.t.Fatalf("it never came true that %s; running %v, waiting %v", what, w.running(), w.waiting())
-		}
-		time.Sleep(2 * time.Millisecond)
+	if !until.Within(patience, holds) {
+		w.t.Fatalf("it never came true that %s; running %v, waiting %v", what, w.running(), w.waiting())
 	}
 }
 

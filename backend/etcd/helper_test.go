@@ -15,6 +15,7 @@ import (
 
 	"limit/backend"
 	"limit/integration/etcdtest"
+	"limit/integration/until"
 )
 
 // helperVariable makes this test binary a process of the fleet in place of running tests.
@@ -179,11 +180,6 @@ func helperOptions(c *etcdtest.Cluster, namespace string) Options {
 func eventually(t testing.TB, within time.Duration, what string, ok func() bool) time.Duration {
 	t.Helper()
 	start := time.Now()
-	for !ok() {
-		if time.Since(start) > within {
-			t.Fatalf("%s: not within %s", what, within)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	until.That(t, within, what, ok)
 	return time.Since(start)
 }

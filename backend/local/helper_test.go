@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"limit/backend"
+	"limit/integration/until"
 )
 
 // patience is how long something that must happen may take.
@@ -223,11 +224,7 @@ func snapshot(t testing.TB, s *Store) *backend.Snapshot {
 // eventually polls for something outside this process.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("no %s within %s", what, patience)
-		}
-	}
+	until.That(t, patience, "there is "+what, ok)
 }
 
 // limitPool sets a pool's limit.

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"limit/integration/await"
+	"limit/integration/until"
 )
 
 const heldBack = `
@@ -58,7 +58,7 @@ const patience = 30 * time.Second
 func (p *place) explains(asked, pattern string) {
 	p.t.Helper()
 	said := ""
-	if !await.Whether(patience, func() bool {
+	if !until.Within(patience, func() bool {
 		cmd := p.command("why", "--log-dir", p.runs, asked)
 		out, _ := cmd.CombinedOutput()
 		said = string(out)
@@ -78,7 +78,7 @@ func TestWhyExplainsStepsThatTheExecutorAndAPoolHoldBack(t *testing.T) {
 			p.limit(0, "pool", "set", "database", "1")
 			holder := p.background("run", "--pool", "database", "--name", "holder", "-c", "read line <elsewhere")
 			p.explains("load", `no run that lives has such a step`)
-			await.That(t, patience, "the holder holds", func() bool { return strings.Contains(p.limit(0, "status"), "held: 1") })
+			until.That(t, patience, "the holder holds", func() bool { return strings.Contains(p.limit(0, "status"), "held: 1") })
 
 			run := p.background("dag", "run", "--log-dir", p.runs, "--progress", "none", p.write("etl.yaml", heldBack))
 			p.explains("migrate", `^migrate of etl, run [0-9a-f]{8}, runs for .*s\n  it holds 1 of 2 slots \(max_concurrent\), 1 of 1 of step-tag:db=red\n$`)
@@ -111,7 +111,7 @@ func TestWhyExplainsADagInTheRunQueue(t *testing.T) {
 	p.write("limit.yaml", "concurrency: {runs: {max_concurrent_runs: 1}}\n")
 	p.limit(0, "apply", "limit.yaml")
 	first := p.background("run", "--name", "first", "-c", "read line <release")
-	await.That(t, patience, "the first run runs", func() bool { return strings.Contains(p.limit(0, "status"), "held: 1") })
+	until.That(t, patience, "the first run runs", func() bool { return strings.Contains(p.limit(0, "status"), "held: 1") })
 	second := p.background("dag", "run", "--log-dir", p.runs, "--progress", "none", p.write("two.yaml", "steps: {a: echo}"))
 	p.explains("a", `^a of two, run [0-9a-f]{8}, waits, as the run waits in the run queue\n[0-9a-f]{8} two waits for \d+s, position 1, .*\n  runs: 1 of 1 used, full\n +[0-9a-f]{8}  first holds run for `)
 	release.open()
@@ -133,7 +133,7 @@ func TestWhyTellsThatTheLimitOfADagIsGone(t *testing.T) {
 	p.explains("b", `^b of etl, run [0-9a-f]{8}, was not started: its run was killed\n`)
 	p.explains("a", `^a of etl, run [0-9a-f]{8}, ran when its run was killed; how it ended is not known\n`)
 	release.open()
-	await.That(t, patience, "nothing of the run lives", func() bool { return !strings.Contains(p.limit(0, "dag", "list", "--log-dir", p.runs), "running") })
+	until.That(t, patience, "nothing of the run lives", func() bool { return !strings.Contains(p.limit(0, "dag", "list", "--log-dir", p.runs), "running") })
 }
 
 // lastRun is the id of the latest run.

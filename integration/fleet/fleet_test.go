@@ -18,6 +18,7 @@ import (
 
 	"limit/integration/binary"
 	"limit/integration/etcdtest"
+	"limit/integration/until"
 )
 
 func TestMain(m *testing.M) { os.Exit(binary.Run(m)) }
@@ -110,13 +111,12 @@ while :; do sleep 1; done
 // await polls the outside world until it has an answer but 0.
 func await(t *testing.T, within time.Duration, what string, look func() int) int {
 	t.Helper()
-	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if found := look(); found != 0 {
-			return found
-		}
-	}
-	t.Fatalf("%s: not within %s", what, within)
-	return 0
+	found := 0
+	until.That(t, within, what, func() bool {
+		found = look()
+		return found != 0
+	})
+	return found
 }
 
 // keeperOf finds the child of a wrapper that keeps its claims.

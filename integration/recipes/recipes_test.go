@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"limit/integration/binary"
+	"limit/integration/until"
 )
 
 func TestMain(m *testing.M) { os.Exit(binary.Run(m)) }
@@ -129,11 +130,7 @@ func exists(path string) bool {
 // until polls for something of the outside world that must come true.
 func (k *kitchen) until(patience time.Duration, what string, holds func() bool) {
 	k.Helper()
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			k.Fatalf("it never came true that %s", what)
-		}
-	}
+	until.That(k, patience, what, holds)
 }
 
 // held are the names of those that hold a slot.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"limit/integration/until"
 )
 
 // T is what a case needs of testing.T: a case run on a peer may fail without failing the test.
@@ -214,10 +216,8 @@ func (b *bench) want(r result, code int, out string) {
 // eventually polls what the outside world leaves no better way to wait for.
 func (b *bench) eventually(what string, d time.Duration, ok func() bool) {
 	b.Helper()
-	for deadline := time.Now().Add(d); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.Fatalf("not within %v: %s", d, what)
-		}
+	if !until.Within(d, ok) {
+		b.Fatalf("not within %v: %s", d, what)
 	}
 }
 

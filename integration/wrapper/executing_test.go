@@ -77,9 +77,10 @@ func textBusy(b *bench) {
 		b.Fatalf("%v", err)
 	}
 	p := b.start(b.L(path), nil)
-	time.Sleep(100 * time.Millisecond)
-	if !p.running() {
+	select {
+	case <-p.done:
 		b.Errorf("it gave up: %s", p.result())
+	case <-time.After(100 * time.Millisecond):
 	}
 	writer.Close()
 	b.want(p.wait(patience), 0, "")

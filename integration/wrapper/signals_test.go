@@ -221,8 +221,9 @@ func storeHangs(b *bench) {
 	}
 	began := time.Now()
 	rec.kill(syscall.SIGTERM)
-	time.Sleep(50 * time.Millisecond)
-	if rec.running() {
+	select {
+	case <-rec.done:
+	case <-time.After(50 * time.Millisecond):
 		rec.kill(syscall.SIGTERM)
 	}
 	rec.wait(5 * time.Second)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"limit/backend"
+	"limit/integration/until"
 	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/plan"
@@ -381,11 +382,7 @@ func TestASecondSignalKills(t *testing.T) {
 	p := s.begin(fmt.Sprintf("steps: {a: {run: \"trap 'touch %[1]s' TERM; touch %[1]s.trap; while :; do sleep 0.01 || :; done\", grace: 60s}}", ready))
 	p.until("a has its trap", func(wrap.Event) bool { _, err := os.Stat(ready + ".trap"); return err == nil })
 	s.signal("TERM")
-	for deadline := time.Now().Add(patienceOfTests); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
-		if _, err := os.Stat(ready); err == nil {
-			break
-		}
-	}
+	until.That(t, patienceOfTests, "a has had the first signal", func() bool { _, err := os.Stat(ready); return err == nil })
 	s.signal("TERM")
 	p.wait()
 	if a := p.run.Record.Steps[0].Last(); a.Signal != int(syscall.SIGKILL) {

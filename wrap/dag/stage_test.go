@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 
 	"limit/backend"
 	"limit/backend/memory"
+	"limit/integration/until"
 	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/plan"
@@ -64,12 +66,8 @@ func leaks(t *testing.T) {
 		if err := goleak.Find(goroutines); err != nil {
 			t.Error(err)
 		}
-		after := descriptors(t)
-		for deadline := time.Now().Add(time.Second); after > before+2 && time.Now().Before(deadline); after = descriptors(t) {
-			time.Sleep(5 * time.Millisecond)
-		}
-		if after > before+2 { // the poller's own may have come meanwhile
-			t.Errorf("%d descriptors are open, %d were before", after, before)
+		if !until.Within(time.Second, func() bool { return descriptors(t) <= before+2 }) { // the poller's own may have come meanwhile
+			t.Errorf("%d descriptors are open, %d were before", descriptors(t), before)
 		}
 	})
 }
@@ -258,15 +256,16 @@ func (p *play) eventList() []wrap.Event {
 // until waits until an event has come.
 func (p *play) until(what string, is func(wrap.Event) bool) wrap.Event {
 	p.stage.t.Helper()
-	for deadline := time.Now().Add(patienceOfTests); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
-		for _, e := range p.eventList() {
-			if is(e) {
-				return e
-			}
-		}
+	at := -1
+	var events []wrap.Event
+	if !until.Within(patienceOfTests, func() bool {
+		events = p.eventList()
+		at = slices.IndexFunc(events, is)
+		return at >= 0
+	}) {
+		p.stage.t.Fatalf("no event: %s\n%s", what, p.events.String())
 	}
-	p.stage.t.Fatalf("no event: %s\n%s", what, p.events.String())
-	return wrap.Event{}
+	return events[at]
 }
 
 func named(event, step string) func(wrap.Event) bool {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"limit/integration/until"
 )
 
 // supervisor returns a Supervisor for one test. Tests of this file cannot run in parallel: children and signals belong
@@ -217,9 +219,7 @@ func TestAStoppedCommandDiesOfTheFirstSignal(t *testing.T) {
 	command.Group, command.Grace = true, time.Minute
 	p := start(t, s, command)
 	line(t, out)
-	for stateOf(p.pid) != stopped {
-		time.Sleep(time.Millisecond)
-	}
+	until.That(t, 10*time.Second, "the command is stopped", func() bool { return stateOf(p.pid) == stopped })
 	p.Stop(Stopped)
 	if got := await(t, p, 10*time.Second); got.Signal != syscall.SIGTERM {
 		t.Errorf("%+v, want it dead of SIGTERM", got)
@@ -411,11 +411,7 @@ func TestOrphansAreReaped(t *testing.T) {
 	start(t, s, command)
 	for range 5 {
 		pid := number(t, line(t, out))
-		for deadline := time.Now().Add(10 * time.Second); find(pid).pid != 0; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("orphan %d is still there: %+v", pid, find(pid))
-			}
-		}
+		until.That(t, 10*time.Second, fmt.Sprintf("orphan %d is gone", pid), func() bool { return find(pid).pid == 0 })
 	}
 }
 

@@ -1,6 +1,6 @@
-// Package await waits in tests for what only looking again can tell: files, processes and stores that other processes change.
+// Package until waits in tests for what only looking again can tell: files, processes and stores that other processes change.
 // What a test can be told of, over a channel, needs none of it.
-package await
+package until
 
 import (
 	"testing"
@@ -14,13 +14,13 @@ const Often = 2 * time.Millisecond
 // never came true that …". It looks once more after the time is over: the test may have been stopped meanwhile.
 func That(t testing.TB, within time.Duration, what string, holds func() bool) {
 	t.Helper()
-	if !Whether(within, holds) {
+	if !Within(within, holds) {
 		t.Fatalf("it did not come true within %s that %s", within, what)
 	}
 }
 
-// Whether waits until a condition holds, and tells whether it came to that.
-func Whether(within time.Duration, holds func() bool) bool {
+// Within waits until a condition holds, and tells whether it came to that.
+func Within(within time.Duration, holds func() bool) bool {
 	for deadline := time.Now().Add(within); ; time.Sleep(Often) {
 		late := time.Now().After(deadline)
 		if holds() {
