@@ -136,6 +136,7 @@ func (s *embedded) fill(ctx context.Context, r *rand.Rand, _ *Field) bool {
 	}
 	defer os.Remove(path)
 	defer f.Close()
+	defer f.Truncate(0) // a process that is just being started may have the file open for a moment longer
 	block := make([]byte, 4096)
 	full := false
 	for end := now() + r.Int64N(int64(400*time.Millisecond)); now() < end && ctx.Err() == nil; {
