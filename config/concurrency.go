@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -133,6 +134,10 @@ func limit(v yamlpos.Value) (int, bool) {
 		if yamlpos.Closest(v.Written(), []string{unlimited}) != "" {
 			_, ok := v.OneOf(unlimited)
 			return 0, ok
+		}
+		if _, err := strconv.Atoi(v.Written()); err != nil { // else the quotes are the mistake
+			v.Reject(fmt.Sprintf("%s must be a whole number or unlimited, not %q", v.Name(), v.Written()), "")
+			return 0, false
 		}
 	}
 	if v.Kind() == yamlpos.Int && v.Written() == "-1" {

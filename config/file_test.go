@@ -147,6 +147,8 @@ func TestEveryMistakeIsToldWithItsPlaceAndItsRemedy(t *testing.T) {
 		{"concurrency: {pools: {default_limit: -1}}", `1:38: default_limit must be at least 0, not -1; write unlimited`},
 		{"concurrency: {pools: {default_limit: -2}}", `1:38: default_limit must be from 0 to 2147483647, not -2`},
 		{"concurrency: {pools: {default_limit: unlimitd}}", `1:38: default_limit must be unlimited, not "unlimitd"; did you mean "unlimited"?`},
+		{"concurrency: {pools: {limits: {a: '2'}}}", `1:36: a must be a whole number, not "2"; take off the quotes`},
+		{"concurrency: {pools: {limits: {a: two}}}", `1:36: a must be a whole number or unlimited, not "two"`},
 		{"concurrency: {pools: {limits: {a: }}}", `1:32: pool "a" has no limit; write a number or unlimited`},
 		{"concurrency: {pools: {limits: {a: {}}}}", `1:32: pool "a" has neither limit nor rate; write a number or unlimited`},
 		{"concurrency: {pools: {limits: {a: {rate: 10/1s}}}}", `1:42: rate "10/1s": the period must be at least 2s`},
@@ -200,7 +202,7 @@ func TestAMistakeIsShownAsAnEditorWouldPointAtIt(t *testing.T) {
 	want := `limit.yaml:4:5: unknown key "defalt_limit"; did you mean "default_limit"?
         defalt_limit: 5
         ^~~~~~~~~~~~
-limit.yaml:5:17: a must be a whole number, not "x"
+limit.yaml:5:17: a must be a whole number or unlimited, not "x"
         limits: {a: x}
                     ^`
 	if err == nil || err.Error() != want {
