@@ -94,7 +94,8 @@ func TestForeignDirectoriesAreRefusedAndLeftAlone(t *testing.T) {
 
 	file := filepath.Join(t.TempDir(), "file")
 	write(t, file, "")
-	refused(t, Options{Dir: file, Create: true}, "not a directory")
+	refused(t, Options{Dir: file, Create: true}, "not a directory", "choose another with --backend local:DIR")
+	refused(t, Options{Dir: filepath.Join(file, "below"), Create: true}, "not a directory", "choose another")
 	refused(t, Options{}, "no directory given")
 }
 
