@@ -64,7 +64,7 @@ func (s *embedded) Name() string       { return "embedded" }
 func (s *embedded) Clients() []*Client { return s.clients }
 
 func (s *embedded) Figures() Figures {
-	return Figures{Workers: 32, Pace: 50, Epoch: 30 * time.Second, Stall: embeddedStall, Settle: embeddedSettle, Failing: []string{"disk"}}
+	return Figures{Workers: 40, Pace: 70, Epoch: 30 * time.Second, Stall: embeddedStall, Settle: embeddedSettle, Failing: []string{"disk"}}
 }
 
 // Faults of the embedded store. A process that is stopped in the middle of a change holds everybody up until it goes on.

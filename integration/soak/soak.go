@@ -415,9 +415,7 @@ func (s *soak) judge(histories []history, quiet bool) error {
 		s.greatest[c.namespace()] = greatest
 		r.Disorder += s.problems(disorder)
 	}
-	if stall := j.stall(reserveAfter, s.figures.Settle); stall.Length > r.Stall.Length {
-		r.Stall = stall
-	}
+	r.Stall.worse(j.stall(reserveAfter, s.figures.Settle))
 	if quiet {
 		s.check(histories)
 	}

@@ -119,10 +119,20 @@ func (j *journal) disorder(namespace string, greatest int64) (found []string, gr
 	return found, greatest
 }
 
-// Stall is the longest time in which a call that was admissible waited, less the time in which faults were at work.
+// Stall is the longest time in which a call that was admissible waited, less the time in which faults were at work; and the longest with it.
 type Stall struct {
 	Length, Faulty time.Duration
 	Call           string
+	Whole          time.Duration
+}
+
+// worse takes over what is longer of another stall.
+func (s *Stall) worse(than Stall) {
+	whole := max(s.Whole, than.Whole)
+	if than.Length > s.Length {
+		*s = than
+	}
+	s.Whole = whole
 }
 
 // stall sweeps the epoch. A call is admissible for certain when it is the first in order of those who wait in each of its limits, and fits
@@ -208,9 +218,8 @@ func (s *sweep) close(e *entry, at int64) {
 	}
 	delete(s.since, e)
 	faulty := s.journal.faulty(since, at)
-	if length := time.Duration(at-since) - faulty; length > s.worst.Length {
-		s.worst = Stall{length, faulty, e.String()}
-	}
+	whole := time.Duration(at - since)
+	s.worst.worse(Stall{whole - faulty, faulty, e.String(), whole})
 }
 
 func (s *sweep) look(at int64) {

@@ -47,6 +47,7 @@ func (r Result) String() string {
 	row("tokens out of order", r.Disorder)
 	row("leaks", r.Leaks)
 	row("longest stall", fmt.Sprintf("%s of %s (beside %s of faults)", r.Stall.Length.Round(time.Millisecond), r.StallBound, r.Stall.Faulty.Round(time.Millisecond)))
+	row("longest stall, faults counted", r.Stall.Whole.Round(time.Millisecond))
 	row("machine too busy to start a process", r.Busy.Round(time.Millisecond))
 	row("histories checked by porcupine", fmt.Sprintf("%d (%d operations), illegal %d, too long to check %d", r.Histories, r.Operations, r.Illegal, r.Unchecked))
 	row("calls that ended as none may", r.Surprises)
