@@ -194,12 +194,12 @@ func (s *soak) epoch(ctx context.Context, number int, length time.Duration, r ra
 	}
 	working, stop := context.WithTimeout(ctx, length)
 	defer stop()
-	var workers, lanes sync.WaitGroup
+	var workers, lanes, steering sync.WaitGroup
 	for i, random := range r.workers {
 		workers.Go(func() { s.work(working, random, s.dealt(i, "default")) })
 	}
 	for pool, between := range varying() {
-		workers.Go(func() { s.vary(working, r.steering[pool], s.clients[0].in("default"), pool, between) })
+		steering.Go(func() { s.vary(working, r.steering[pool], s.clients[0].in("default"), pool, between) })
 	}
 	workers.Go(func() { s.operate(working, r.steering[""], s.dealt(1, "default")) })
 	var histories []history
@@ -210,6 +210,7 @@ func (s *soak) epoch(ctx context.Context, number int, length time.Duration, r ra
 	}
 	<-working.Done()
 	lanes.Wait()
+	steering.Wait() // the last change is not to come after that of restore
 	s.restore()
 	quiet := s.quieten(&workers)
 	if quiet {
