@@ -5,8 +5,9 @@ import (
 	"io"
 	"strings"
 
-	"github.com/rivo/uniseg"
 	"github.com/urfave/cli/v2"
+
+	"limit/wrap"
 )
 
 const (
@@ -137,7 +138,7 @@ func (h *helpText) flags(heading string, flags []cli.Flag) {
 // entry is a name and its text beside it, or below it where the name is long.
 func (h *helpText) entry(name, text string, column int) {
 	lines := fill(text, h.width-column)
-	if uniseg.StringWidth(name)+5 > column {
+	if wrap.Cells(name)+5 > column {
 		h.line("   %s", name)
 	} else {
 		h.line("   %-*s%s", column-3, name, lines[0])

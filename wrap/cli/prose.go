@@ -3,10 +3,10 @@ package cli
 import (
 	"strings"
 
-	"github.com/rivo/uniseg"
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
+	"limit/wrap"
 )
 
 // The texts of commands are written once, in their Description, and set twice: by --help for a terminal and by help --man for roff.
@@ -60,7 +60,7 @@ func fill(text string, width int) []string {
 		switch {
 		case line == "":
 			line = word
-		case uniseg.StringWidth(line)+1+uniseg.StringWidth(word) > width:
+		case wrap.Cells(line)+1+wrap.Cells(word) > width:
 			lines, line = append(lines, line), word
 		default:
 			line += " " + word

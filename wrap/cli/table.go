@@ -4,8 +4,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/rivo/uniseg"
-
 	"limit/wrap"
 )
 
@@ -38,8 +36,8 @@ func (t *table) write(w io.Writer, width int) error {
 	for _, row := range t.rows {
 		var line strings.Builder
 		for i, cell := range row {
-			cell = cut(cell, widths[i])
-			pad := strings.Repeat(" ", widths[i]-uniseg.StringWidth(cell))
+			cell = wrap.Cut(cell, widths[i])
+			pad := strings.Repeat(" ", widths[i]-wrap.Cells(cell))
 			if i > 0 {
 				line.WriteString(strings.Repeat(" ", columnGap))
 			}
@@ -62,7 +60,7 @@ func (t *table) widths(most int) []int {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], uniseg.StringWidth(cell))
+			widths[i] = max(widths[i], wrap.Cells(cell))
 		}
 	}
 	total := columnGap * (len(widths) - 1)
@@ -92,20 +90,4 @@ func (t *table) widest(widths []int, least int, sparing bool) int {
 		}
 	}
 	return widest
-}
-
-// cut shortens a text to so many terminal cells, the last of them an ellipsis.
-func cut(s string, width int) string {
-	if uniseg.StringWidth(s) <= width {
-		return s
-	}
-	var b strings.Builder
-	used := 0
-	for g := uniseg.NewGraphemes(s); g.Next(); {
-		if used += g.Width(); used > width-1 {
-			break
-		}
-		b.WriteString(g.Str())
-	}
-	return b.String() + "…"
 }

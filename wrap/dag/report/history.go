@@ -7,8 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mattn/go-runewidth"
-
+	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/plan"
 	"limit/wrap/dag/stepfile"
@@ -104,7 +103,7 @@ func table(w io.Writer, rows [][]string) error {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
-			widths[i] = max(widths[i], runewidth.StringWidth(cell))
+			widths[i] = max(widths[i], wrap.Cells(cell))
 		}
 	}
 	var b strings.Builder
@@ -112,7 +111,7 @@ func table(w io.Writer, rows [][]string) error {
 		var line strings.Builder
 		for i, cell := range row {
 			line.WriteString(cell)
-			line.WriteString(strings.Repeat(" ", widths[i]-runewidth.StringWidth(cell)+2))
+			line.WriteString(strings.Repeat(" ", widths[i]-wrap.Cells(cell)+2))
 		}
 		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}

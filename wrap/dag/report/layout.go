@@ -9,8 +9,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/mattn/go-runewidth"
-
+	"limit/wrap"
 	"limit/wrap/dag/plan"
 	"limit/wrap/dag/stepfile"
 )
@@ -51,7 +50,7 @@ func layout(f *stepfile.File) (places []place, width, height int) {
 	for _, column := range columns {
 		widest := 0
 		for _, i := range column {
-			places[i].width = min(widestBox, runewidth.StringWidth(clean(f.Steps[i].ID))*letter+16)
+			places[i].width = min(widestBox, wrap.Cells(clean(f.Steps[i].ID))*letter+16)
 			widest = max(widest, places[i].width)
 		}
 		for row, i := range column {
@@ -108,7 +107,7 @@ func drawGraph(out *bufio.Writer, f *stepfile.File, places []place, class func(i
 	}
 	for i, s := range f.Steps {
 		p := places[i]
-		label := middle(clean(s.ID), (p.width-16)/letter)
+		label := wrap.CutMiddle(clean(s.ID), (p.width-16)/letter)
 		fmt.Fprintf(out, `<g%s><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="5"/><text x="%d" y="%d">%s</text></g>`+"\n",
 			class(i), html.EscapeString(clean(s.ID)), p.x, p.y, p.width, boxHeight, p.x+8, p.y+17, html.EscapeString(label))
 	}

@@ -8,8 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mattn/go-runewidth"
-
+	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/plan"
 )
@@ -50,7 +49,7 @@ func (c *Console) wipe() {
 func (r *region) erase(width int) []byte {
 	rows := 0
 	for _, line := range r.lines {
-		rows += max(1, (runewidth.StringWidth(line)+max(width, 1)-1)/max(width, 1))
+		rows += max(1, (wrap.Cells(line)+max(width, 1)-1)/max(width, 1))
 	}
 	if rows == 0 {
 		return nil
@@ -68,22 +67,22 @@ func (c *Console) view() []string {
 		c.look(now)
 	}
 	running := c.running()
-	lines := []string{fit(c.status(now, len(running)), width-1)}
+	lines := []string{wrap.Cut(c.status(now, len(running)), width-1)}
 	room := max(1, min(height-3, 16))
 	waitRoom := min(len(c.region.waiting), max(1, room/3))
 	for i, s := range running {
 		if i == room-waitRoom && len(running) > i+1 {
-			lines = append(lines, fit(fmt.Sprintf("  … and %d more running", len(running)-i), width-1))
+			lines = append(lines, wrap.Cut(fmt.Sprintf("  … and %d more running", len(running)-i), width-1))
 			break
 		}
 		lines = append(lines, c.runningLine(s, now, width))
 	}
 	for i, w := range c.region.waiting {
 		if i == waitRoom-1 && len(c.region.waiting) > waitRoom {
-			lines = append(lines, fit(fmt.Sprintf("  … and %d more waiting", len(c.region.waiting)-i), width-1))
+			lines = append(lines, wrap.Cut(fmt.Sprintf("  … and %d more waiting", len(c.region.waiting)-i), width-1))
 			break
 		}
-		lines = append(lines, fit("  "+w, width-1))
+		lines = append(lines, wrap.Cut("  "+w, width-1))
 	}
 	return lines
 }
@@ -109,7 +108,7 @@ func (c *Console) runningLine(s *journal.Step, now time.Time, width int) string 
 	if c.Expected != nil && c.Expected[s.Index] > 0 {
 		text += " of " + short(c.Expected[s.Index])
 	}
-	return fit(text, width-1)
+	return wrap.Cut(text, width-1)
 }
 
 // running are the steps that run, the oldest first.

@@ -14,9 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mattn/go-runewidth"
-
 	"limit/backend"
+	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/plan"
 	"limit/wrap/dag/stepfile"
@@ -356,7 +355,7 @@ func TestTheLiveRegionFitsTheTerminal(t *testing.T) {
 		}
 		for _, line := range lines {
 			line = strings.TrimSuffix(line, "\x1b[K")
-			if w := runewidth.StringWidth(line); w >= max(size[0], 10) {
+			if w := wrap.Cells(line); w >= max(size[0], 10) {
 				t.Errorf("%v: %d cells: %q", size, w, line)
 			}
 		}

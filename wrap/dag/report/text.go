@@ -6,7 +6,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/mattn/go-runewidth"
 	"golang.org/x/sys/unix"
 
 	"syscall"
@@ -123,25 +122,8 @@ func escapeLength(p []byte) (n int, keep bool) {
 	return len(p), false
 }
 
-// fit cuts a line to a width in cells, an ellipsis at its end.
-func fit(s string, width int) string {
-	if runewidth.StringWidth(s) <= width {
-		return s
-	}
-	return runewidth.Truncate(s, max(width, 1), "…")
-}
-
-// middle cuts a name to a width in cells in its middle: its ends tell long names apart.
-func middle(s string, width int) string {
-	if runewidth.StringWidth(s) <= width || width < 3 {
-		return fit(s, width)
-	}
-	head := runewidth.Truncate(s, width/2, "…")
-	return head + runewidth.TruncateLeft(s, runewidth.StringWidth(s)-(width-runewidth.StringWidth(head)), "")
-}
-
 // pad fills a name up to a width in cells.
 func pad(s string, width int) string {
-	s = middle(s, width)
-	return s + strings.Repeat(" ", max(0, width-runewidth.StringWidth(s)))
+	s = wrap.CutMiddle(s, width)
+	return s + strings.Repeat(" ", max(0, width-wrap.Cells(s)))
 }
