@@ -38,7 +38,7 @@ type Claim struct {
 // Grant is the proof that a claim is held.
 type Grant struct {
 	Token     int64            `json:"token"`           // grows with every grant of a namespace
-	Slots     map[string][]int `json:"slots,omitempty"` // numbers within each limited pool, 0 to limit-1, shared with no other holder
+	Slots     map[string][]int `json:"slots,omitempty"` // numbers within each limited pool of which it has MaxNumbered at most, 0 to limit-1, shared with no other holder
 	GrantedAt time.Time        `json:"granted_at"`      // by the wall clock of the granter
 }
 

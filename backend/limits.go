@@ -190,6 +190,13 @@ func (l *limit) removeStart(id string) {
 	})
 }
 
+// MaxNumbered is the most slots of a pool that a claim is given numbers of. Who asks for more means an amount, such as megabytes, and
+// a list of their numbers would fit into no variable.
+const MaxNumbered = 1024
+
+// maxNumber is above every slot's number: more than 16,000 holders of so many do not share a pool. Higher ones were written by others.
+const maxNumber = 1 << 24
+
 // numbers is the set of slot numbers that are taken in a pool, a bit each.
 type numbers []uint64
 
@@ -212,6 +219,9 @@ func (t *numbers) take(n int) []int {
 // mark sets or clears given numbers.
 func (t *numbers) mark(given []int, taken bool) {
 	for _, n := range given {
+		if n < 0 || n >= maxNumber {
+			continue
+		}
 		for n/64 >= len(*t) {
 			*t = append(*t, 0)
 		}

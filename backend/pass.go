@@ -228,7 +228,7 @@ func (s *State) admit(m *member, now time.Duration) {
 			n.limit.addStart(start{m.claim.ID, n.slots, now})
 		case KindPool:
 			n.limit.used += n.slots
-			if n.limit.capacity != Unlimited {
+			if n.limit.capacity != Unlimited && n.slots <= MaxNumbered {
 				if m.claim.Grant.Slots == nil {
 					m.claim.Grant.Slots = map[string][]int{}
 				}
