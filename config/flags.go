@@ -2,14 +2,15 @@ package config
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"unicode"
+
+	"limit/backend"
 )
 
 // MaxSlots is the highest limit, and the most slots that can be asked for.
-const MaxSlots = math.MaxInt32
+const MaxSlots = backend.MaxSlots
 
 // ParsePoolFlag reads NAME[=SLOTS], as --pool and the steps of a dag have it. A name with = in it needs the slots said.
 func ParsePoolFlag(text string) (name string, slots int, err error) {

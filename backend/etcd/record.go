@@ -60,6 +60,12 @@ func (r *record) claim(id string) *backend.Claim {
 		Ancestors: r.Ancestors, Seq: r.Seq}
 }
 
+// sound fails for a record that the rule cannot count with: a panic here would be one of every gatekeeper.
+func (r *record) sound() error {
+	c := backend.Claim{Pools: r.Pools, Runs: r.Runs}
+	return c.Sound()
+}
+
 // encode never fails: a record is made of plain values.
 func encode(v any) string {
 	b, err := json.Marshal(v)
@@ -83,6 +89,9 @@ func readSeat(id string, kv *mvccpb.KeyValue) (*seat, error) {
 	s := &seat{id: id, revision: kv.ModRevision, lease: kv.Lease}
 	if err := json.Unmarshal(kv.Value, &s.record); err != nil {
 		return nil, fmt.Errorf("reading %s: %w; was it written by a newer limit?", kv.Key, err)
+	}
+	if err := s.sound(); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w; remove it with etcdctl del", kv.Key, err)
 	}
 	if s.Seq == 0 {
 		s.Seq = kv.CreateRevision
