@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"time"
 
@@ -123,13 +122,13 @@ func (c *change) takeSettings() error {
 
 // clearClaims removes the files of claims that are not in a state any more, if none of them lives.
 func (c *change) clearClaims() error {
-	entries, err := os.ReadDir(c.s.file("claims"))
+	names, err := namesIn(c.s.claims)
 	if err != nil {
 		return fmt.Errorf("reading the claims: %w", err)
 	}
 	var found, alive []fileNumber
-	for _, e := range entries {
-		if n, ok := parseFile(e.Name()); ok {
+	for _, name := range names {
+		if n, ok := parseFile(name); ok {
 			found = append(found, n)
 			if !c.s.dead(n) {
 				alive = append(alive, n)

@@ -17,10 +17,15 @@ const sparedFiles = 16
 // fileNumber names a claim's file.
 type fileNumber uint32
 
+// maxFiles bounds the numbers of files: more claims at once there are not, and whoever makes one looks at so many.
+const maxFiles = 1 << 22
+
 // noFile is the file of a claim that has none yet.
 const noFile = ^fileNumber(0)
 
-func (n fileNumber) path() string { return "claims/" + strconv.FormatUint(uint64(n), 10) }
+// name is that within claims/, path that within the namespace, for messages.
+func (n fileNumber) name() string { return strconv.FormatUint(uint64(n), 10) }
+func (n fileNumber) path() string { return "claims/" + n.name() }
 
 // parseFile reads the name of a file in claims/.
 func parseFile(name string) (fileNumber, bool) {
@@ -56,7 +61,7 @@ func (c *change) takeFile() (fileNumber, *os.File, error) {
 // openFile opens and locks a file, which it makes if need be. It fails with EWOULDBLOCK where somebody else has the lock.
 func (s *Store) openFile(n fileNumber) (int, error) {
 	s.step("open claim file")
-	fd, err := unix.Openat(s.fd, n.path(), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	fd, err := s.openAt(s.claims, n.name(), unix.O_RDWR, unix.S_IFIFO)
 	if err == unix.ENOENT {
 		fd, err = s.makeFile(n)
 	}
@@ -74,11 +79,28 @@ func (s *Store) openFile(n fileNumber) (int, error) {
 
 func (s *Store) makeFile(n fileNumber) (int, error) {
 	s.step("make claim file")
-	if err := mkfifoat(s.fd, s.path, n.path(), s.mode); err != nil {
+	if err := mkfifoat(s.claims, s.file("claims"), n.name(), s.mode); err != nil {
 		return -1, err
 	}
 	s.step("made claim file")
-	fd, err := unix.Openat(s.fd, n.path(), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	return s.openFIFO(s.claims, n.name())
+}
+
+// makeFIFO makes one and gives it the mode that the directory's sharing asks for.
+func (s *Store) makeFIFO(dir int, path, name string) error {
+	if err := mkfifoat(dir, path, name, s.mode); err != nil {
+		return err
+	}
+	fd, err := s.openFIFO(dir, name)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}
+
+// openFIFO opens one that was just made.
+func (s *Store) openFIFO(dir int, name string) (int, error) {
+	fd, err := s.openAt(dir, name, unix.O_RDWR, unix.S_IFIFO)
 	if err != nil {
 		return -1, err
 	}
@@ -92,7 +114,7 @@ func (s *Store) makeFile(n fileNumber) (int, error) {
 // removeFile removes a file. As every other use of its name that is under the lock of the state. That it is not there is no matter.
 func (s *Store) removeFile(n fileNumber) {
 	s.step("remove claim file")
-	unix.Unlinkat(s.fd, n.path(), 0)
+	unix.Unlinkat(s.claims, n.name(), 0)
 	s.step("removed claim file")
 }
 
@@ -109,7 +131,7 @@ func (c *change) trim() {
 
 // dead tells whether no process lives that has a claim's file: another can have its lock. What cannot be examined counts as alive.
 func (s *Store) dead(n fileNumber) bool {
-	fd, err := unix.Openat(s.fd, n.path(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	fd, err := unix.Openat(s.claims, n.name(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err == unix.ENOENT
 	}
@@ -120,7 +142,7 @@ func (s *Store) dead(n fileNumber) bool {
 // wake tells the claim that has a file to look at the state. It returns false where nobody is there to be told.
 func (s *Store) wake(n fileNumber) bool {
 	s.step("wake")
-	fd, err := unix.Openat(s.fd, n.path(), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	fd, err := s.openAt(s.claims, n.name(), unix.O_WRONLY|unix.O_NONBLOCK, unix.S_IFIFO)
 	if err != nil {
 		return err != unix.ENOENT && err != unix.ENXIO
 	}
@@ -132,10 +154,10 @@ func (s *Store) wake(n fileNumber) bool {
 
 // listen opens a FIFO for reading: a claim's own by a description of its own, so that the command, which shares the other, cannot
 // disturb it.
-func (s *Store) listen(name string) (*os.File, error) {
-	fd, err := unix.Openat(s.fd, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+func (s *Store) listen(dir int, name string) (*os.File, error) {
+	fd, err := s.openAt(dir, name, unix.O_RDONLY|unix.O_NONBLOCK, unix.S_IFIFO)
 	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", s.file(name), s.advise(err))
+		return nil, fmt.Errorf("opening the FIFO %s of %s: %w", name, s.path, s.advise(err))
 	}
-	return os.NewFile(uintptr(fd), s.file(name)), nil
+	return os.NewFile(uintptr(fd), name), nil
 }

@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -20,10 +19,7 @@ const (
 
 // openDirectory opens the namespace, and makes it where that is wanted.
 func (s *Store) openDirectory(ctx context.Context) error {
-	err := s.checkFormat()
-	if err == nil {
-		s.fd, err = openDir(unix.AT_FDCWD, s.path)
-	}
+	err := s.openNamespace()
 	if notFound(err) {
 		if !s.opts.Create {
 			return fmt.Errorf("no claims were ever made in %s: %w", s.path, fs.ErrNotExist)
@@ -31,7 +27,7 @@ func (s *Store) openDirectory(ctx context.Context) error {
 		if err := s.create(ctx); err != nil {
 			return err
 		}
-		s.fd, err = openDir(unix.AT_FDCWD, s.path)
+		err = s.openNamespace()
 	}
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", s.path, s.advise(err))
@@ -41,14 +37,38 @@ func (s *Store) openDirectory(ctx context.Context) error {
 		return err
 	}
 	s.mode = mode & 0o666
+	if s.claims, err = openDir(s.fd, "claims"); err != nil {
+		return fmt.Errorf("opening %s: %w", s.file("claims"), s.advise(err))
+	}
 	return s.openState()
+}
+
+// openNamespace opens the namespace's directory, if the store's own can be trusted.
+func (s *Store) openNamespace() error {
+	root, err := s.openRoot()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(root)
+	if err := s.checkFormat(root); err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(root, &st); err != nil {
+		return err
+	}
+	if err := s.trust(&st, s.opts.Dir); err != nil {
+		return err
+	}
+	s.fd, err = openDir(root, filepath.Base(s.path))
+	return err
 }
 
 // openState opens the file state, for reading alone where it cannot be written.
 func (s *Store) openState() error {
 	var err error
 	if s.readOnly == nil {
-		s.state, err = unix.Openat(s.fd, "state", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		s.state, err = s.openAt(s.fd, "state", unix.O_RDWR, unix.S_IFREG)
 		if err == nil {
 			return nil
 		}
@@ -57,7 +77,7 @@ func (s *Store) openState() error {
 		}
 		s.readOnly = fmt.Errorf("opening %s for writing: %w", s.file("state"), s.advise(err))
 	}
-	s.state, err = unix.Openat(s.fd, "state", unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	s.state, err = s.openAt(s.fd, "state", unix.O_RDONLY, unix.S_IFREG)
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", s.file("state"), s.advise(err))
 	}
@@ -65,9 +85,9 @@ func (s *Store) openState() error {
 }
 
 // checkFormat reads DIR/format.
-func (s *Store) checkFormat() error {
+func (s *Store) checkFormat(root int) error {
 	name := filepath.Join(s.opts.Dir, formatName)
-	b, err := readFileAt(unix.AT_FDCWD, name)
+	b, err := readFileAt(root, formatName)
 	if err != nil {
 		return err
 	}
@@ -82,72 +102,38 @@ func (s *Store) checkFormat() error {
 	return nil
 }
 
-// examine refuses a directory in which the store cannot be safe, and returns its mode. One that belongs to somebody who does not share it
-// can be read only.
-func (s *Store) examine(fd int, path string) (mode uint32, err error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return 0, fmt.Errorf("examining %s: %w", path, err)
-	}
-	network, err := s.network(fd, &st)
-	if err != nil {
-		return 0, fmt.Errorf("examining %s: %w", path, err)
-	}
-	if network != "" {
-		return 0, fmt.Errorf("%s is on a network file system (%s), where locks of other machines do not hold; "+
-			"choose a local directory, or --backend etcd://HOST:2379 to share limits between machines", path, network)
-	}
-	mode = uint32(st.Mode)
-	shared := mode&unix.S_ISGID != 0 && mode&0o020 != 0
-	switch {
-	case mode&0o002 != 0:
-		return 0, fmt.Errorf("%s can be written by everybody, so nobody could trust it; "+
-			"chmod o-w it (to share it with a group: chgrp GROUP, chmod g+rwxs)", path)
-	case st.Uid != 0 && int(st.Uid) != os.Geteuid() && !shared && s.readOnly == nil:
-		s.readOnly = fmt.Errorf("%s belongs to user %d, who does not share it; choose another directory, or let the owner share it (chgrp GROUP, chmod g+rwxs)", path, st.Uid)
-	}
-	return mode, nil
-}
-
-func (s *Store) network(fd int, st *unix.Stat_t) (string, error) {
-	if s.opts.network != nil {
-		return s.opts.network(), nil
-	}
-	return networkFileSystem(fd, st)
-}
-
 // create makes the directory and the namespace. A namespace appears whole, by rename.
 func (s *Store) create(ctx context.Context) error {
 	dir := s.opts.Dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the embedded store: %w", s.advise(err))
 	}
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	root, err := s.openRoot()
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", dir, s.advise(err))
 	}
-	defer unix.Close(fd)
-	mode, err := s.examine(fd, dir)
+	defer unix.Close(root)
+	mode, err := s.examine(root, dir)
 	if err != nil {
 		return err
 	}
 	if s.readOnly != nil {
 		return s.readOnly
 	}
-	if err := flock(fd, unix.LOCK_EX); err != nil {
+	if err := flock(root, unix.LOCK_EX); err != nil {
 		return fmt.Errorf("locking %s: %w", dir, err)
 	}
-	if err := s.createIn(fd, mode); err != nil {
+	if err := s.createIn(root, mode); err != nil {
 		return fmt.Errorf("making the embedded store in %s: %w", dir, s.advise(err))
 	}
 	return ctx.Err()
 }
 
-func (s *Store) createIn(fd int, mode uint32) error {
-	maker := &Store{opts: s.opts, path: s.opts.Dir, fd: fd, mode: mode & 0o666}
-	switch err := s.checkFormat(); {
+func (s *Store) createIn(root int, mode uint32) error {
+	maker := &Store{opts: s.opts, path: s.opts.Dir, fd: root, mode: mode & 0o666}
+	switch err := s.checkFormat(root); {
 	case notFound(err):
-		if err := refuseForeign(s.opts.Dir); err != nil {
+		if err := refuseForeign(root); err != nil {
 			return err
 		}
 		s.step("write format")
@@ -157,7 +143,9 @@ func (s *Store) createIn(fd int, mode uint32) error {
 	case err != nil:
 		return err
 	}
-	if _, err := os.Lstat(s.path); err == nil {
+	name := filepath.Base(s.path)
+	var st unix.Stat_t
+	if err := unix.Fstatat(root, name, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil {
 		return nil // somebody else was quicker
 	}
 	fresh := filepath.Join(s.opts.Dir, newName)
@@ -165,57 +153,80 @@ func (s *Store) createIn(fd int, mode uint32) error {
 		return err
 	}
 	s.step("make directory")
-	err := makeNamespace(fresh, mode)
+	err := maker.makeNamespace(root, mode)
 	if err == nil {
 		s.step("rename directory")
-		err = os.Rename(fresh, s.path)
+		err = unix.Renameat(root, newName, root, name)
 	}
 	if err != nil {
 		os.RemoveAll(fresh)
 		return err
 	}
-	return unix.Fsync(fd)
+	return unix.Fsync(root)
 }
 
 // makeNamespace fills a directory with what a namespace needs. Space for the state is taken at once, so that claims can be released on a
 // full disk.
-func makeNamespace(path string, mode uint32) error {
-	dirMode, fileMode := mode&(0o777|unix.S_ISGID), mode&0o666
-	for _, dir := range []string{path, filepath.Join(path, "claims")} {
-		if err := unix.Mkdir(dir, dirMode&0o777); err != nil {
-			return &fs.PathError{Op: "mkdir", Path: dir, Err: err}
-		}
-		if err := unix.Chmod(dir, dirMode); err != nil {
-			return &fs.PathError{Op: "chmod", Path: dir, Err: err}
-		}
-	}
-	gate := filepath.Join(path, "gate")
-	if err := unix.Mkfifo(gate, fileMode); err != nil {
-		return &fs.PathError{Op: "mkfifo", Path: gate, Err: err}
-	}
-	state := filepath.Join(path, "state")
-	if err := os.WriteFile(state, make([]byte, initialSize), fs.FileMode(fileMode)); err != nil {
-		return err
-	}
-	return errors.Join(unix.Chmod(gate, fileMode), unix.Chmod(state, fileMode))
-}
-
-// refuseForeign fails for a directory that has anything in it which a store in the making has not.
-func refuseForeign(dir string) error {
-	entries, err := os.ReadDir(dir)
+func (s *Store) makeNamespace(root int, mode uint32) error {
+	dirMode := mode & (0o777 | unix.S_ISGID)
+	fd, err := makeDir(root, newName, dirMode)
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		switch e.Name() {
+	defer unix.Close(fd)
+	claims, err := makeDir(fd, "claims", dirMode)
+	if err != nil {
+		return err
+	}
+	unix.Close(claims)
+	if err := s.makeFIFO(fd, filepath.Join(s.path, newName), "gate"); err != nil {
+		return &fs.PathError{Op: "mkfifo", Path: "gate", Err: err}
+	}
+	state, err := s.createAt(fd, "state", unix.O_WRONLY)
+	if err != nil {
+		return &fs.PathError{Op: "create", Path: "state", Err: err}
+	}
+	defer unix.Close(state)
+	return pwriteFull(state, make([]byte, initialSize), 0)
+}
+
+// makeDir makes a directory and opens it. The mode is given to what was opened, if that is ours: in a shared directory another may
+// have been put in its place.
+func makeDir(at int, name string, mode uint32) (int, error) {
+	if err := unix.Mkdirat(at, name, mode&0o777); err != nil {
+		return -1, &fs.PathError{Op: "mkdir", Path: name, Err: err}
+	}
+	fd, err := openDir(at, name)
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	var st unix.Stat_t
+	err = unix.Fstat(fd, &st)
+	if err == nil && int(st.Uid) != os.Geteuid() {
+		err = errPlanted
+	}
+	if err == nil {
+		err = unix.Fchmod(fd, mode)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, &fs.PathError{Op: "chmod", Path: name, Err: err}
+	}
+	return fd, nil
+}
+
+// refuseForeign fails for a directory that has anything in it which a store in the making has not.
+func refuseForeign(root int) error {
+	names, err := namesIn(root)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		switch name {
 		case newName, formatName + ".tmp", "lost+found":
 		default:
-			return fmt.Errorf("it is not empty and not an embedded store of limit (it has %q); choose an empty directory or a new one", e.Name())
+			return fmt.Errorf("it is not empty and not an embedded store of limit (it has %q); choose an empty directory or a new one", name)
 		}
 	}
 	return nil
-}
-
-func openDir(at int, path string) (int, error) {
-	return unix.Openat(at, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 }

@@ -278,7 +278,12 @@ func (d *doctor) foreign() error {
 	if exists(filepath.Join(d.opts.Dir, formatName)) {
 		return nil
 	}
-	if err := refuseForeign(d.opts.Dir); err != nil {
+	fd, err := unix.Open(d.opts.Dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		defer unix.Close(fd)
+		err = refuseForeign(fd)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", d.opts.Dir, err)
 	}
 	return nil

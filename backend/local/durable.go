@@ -16,14 +16,12 @@ const tokenBlock = 1 << 20
 func (s *Store) writeDurably(name string, content []byte, certain func() error) error {
 	tmp := name + ".tmp"
 	s.step("write " + tmp)
-	fd, err := unix.Openat(s.fd, tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC|unix.O_NOFOLLOW, s.mode)
+	unix.Unlinkat(s.fd, tmp, 0) // of one who died here; never written into: it may be a link
+	fd, err := s.createAt(s.fd, tmp, unix.O_WRONLY)
 	if err != nil {
 		return err
 	}
-	err = s.fixMode(fd)
-	if err == nil {
-		err = pwriteFull(fd, content, 0)
-	}
+	err = pwriteFull(fd, content, 0)
 	if err == nil {
 		err = unix.Fsync(fd)
 	}

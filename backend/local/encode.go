@@ -117,6 +117,9 @@ func decodeImage(b []byte) (*image, error) {
 	m.alarm = time.Duration(d.varint())
 	m.cursor, m.files, m.detailsFile = uint32(d.uvarint()), uint32(d.uvarint()), uint32(d.uvarint())
 	m.detailsEnd = d.varint()
+	if m.files > maxFiles {
+		d.bad = true
+	}
 	m.settingsSet = d.bool()
 	m.settings = d.settings()
 	m.shapes = make([]*shape, 0, d.count(1))
@@ -126,13 +129,13 @@ func decodeImage(b []byte) (*image, error) {
 	n := d.count(recordSize)
 	m.claims = make([]record, n, n+1)
 	for i := range m.claims {
-		d.record(&m.claims[i], m.shapes)
+		d.record(&m.claims[i], m)
 	}
 	m.starts = make([]start, 0, d.count(1))
 	for range cap(m.starts) {
 		s := start{pool: d.string()}
 		copy(s.id[:], d.bytes(len(s.id)))
-		s.slots, s.at = int(d.uvarint()), time.Duration(d.varint())
+		s.slots, s.at = int(min(d.uvarint(), backend.MaxSlots)), time.Duration(d.varint())
 		m.starts = append(m.starts, s)
 	}
 	if d.bad || len(d.b) > 0 {
@@ -141,7 +144,9 @@ func decodeImage(b []byte) (*image, error) {
 	return m, nil
 }
 
-func (d *decoder) record(r *record, shapes []*shape) {
+// record reads one, and refuses what no change has written: those who share a store may write what they like into its files, and should
+// not make others end in a panic.
+func (d *decoder) record(r *record, m *image) {
 	b := d.bytes(recordSize)
 	if d.bad {
 		return
@@ -152,11 +157,13 @@ func (d *decoder) record(r *record, shapes []*shape) {
 	r.priority = int32(binary.LittleEndian.Uint32(b[44:]))
 	shape, flags := binary.LittleEndian.Uint32(b[48:]), binary.LittleEndian.Uint32(b[52:])
 	r.file = fileNumber(binary.LittleEndian.Uint32(b[56:]))
-	if int64(shape) >= int64(len(shapes)) {
+	strayFile := r.file != noFile && uint32(r.file) >= m.files
+	strayDetails := r.detailsOff < 0 || r.detailsOff > m.detailsEnd || int64(r.detailsSize) > m.detailsEnd-r.detailsOff
+	if int64(shape) >= int64(len(m.shapes)) || strayFile || strayDetails {
 		d.bad = true
 		return
 	}
-	r.shape = shapes[shape]
+	r.shape = m.shapes[shape]
 	r.aside, r.asked = flags&flagAside != 0, flags&flagAsked != 0
 	if r.asked {
 		r.reason = d.string()
@@ -172,7 +179,7 @@ func (d *decoder) grant() *backend.Grant {
 		pool := d.string()
 		numbers := make([]int, d.count(1))
 		for i := range numbers {
-			numbers[i] = int(d.uvarint())
+			numbers[i] = int(min(d.uvarint(), backend.MaxSlots))
 		}
 		if g.Slots == nil {
 			g.Slots = map[string][]int{}
@@ -211,9 +218,9 @@ func (s *shape) decoded() *backend.Claim {
 	c := &backend.Claim{Pools: map[string]int{}}
 	for range d.count(1) {
 		pool := d.string()
-		c.Pools[pool] = int(d.uvarint())
+		c.Pools[pool] = int(max(1, min(d.uvarint(), backend.MaxSlots)))
 	}
-	c.Runs = int(d.uvarint())
+	c.Runs = int(min(d.uvarint(), backend.MaxSlots))
 	for range d.count(1) {
 		if c.Tags == nil {
 			c.Tags = map[string]string{}

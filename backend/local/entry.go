@@ -101,7 +101,7 @@ func (e *entry) listen() {
 }
 
 func (e *entry) openEars() (err error) {
-	e.ears, err = e.s.listen(e.file.path())
+	e.ears, err = e.s.listen(e.s.claims, e.file.name())
 	return err
 }
 

@@ -16,6 +16,8 @@ func (s *Store) advise(err error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return fmt.Errorf("%w; free some space or inodes there, nothing was changed", err)
+	case errors.Is(err, unix.ELOOP):
+		return fmt.Errorf("%w: %w", err, errPlanted)
 	case errors.Is(err, unix.ENOTDIR):
 		return fmt.Errorf("%w, or something before it is none; choose another with --backend local:DIR", err)
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EBADF):

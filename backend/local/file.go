@@ -92,7 +92,7 @@ func (s *Store) readState() (header, *image, error) {
 	if err != nil {
 		return h, nil, err
 	}
-	if h.off < block || h.size < 0 || h.off+int64(h.size) > 1<<40 {
+	if h.off < block || h.size < 0 || h.off > 1<<40 || h.size > 1<<40 {
 		return h, nil, errNoState
 	}
 	b := s.buf
@@ -100,6 +100,9 @@ func (s *Store) readState() (header, *image, error) {
 		b = b[h.off:end]
 	} else {
 		if len(s.buf) < h.size {
+			if end > size(s.state) {
+				return h, nil, errNoState // no memory for what is not there
+			}
 			s.buf = make([]byte, h.size+h.size/4)
 		}
 		b = s.buf[:h.size]
@@ -195,15 +198,21 @@ func pwriteFull(fd int, b []byte, off int64) error {
 	return nil
 }
 
-// readFileAt reads a small file of a directory.
+// maxFile bounds the files that are read whole.
+const maxFile = 256 << 20
+
+// readFileAt reads a small file of a directory: a regular one, as in a shared directory others may put a FIFO or a device in its place.
 func readFileAt(dir int, name string) ([]byte, error) {
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(fd)
+	if err := (&Store{}).genuine(fd, unix.S_IFREG); err != nil {
+		return nil, err
+	}
 	b := make([]byte, 512)
-	for {
+	for len(b) < maxFile {
 		n, err := unix.Pread(fd, b, 0)
 		if err == unix.EINTR {
 			continue
@@ -213,6 +222,7 @@ func readFileAt(dir int, name string) ([]byte, error) {
 		}
 		b = make([]byte, 4*len(b))
 	}
+	return nil, fmt.Errorf("it is larger than %d MiB; remove it, or choose another directory", maxFile>>20)
 }
 
 // glance reads the header without the lock: what it says may be old, and is zero where the header was being written.

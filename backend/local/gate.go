@@ -66,7 +66,7 @@ func (c *change) joinGate(e *entry, recheck bool) error {
 // takeGate makes the entry the keeper. Nobody is woken by that: the old keeper keeps his writing end until he sees it.
 func (c *change) takeGate(e *entry) error {
 	c.s.step("take gate")
-	fd, err := unix.Openat(c.s.fd, "gate", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	fd, err := c.s.openAt(c.s.fd, "gate", unix.O_RDWR|unix.O_NONBLOCK, unix.S_IFIFO)
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", c.s.file("gate"), c.s.advise(err))
 	}
@@ -89,7 +89,7 @@ func (g *gate) listen(e *entry) (err error) {
 	if g.ear != nil {
 		return nil
 	}
-	if g.ear, err = e.s.listen("gate"); err != nil {
+	if g.ear, err = e.s.listen(e.s.fd, "gate"); err != nil {
 		return err
 	}
 	if g.lost == nil {

@@ -28,11 +28,11 @@ var _ backend.Historian = (*Store)(nil)
 
 // remember appends a Past. That it fails is nobody's concern: it decides nothing.
 func (s *Store) remember(ctx context.Context, p backend.Past, settings backend.Settings) {
-	fd, err := unix.Openat(s.fd, historyName, unix.O_WRONLY|unix.O_APPEND|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	const flags = unix.O_WRONLY | unix.O_APPEND
+	fd, err := s.openAt(s.fd, historyName, flags, unix.S_IFREG)
 	if err == unix.ENOENT {
-		fd, err = unix.Openat(s.fd, historyName, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, s.mode)
-		if err == nil {
-			s.fixMode(fd)
+		if fd, err = s.createAt(s.fd, historyName, flags); err == unix.EEXIST { // another was quicker
+			fd, err = s.openAt(s.fd, historyName, flags, unix.S_IFREG)
 		}
 	}
 	if err != nil {

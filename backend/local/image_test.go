@@ -1,6 +1,7 @@
 package local
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -26,8 +27,12 @@ func TestAnImageComesBackAsItWasWritten(t *testing.T) {
 
 // text is all that an image says.
 func text(m *image) string {
-	s := fmt.Sprintf("%v %d %d %d %d %d %d %d %d %t %+v %+v\n", m.boot, m.seq, m.token, m.ceiling, m.alarm, m.cursor, m.files, m.detailsFile,
-		m.detailsEnd, m.settingsSet, m.settings, m.starts)
+	settings, err := json.Marshal(m.settings) // which has pointers
+	if err != nil {
+		panic(err)
+	}
+	s := fmt.Sprintf("%v %d %d %d %d %d %d %d %d %t %s %+v\n", m.boot, m.seq, m.token, m.ceiling, m.alarm, m.cursor, m.files, m.detailsFile,
+		m.detailsEnd, m.settingsSet, settings, m.starts)
 	for _, r := range m.claims {
 		grant := "waits"
 		if r.grant != nil {

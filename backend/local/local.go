@@ -65,6 +65,7 @@ type Store struct {
 	opts     Options
 	path     string // of the namespace
 	fd       int    // of the namespace's directory
+	claims   int    // of its directory claims
 	state    int    // of the file state
 	mode     uint32 // of new files
 	readOnly error  // why the state can only be read; nil where it can be written
@@ -80,7 +81,7 @@ type Store struct {
 
 var _ backend.Backend = (*Store)(nil)
 
-// Open opens a namespace. It makes nothing that exists and keeps four descriptors at most; nothing runs in the background.
+// Open opens a namespace. It makes nothing that exists and keeps five descriptors at most; nothing runs in the background.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.Namespace == "" {
 		opts.Namespace = "default"
@@ -96,7 +97,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("finding %s: %w", opts.Dir, err)
 	}
 	opts.Dir = dir
-	s := &Store{opts: opts, path: filepath.Join(dir, escape(opts.Namespace)), fd: -1, state: -1, details: -1, turn: make(chan struct{}, 1)}
+	s := &Store{opts: opts, path: filepath.Join(dir, escape(opts.Namespace)), fd: -1, claims: -1, state: -1, details: -1, turn: make(chan struct{}, 1)}
 	if s.boot, err = bootID(); err != nil {
 		return nil, err
 	}
@@ -126,7 +127,7 @@ func (s *Store) Close() error {
 const closeWait = 100 * time.Millisecond
 
 func (s *Store) closeFiles() {
-	for _, fd := range []*int{&s.details, &s.state, &s.fd} {
+	for _, fd := range []*int{&s.details, &s.state, &s.claims, &s.fd} {
 		if *fd >= 0 {
 			unix.Close(*fd)
 			*fd = -1

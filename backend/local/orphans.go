@@ -18,7 +18,7 @@ func (s *Store) findOrphans(snap *backend.Snapshot, held []fileNumber) {
 	suspects := map[inode][]*backend.HeldClaim{}
 	for n, i := range held {
 		var st unix.Stat_t
-		if unix.Fstatat(s.fd, i.path(), &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		if unix.Fstatat(s.claims, i.name(), &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 			continue
 		}
 		at := inode{uint64(st.Dev), st.Ino}

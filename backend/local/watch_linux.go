@@ -10,7 +10,7 @@ import (
 
 const (
 	// watchDeaths: a description of a file in the directory that was open for writing was closed: by a death, a release, a wake.
-	watchDeaths = unix.IN_CLOSE_WRITE | unix.IN_EXCL_UNLINK | unix.IN_ONLYDIR
+	watchDeaths = unix.IN_CLOSE_WRITE | unix.IN_EXCL_UNLINK | unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW
 	// watchWrites: a file was written.
 	watchWrites = unix.IN_MODIFY
 )
