@@ -86,6 +86,13 @@ type Entry interface {
 	Release(ctx context.Context) error
 }
 
+// Surveyed is an Entry that has learnt on entering which of the claim's pools nobody has given a limit, where reading the
+// settings for that would take a round trip more.
+type Surveyed interface {
+	// Unset names these pools, in order.
+	Unset() []string
+}
+
 // EventKind says what happened to a claim.
 type EventKind int
 

@@ -150,6 +150,18 @@ func (s Settings) Pool(name string) (Pool, PoolSource) {
 	return Pool{Limit: BuiltinPoolLimit}, SourceBuiltin
 }
 
+// Unset names those of some pools, in order, that nobody has given a limit: neither one of their own nor a default.
+func (s Settings) Unset(pools map[string]int) []string {
+	var unset []string
+	for name := range pools {
+		if _, source := s.Pool(name); source == SourceBuiltin {
+			unset = append(unset, name)
+		}
+	}
+	slices.Sort(unset)
+	return unset
+}
+
 // Reserve returns the waiting time after which a claim reserves.
 func (s Settings) Reserve() time.Duration {
 	if s.ReserveAfter > 0 {

@@ -7,4 +7,4 @@ dir=$(mkdir -p "$1" && cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0
 go build -trimpath -ldflags '-s -w' -tags slim,urfave_cli_no_docs -o "$dir/limit" .
-go build -trimpath -ldflags '-s -w' -o "$dir/limit-keeper" ./wrap/cli/limit-keeper
+go build -trimpath -ldflags '-s -w' -tags grpcnotrace -o "$dir/limit-keeper" ./wrap/cli/limit-keeper

@@ -24,6 +24,10 @@ const (
 	pingTimeout = 3 * time.Second
 )
 
+// window is how much a server may send before we have read it. That it is given spares the pings by which gRPC would find one: a write
+// and a read more for each answer.
+const window = 1 << 20
+
 // connect makes a client; it does not wait for a server.
 func connect(o keeper.Options, dial []grpc.DialOption) (*clientv3.Client, error) {
 	if len(o.Endpoints) == 0 {
@@ -43,7 +47,9 @@ func connect(o keeper.Options, dial []grpc.DialOption) (*clientv3.Client, error)
 		DialKeepAliveTimeout: pingTimeout,
 		MaxUnaryRetries:      1, // Store.call repeats, and keeps the reason of a failure
 		Logger:               zap.NewNop(),
-		DialOptions:          append([]grpc.DialOption{grpc.WithChainUnaryInterceptor(failAtOnce)}, dial...),
+		DialOptions: append([]grpc.DialOption{
+			grpc.WithChainUnaryInterceptor(failAtOnce), grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
+		}, dial...),
 	})
 	switch { // with a password the client asks for a token at once
 	case err == nil:

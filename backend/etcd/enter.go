@@ -145,7 +145,7 @@ func flatten(responses []*pb.ResponseOp) []*pb.RangeResponse {
 // settle brings the claim into the store, held or waiting.
 func (e *entry) settle(ctx context.Context, v *view) error {
 	for try := 0; ; try++ {
-		e.remembered = v.settings.Remembered()
+		e.remembered, e.unset = v.settings.Remembered(), v.settings.Unset(e.claim.Pools)
 		if v.own != nil {
 			return e.adopt(v)
 		}

@@ -23,7 +23,8 @@ type entry struct {
 	reserveAfter time.Duration // its own
 	entered      time.Time
 
-	remembered int // how many ended claims the store is to remember
+	remembered int      // how many ended claims the store is to remember
+	unset      []string // pools that nobody has given a limit, when it entered
 
 	mu        sync.Mutex
 	stay      backend.Stay
@@ -44,6 +45,7 @@ type entry struct {
 }
 
 var _ backend.Entry = (*entry)(nil)
+var _ backend.Surveyed = (*entry)(nil)
 
 func newEntry(s *Store, c backend.Claim, o backend.EnterOptions) *entry {
 	e := &entry{s: s, id: c.ID, options: o, claim: c, mail: keeper.NewMailbox(), entered: time.Now()}
@@ -74,6 +76,9 @@ func (e *entry) Claim() backend.Claim {
 
 // Events tells what happens to the claim.
 func (e *entry) Events() <-chan backend.Event { return e.mail.Events() }
+
+// Unset names the claim's pools that nobody had given a limit when it entered.
+func (e *entry) Unset() []string { return e.unset }
 
 // Inherit is nil: a lease is kept by a process that renews it, not by a descriptor. See the keeper.
 func (e *entry) Inherit() *os.File { return nil }

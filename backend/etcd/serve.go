@@ -35,13 +35,26 @@ func KeeperMain(ctx context.Context, kill Kill) error {
 	if err != nil {
 		return fmt.Errorf("descriptor %d is no socket: %w; this verb is for limit itself", keeper.Descriptor, err)
 	}
-	return ServeKeeper(ctx, conn, kill)
+	return newServer(conn, kill).serve(ctx) // the end of the process disconnects from etcd; its client takes milliseconds for that
 }
 
 // ServeKeeper serves one wrapper over conn until its end is closed. Then it stops the commands of claims that were not released,
-// releases these, and passes on the gate.
+// releases these, passes on the gate, and disconnects.
 func ServeKeeper(ctx context.Context, conn io.ReadWriteCloser, kill Kill) error {
-	v := &server{line: keeper.NewLine(conn), kill: kill, charges: map[int64]*charge{}, requests: map[int64]context.CancelFunc{}}
+	v := newServer(conn, kill)
+	err := v.serve(ctx)
+	if v.store != nil {
+		v.store.Close()
+	}
+	return err
+}
+
+func newServer(conn io.ReadWriteCloser, kill Kill) *server {
+	return &server{line: keeper.NewLine(conn), kill: kill, charges: map[int64]*charge{}, requests: map[int64]context.CancelFunc{}}
+}
+
+// serve is ServeKeeper but for disconnecting.
+func (v *server) serve(ctx context.Context) error {
 	serving, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var err error
@@ -56,7 +69,7 @@ func ServeKeeper(ctx context.Context, conn io.ReadWriteCloser, kill Kill) error 
 	v.working.Wait()
 	v.orphaned(ctx)
 	if v.store != nil {
-		v.store.Close()
+		v.store.gate.close()
 	}
 	v.line.Close()
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
@@ -90,7 +103,7 @@ func (v *server) take(ctx context.Context, r keeper.Request) {
 		}
 		return
 	case keeper.OpOpen:
-		v.answer(r, v.open(*r.Options), keeper.Message{})
+		v.answer(r, v.open(*r.Options.V), keeper.Message{})
 		return
 	}
 	if v.store == nil {
@@ -130,7 +143,7 @@ func (v *server) endRequests() {
 }
 
 func (v *server) answer(r keeper.Request, err error, m keeper.Message) {
-	m.Number, m.Done, m.Error = r.Number, true, keeper.Fail(err)
+	m.Number, m.Done, m.Error.V = r.Number, true, keeper.Fail(err)
 	v.line.Send(m) // a wrapper that is gone is noticed by reading
 }
 
@@ -156,15 +169,15 @@ func (v *server) do(ctx context.Context, r keeper.Request) (m keeper.Message, er
 	case keeper.OpAside, keeper.OpUp, keeper.OpStarted, keeper.OpRelease:
 		return v.onCharge(ctx, r)
 	case keeper.OpSnapshot:
-		m.Snapshot, err = s.Snapshot(ctx)
+		m.Snapshot.V, err = s.Snapshot(ctx)
 	case keeper.OpChanges:
 		return m, v.changes(ctx, r)
 	case keeper.OpSettings:
 		var found stored
 		found, m.Revision, err = s.readSettings(ctx)
-		m.Settings, m.OK = &found.Settings, m.Revision != 0
+		m.Settings.V, m.OK = &found.Settings, m.Revision != 0
 	case keeper.OpWrite:
-		m.OK, err = s.writeSettings(ctx, *r.Settings, r.Revision)
+		m.OK, err = s.writeSettings(ctx, *r.Settings.V, r.Revision)
 	case keeper.OpCancel:
 		err = s.Cancel(ctx, r.ID, r.Reason)
 	case keeper.OpDrop:
@@ -172,9 +185,11 @@ func (v *server) do(ctx context.Context, r keeper.Request) (m keeper.Message, er
 	case keeper.OpBump:
 		err = s.Bump(ctx, r.ID, r.Priority)
 	case keeper.OpHistory:
-		m.Pasts, err = s.History(ctx)
+		var pasts []backend.Past
+		pasts, err = s.History(ctx)
+		m.Pasts.V = &pasts
 	case keeper.OpHealth:
-		m.Health, err = s.Health(ctx)
+		m.Health.V, err = s.Health(ctx)
 	default:
 		err = fmt.Errorf("this keeper does not know %q; it is of another version than the wrapper", r.Op)
 	}
@@ -211,7 +226,11 @@ func (v *server) enter(ctx context.Context, r keeper.Request) error {
 	}
 	c.start()
 	claim := e.Claim()
-	v.answer(r, nil, keeper.Message{Claim: &claim}) // from here on it may be released
+	m := keeper.Message{Claim: &claim}
+	if surveyed, ok := e.(backend.Surveyed); ok {
+		m.Unset = surveyed.Unset()
+	}
+	v.answer(r, nil, m) // from here on it may be released
 	return nil
 }
 
@@ -256,7 +275,7 @@ func (v *server) orphaned(ctx context.Context) {
 
 // wire makes an event travel: moments go on the boot clock.
 func wire(event backend.Event) *keeper.Event {
-	w := &keeper.Event{Kind: event.Kind, Blocks: event.Blocks, Reason: event.Reason, Err: keeper.Fail(event.Err)}
+	w := &keeper.Event{Kind: event.Kind, Blocks: event.Blocks, Reason: event.Reason, Err: keeper.Rare[keeper.Failure]{V: keeper.Fail(event.Err)}}
 	if !event.KillBy.IsZero() {
 		w.KillBy = max(1, boot.Now()+time.Until(event.KillBy))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -128,18 +127,36 @@ func (s *store) warnOfUnsetPools(ctx context.Context, messages *wrap.Messages, p
 	}
 	settings, _, err := s.Settings(ctx)
 	if err != nil {
-		return // Enter will tell
+		return // what is done with the store will tell
 	}
-	var unset []string
-	for name := range pools {
-		if _, source := settings.Pool(name); source == backend.SourceBuiltin {
-			unset = append(unset, name)
-		}
-	}
+	tellUnset(messages, settings.Unset(pools))
+}
+
+func tellUnset(messages *wrap.Messages, unset []string) {
 	if len(unset) == 0 {
 		return
 	}
-	slices.Sort(unset)
 	messages.Info("pool %s has no limit and there is no default: one slot, as a lock has; 'limit pool set %s N' sets one",
 		strings.Join(unset, ", "), unset[0])
+}
+
+// forthcoming is a store that tells of a claim that has entered which of its pools have no limit. It asks the store only
+// where entering has not shown it already.
+type forthcoming struct {
+	*store
+	messages *wrap.Messages
+}
+
+// Enter is the store's.
+func (f forthcoming) Enter(ctx context.Context, claim backend.Claim, o backend.EnterOptions) (backend.Entry, error) {
+	e, err := f.store.Enter(ctx, claim, o)
+	if err != nil {
+		return nil, err
+	}
+	if surveyed, ok := e.(backend.Surveyed); ok {
+		tellUnset(f.messages, surveyed.Unset())
+	} else {
+		f.warnOfUnsetPools(ctx, f.messages, claim.Pools)
+	}
+	return e, nil
 }

@@ -25,7 +25,7 @@ begin with limit:, and nothing if the slots are granted within a second.
 
 CMD finds in its environment LIMIT_RUN_ID, LIMIT_CLAIM_ID, LIMIT_TOKEN (a number that grows with
 every grant), LIMIT_NAMESPACE, LIMIT_POOLS (database=1,api=2) and LIMIT_SLOT_<POOL>, the numbers of its
-slots from 0 to the limit less one, which no two holders share.
+slots from 0 to the limit less one, which no two holders share (none for a claim for more than 1,024).
 
 DURATIONS are numbers of seconds, or such as 90s, 1h30m, 2d.
 
@@ -134,9 +134,8 @@ func (p *program) run(c *cli.Context) error {
 	if err != nil {
 		return p.withoutStore(r, messages, err)
 	}
-	s.warnOfUnsetPools(c.Context, messages, r.claim.Pools)
 	run := &wrap.Run{
-		Backend: s, Supervisor: supervisor, Messages: messages, Events: events,
+		Backend: forthcoming{s, messages}, Supervisor: supervisor, Messages: messages, Events: events,
 		Claim: r.claim, Command: r.command, Namespace: s.namespace,
 		Busy: r.busy, BusyExitCode: r.busyCode, Wait: r.wait, MinHold: r.minHold, WarnOnLost: r.warnLost,
 	}

@@ -46,7 +46,7 @@ func Connect(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, 
 		calls: map[int64]chan *Message{}, entries: map[int64]*entry{}, changes: map[int64]chan struct{}{}}
 	c.working.Go(c.receive)
 	c.working.Go(c.guard)
-	if _, err := c.call(ctx, Request{Op: OpOpen, Options: &c.options}); err != nil {
+	if _, err := c.call(ctx, Request{Op: OpOpen, Options: Rare[Options]{V: &c.options}}); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -114,11 +114,11 @@ func (c *Client) wait(ctx context.Context, number int64, answer chan *Message) (
 	for {
 		select {
 		case m := <-answer:
-			return m, m.Error.Err()
+			return m, m.Error.V.Err()
 		case <-c.done:
 			select {
 			case m := <-answer:
-				return m, m.Error.Err()
+				return m, m.Error.V.Err()
 			default:
 				return nil, errGone
 			}
@@ -180,7 +180,7 @@ func (c *Client) take(m *Message) {
 			}
 			answer <- m
 		}
-		if changes, ok := c.changes[m.Number]; ok && m.Error != nil {
+		if changes, ok := c.changes[m.Number]; ok && m.Error.V != nil {
 			delete(c.changes, m.Number)
 			close(changes)
 		}
@@ -246,7 +246,7 @@ func (c *Client) Enter(ctx context.Context, claim backend.Claim, o backend.Enter
 		c.entries[number] = e
 	})
 	if err == nil {
-		_, err = c.wait(ctx, number, answer)
+		err = e.answered(c.wait(ctx, number, answer))
 	}
 	if err == nil && ctx.Err() != nil { // it came too late to be stopped
 		err = context.Cause(ctx)
@@ -274,7 +274,7 @@ func (c *Client) Snapshot(ctx context.Context) (*backend.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.Snapshot, nil
+	return m.Snapshot.V, nil
 }
 
 // Changes asks the keeper to tell of each.
@@ -314,7 +314,7 @@ func (c *Client) Settings(ctx context.Context) (backend.Settings, bool, error) {
 	if err != nil {
 		return backend.Settings{}, false, err
 	}
-	return *m.Settings, m.OK, nil
+	return *m.Settings.V, m.OK, nil
 }
 
 // ChangeSettings reads, changes, and lets the keeper write where nobody else has written in between.
@@ -324,7 +324,7 @@ func (c *Client) ChangeSettings(ctx context.Context, change func(*backend.Settin
 		if err != nil {
 			return err
 		}
-		if err := change(m.Settings, m.OK); err != nil {
+		if err := change(m.Settings.V, m.OK); err != nil {
 			return err
 		}
 		written, err := c.call(ctx, Request{Op: OpWrite, Settings: m.Settings, Revision: m.Revision})
@@ -361,7 +361,7 @@ func (c *Client) History(ctx context.Context) ([]backend.Past, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.Pasts, nil
+	return *m.Pasts.V, nil
 }
 
 // Health asks how the cluster is.
@@ -370,7 +370,7 @@ func (c *Client) Health(ctx context.Context) (*Health, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.Health, nil
+	return m.Health.V, nil
 }
 
 func (c *Client) isSilent() bool {

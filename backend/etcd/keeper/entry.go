@@ -21,9 +21,12 @@ type entry struct {
 	lost     bool
 	unsure   *backend.Event // a grant that was read too late to be acted on before a renewal is told
 	released sync.Once
+
+	unset []string // set before Enter returns
 }
 
 var _ backend.Entry = (*entry)(nil)
+var _ backend.Surveyed = (*entry)(nil)
 
 // Claim returns the claim as it stands, as far as the keeper has told.
 func (e *entry) Claim() backend.Claim {
@@ -38,6 +41,17 @@ func (e *entry) Events() <-chan backend.Event { return e.mail.Events() }
 // Inherit is nil: the keeper keeps the claim.
 func (e *entry) Inherit() *os.File { return nil }
 
+// Unset names the claim's pools that nobody has given a limit.
+func (e *entry) Unset() []string { return e.unset }
+
+// answered takes the answer to Enter; the claim has been taken from it already.
+func (e *entry) answered(m *Message, err error) error {
+	if err == nil {
+		e.unset = m.Unset
+	}
+	return err
+}
+
 func (e *entry) update(c *backend.Claim) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -48,7 +62,7 @@ func (e *entry) update(c *backend.Claim) {
 // process was stopped: a grant that it finds among what it was told meanwhile may be of a lease that has ended, and is kept until a
 // renewal tells that it is not.
 func (e *entry) take(m *Message, fresh bool) {
-	event := backend.Event{Kind: m.Event.Kind, Blocks: m.Event.Blocks, Reason: m.Event.Reason, Err: m.Event.Err.Err()}
+	event := backend.Event{Kind: m.Event.Kind, Blocks: m.Event.Blocks, Reason: m.Event.Reason, Err: m.Event.Err.V.Err()}
 	if m.Event.KillBy != 0 {
 		event.KillBy = boot.At(m.Event.KillBy)
 	}

@@ -37,37 +37,38 @@ const (
 
 // Request is what the wrapper sends. Entry is the number of the request that has entered the claim.
 type Request struct {
-	Number   int64                `json:"n"`
-	Op       Op                   `json:"op"`
-	Options  *Options             `json:"options,omitempty"`
-	Claim    *backend.Claim       `json:"claim,omitempty"`
-	Enter    backend.EnterOptions `json:"enter"`
-	Entry    int64                `json:"entry,omitempty"`
-	PID      int                  `json:"pid,omitempty"`
-	ID       string               `json:"id,omitempty"`
-	Reason   string               `json:"reason,omitempty"`
-	Priority int32                `json:"priority,omitempty"`
-	Settings *backend.Settings    `json:"settings,omitempty"`
-	Revision int64                `json:"revision,omitempty"`
-	Timeout  time.Duration        `json:"timeout,omitempty"` // what is left of the context; 0: no bound
+	Number   int64                  `json:"n"`
+	Op       Op                     `json:"op"`
+	Options  Rare[Options]          `json:"options,omitzero"`
+	Claim    *backend.Claim         `json:"claim,omitempty"`
+	Enter    backend.EnterOptions   `json:"enter"`
+	Entry    int64                  `json:"entry,omitempty"`
+	PID      int                    `json:"pid,omitempty"`
+	ID       string                 `json:"id,omitempty"`
+	Reason   string                 `json:"reason,omitempty"`
+	Priority int32                  `json:"priority,omitempty"`
+	Settings Rare[backend.Settings] `json:"settings,omitzero"`
+	Revision int64                  `json:"revision,omitempty"`
+	Timeout  time.Duration          `json:"timeout,omitempty"` // what is left of the context; 0: no bound
 }
 
 // Message is what the keeper sends: an answer (Done), or an Event of the claim that request Number entered, or a change,
 // or (number 0) a new Deadline.
 type Message struct {
-	Number   int64             `json:"n"`
-	Done     bool              `json:"done,omitempty"`
-	Error    *Failure          `json:"error,omitempty"`
-	Claim    *backend.Claim    `json:"claim,omitempty"`
-	Event    *Event            `json:"event,omitempty"`
-	Change   bool              `json:"change,omitempty"`
-	Snapshot *backend.Snapshot `json:"snapshot,omitempty"`
-	Settings *backend.Settings `json:"settings,omitempty"`
-	OK       bool              `json:"ok,omitempty"`
-	Revision int64             `json:"revision,omitempty"`
-	Pasts    []backend.Past    `json:"pasts,omitempty"`
-	Health   *Health           `json:"health,omitempty"`
-	Deadline time.Duration     `json:"deadline,omitempty"`
+	Number   int64                  `json:"n"`
+	Done     bool                   `json:"done,omitempty"`
+	Error    Rare[Failure]          `json:"error,omitzero"`
+	Claim    *backend.Claim         `json:"claim,omitempty"`
+	Event    *Event                 `json:"event,omitempty"`
+	Change   bool                   `json:"change,omitempty"`
+	Unset    []string               `json:"unset,omitempty"` // pools of the claim that nobody has given a limit
+	Snapshot Rare[backend.Snapshot] `json:"snapshot,omitzero"`
+	Settings Rare[backend.Settings] `json:"settings,omitzero"`
+	OK       bool                   `json:"ok,omitempty"`
+	Revision int64                  `json:"revision,omitempty"`
+	Pasts    Rare[[]backend.Past]   `json:"pasts,omitzero"`
+	Health   Rare[Health]           `json:"health,omitzero"`
+	Deadline time.Duration          `json:"deadline,omitempty"`
 }
 
 // Event is a backend.Event as it travels, with the claim as it stands after it.
@@ -75,8 +76,21 @@ type Event struct {
 	Kind   backend.EventKind `json:"kind"`
 	Blocks []backend.Block   `json:"blocks,omitempty"`
 	Reason string            `json:"reason,omitempty"`
-	Err    *Failure          `json:"err,omitempty"`
+	Err    Rare[Failure]     `json:"err,omitzero"`
 	KillBy time.Duration     `json:"kill_by,omitempty"` // on the boot clock; 0: none
+}
+
+// Rare is a field that few messages have. Package json learns what type it is with the first that does, where it
+// would else take apart at every start what may be in any message; that is most of what a short conversation costs.
+type Rare[T any] struct{ V *T } // nil: the message has none
+
+// MarshalJSON writes what there is.
+func (r Rare[T]) MarshalJSON() ([]byte, error) { return json.Marshal(r.V) }
+
+// UnmarshalJSON reads it.
+func (r *Rare[T]) UnmarshalJSON(data []byte) error {
+	r.V = new(T)
+	return json.Unmarshal(data, r.V)
 }
 
 // Failure is an error as it travels: those that the contract names keep their type.
