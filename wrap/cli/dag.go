@@ -169,12 +169,16 @@ func chosen(c *cli.Context, f *stepfile.File, targets []string) ([]bool, error) 
 	return selected, nil
 }
 
-// oneFile returns the only operand.
-func oneFile(c *cli.Context) (string, error) {
+// onlyFile reads the step file that is the only operand, with its parameters.
+func (p *program) onlyFile(c *cli.Context) (*stepfile.File, error) {
 	if c.NArg() != 1 {
-		return "", usageError(c, "give one step file")
+		return nil, usageError(c, "give one step file")
 	}
-	return c.Args().First(), nil
+	params, err := parseParams(c)
+	if err != nil {
+		return nil, err
+	}
+	return p.readSteps(c, c.Args().First(), params)
 }
 
 var errNoSteps = errors.New("the selection leaves no step")

@@ -119,15 +119,7 @@ EXIT STATUS: 0; 2 usage, or FILE is not valid; 125 limit itself failed.`,
 }
 
 func (p *program) dagPlan(c *cli.Context) error {
-	path, err := oneFile(c)
-	if err != nil {
-		return err
-	}
-	params, err := parseParams(c)
-	if err != nil {
-		return err
-	}
-	f, err := p.readSteps(c, path, params)
+	f, err := p.onlyFile(c)
 	if err != nil {
 		return err
 	}
@@ -199,15 +191,7 @@ func (p *program) dagGraph(c *cli.Context) error {
 	if !ok {
 		return usageError(c, "flag --format: %q is none of text, mermaid, dot, svg", c.String("format"))
 	}
-	path, err := oneFile(c)
-	if err != nil {
-		return err
-	}
-	params, err := parseParams(c)
-	if err != nil {
-		return err
-	}
-	f, err := p.readSteps(c, path, params)
+	f, err := p.onlyFile(c)
 	if err != nil {
 		return err
 	}
