@@ -55,7 +55,7 @@ func (m *Messages) say(level Verbosity, format string, args []any) {
 
 // Printable returns s with what could steer a terminal, tabs apart, written as an escape: names and commands are other people's texts.
 func Printable(s string) string {
-	clean := func(r rune) bool { return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == '\uFFFD' || isBidi(r) }
+	clean := func(r rune) bool { return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == '\uFFFD' || r == '\u2028' || r == '\u2029' || isBidi(r) }
 	if strings.IndexFunc(s, clean) < 0 {
 		return s
 	}
@@ -79,7 +79,7 @@ func Printable(s string) string {
 
 // isBidi tells the characters that make a terminal show text in another order than it is stored.
 func isBidi(r rune) bool {
-	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f
+	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r == 0x061c
 }
 
 // DescribeBlock says in words what keeps a claim waiting: the limit, and who is in the way by name.

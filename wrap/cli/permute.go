@@ -27,22 +27,28 @@ func permute(app *cli.App, args []string) []string {
 		i++
 		flags, commands = command.Flags, command.Subcommands
 	}
-	if command == nil || i > len(args) || command == find(app.Commands, "run") {
+	if command == nil || len(commands) > 0 || i > len(args) || command == find(app.Commands, "run") {
 		return args
 	}
-	given, operands := split(detachJobs(args[i:], flags), flags)
+	given, operands, whole := split(detachJobs(args[i:], flags), flags)
 	result := append(append([]string{}, args[:i]...), given...)
+	if !whole {
+		return result // the library says which flag needs a value, and does not take -- for it
+	}
 	return append(append(result, "--"), operands...)
 }
 
-// split tells flags, with their values, from operands.
-func split(args []string, flags []cli.Flag) (given, operands []string) {
+// split tells flags, with their values, from operands. whole is false where the last flag has no value: what is given ends with that flag.
+func split(args []string, flags []cli.Flag) (given, operands []string, whole bool) {
 	for i := 0; i < len(args); {
 		switch {
 		case args[i] == "--":
-			return given, append(operands, args[i+1:]...)
+			return given, append(operands, args[i+1:]...), true
 		case isFlag(args[i], flags):
-			end := min(i+width(args[i], flags), len(args))
+			end := i + width(args[i], flags)
+			if end > len(args) {
+				return append(given, args[i:]...), nil, false
+			}
 			given = append(given, args[i:end]...)
 			i = end
 		default:
@@ -50,7 +56,7 @@ func split(args []string, flags []cli.Flag) (given, operands []string) {
 			i++
 		}
 	}
-	return given, operands
+	return given, operands, true
 }
 
 // isFlag tells whether a word is a flag; a negative number is none.
