@@ -49,7 +49,7 @@ func atOnce(args ...string) measurement {
 	return func(b *bench) (float64, error) {
 		calls := 200
 		if b.smoke {
-			calls = 20
+			calls = 8
 		}
 		var group sync.WaitGroup
 		errors := make(chan error, calls)

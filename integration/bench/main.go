@@ -21,8 +21,8 @@ func main() {
 // options are the flags.
 type options struct {
 	programs
-	smoke, markdown bool
-	only, json      string
+	smoke              bool
+	only, json, readme string
 }
 
 // programs are what scripts/bench.sh has built.
@@ -37,9 +37,9 @@ func parse() options {
 	flag.StringVar(&o.etcd, "etcd", "", "an etcd server, 3.7")
 	flag.StringVar(&o.etcdctl, "etcdctl", "", "its etcdctl")
 	flag.BoolVar(&o.smoke, "smoke", false, "few and small runs: that it works, not how fast")
-	flag.BoolVar(&o.markdown, "markdown", false, "print the table as README has it")
 	flag.StringVar(&o.only, "only", "", "cases whose name or peer contains this")
 	flag.StringVar(&o.json, "json", "", "write the results to this file too")
+	flag.StringVar(&o.readme, "readme", "", "write the table into this file too, in place of the one that is there")
 	flag.Parse()
 	return o
 }
@@ -72,10 +72,9 @@ func run() error {
 		fmt.Fprintf(os.Stderr, "bench: %s, %s: %.2f\n", c.name, c.peer, r.Ratio)
 		results = append(results, r)
 	}
-	if o.markdown {
-		showMarkdown(results)
-	} else {
-		show(results)
+	show(results)
+	if err := writeJSON(o.json, results); err != nil {
+		return err
 	}
-	return writeJSON(o.json, results)
+	return writeReadme(o.readme, results)
 }

@@ -44,7 +44,7 @@ func handOver(waiting int) measurement {
 	return func(b *bench) (float64, error) {
 		queued := waiting
 		if b.smoke {
-			queued = min(waiting, 20)
+			queued = min(waiting, 8)
 		}
 		log, gate := filepath.Join(b.dir, "hand-over"), filepath.Join(b.dir, "gate")
 		os.Remove(log)

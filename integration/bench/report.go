@@ -52,13 +52,38 @@ func show(results []result) {
 	w.Flush()
 }
 
-// showMarkdown prints the table of README's section on speed, with what it was measured on.
-func showMarkdown(results []result) {
-	fmt.Printf("%s, %s:\n\n", machine(), time.Now().Format("January 2006"))
-	fmt.Println("| work | against | limit | peer | ratio | aim |\n|---|---|---|---|---|---|")
-	for _, r := range results {
-		fmt.Printf("| %s | %s | %s %s | %s %s | %.2f | %.2g |\n", r.Name, r.Peer, short(r.A), r.Unit, short(r.B), r.Unit, r.Ratio, r.Aim)
+// The table of README stands between these lines.
+const (
+	tableBegins = "<!-- the table of scripts/bench.sh --readme README.md begins -->\n"
+	tableEnds   = "<!-- it ends -->\n"
+)
+
+// writeReadme puts the results in place of the table in a file, with what they were measured on; "" for none.
+func writeReadme(file string, results []result) error {
+	if file == "" {
+		return nil
 	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	before, rest, begins := strings.Cut(string(data), tableBegins)
+	_, after, ends := strings.Cut(rest, tableEnds)
+	if !begins || !ends {
+		return fmt.Errorf("%s has no place for the table: it should have the lines\n%s%s", file, tableBegins, tableEnds)
+	}
+	return os.WriteFile(file, []byte(before+tableBegins+markdown(results)+tableEnds+after), 0o644)
+}
+
+// markdown is the table with what it was measured on and when.
+func markdown(results []result) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s; %s\n\n", machine(), time.Now().Format("2 January 2006"))
+	b.WriteString("| work | against | limit | peer | ratio | aim |\n|---|---|---|---|---|---|\n")
+	for _, r := range results {
+		fmt.Fprintf(&b, "| %s | %s | %s %s | %s %s | %.2f | %.4g |\n", r.Name, r.Peer, short(r.A), r.Unit, short(r.B), r.Unit, r.Ratio, r.Aim)
+	}
+	return b.String()
 }
 
 // short writes a number with three digits, or all that stand before the point.
