@@ -1,0 +1,34 @@
+package etcd
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"limit/backend"
+	"limit/integration/etcdtest"
+)
+
+func TestAClaimKnowsOfItsPoolsWithoutALimitOnceItHasEntered(t *testing.T) {
+	c := etcdtest.Start(t, etcdtest.Options{})
+	for name, open := range map[string]func(testing.TB, Options) backend.Backend{"plain": openPlain, "through the keeper": openKept} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, Options{Endpoints: c.Endpoints(), Namespace: t.Name(), TTL: 5 * time.Second})
+			t.Cleanup(func() { s.Close() })
+			err := s.ChangeSettings(t.Context(), func(settings *backend.Settings, _ bool) error {
+				settings.Pools = map[string]backend.Pool{"set": {Limit: 3}}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			pools := map[string]int{"set": 1, "zeal": 1, "air": 1}
+			for _, who := range []string{"the holder", "the waiter"} {
+				e := enter(t, s, claim(pools), backend.EnterOptions{})
+				if got, want := e.(backend.Surveyed).Unset(), []string{"air", "zeal"}; !slices.Equal(got, want) {
+					t.Errorf("%s of %v: pools without a limit %q, want %q", who, pools, got, want)
+				}
+			}
+		})
+	}
+}
