@@ -21,8 +21,8 @@ import (
 const (
 	embeddedStall  = 2 * time.Second
 	embeddedSettle = 3 * time.Second
-	spareClaims    = 16   // files that the store keeps to use them again
-	diskSize       = "1m" // of the file system that the store is in
+	spareClaims    = 16    // files that the store keeps to use them again
+	diskSize       = "16m" // of the file system that the store is in: the history of each namespace has 3.2 MB
 )
 
 // embedded is a store in a small file system of its own, where the user may mount one.
@@ -137,7 +137,7 @@ func (s *embedded) fill(ctx context.Context, r *rand.Rand, _ *Field) bool {
 	defer os.Remove(path)
 	defer f.Close()
 	defer f.Truncate(0) // a process that is just being started may have the file open for a moment longer
-	block := make([]byte, 4096)
+	block := make([]byte, 64<<10)
 	full := false
 	for end := now() + r.Int64N(int64(400*time.Millisecond)); now() < end && ctx.Err() == nil; {
 		if _, err := f.Write(block); errors.Is(err, unix.ENOSPC) {

@@ -268,6 +268,9 @@ func (s *soak) inject(ctx context.Context, lane Lane, r *rand.Rand) {
 // tooBusy is how long the start of a process may take before the machine counts as a fault of its own: what the calls wait for then is a processor.
 const tooBusy = 200 * time.Millisecond
 
+// theMachine stands for that fault among those that may make calls fail: a lease of some seconds is not renewed where nobody gets a processor.
+const theMachine = "the machine"
+
 // probe starts a process again and again, and notes when that takes long.
 func (s *soak) probe(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -277,7 +280,7 @@ func (s *soak) probe(ctx context.Context) {
 			return
 		}
 		if to := now(); to-from > int64(tooBusy) {
-			s.journal.outage(from, to, false)
+			s.journal.outage(from, to, slices.Contains(s.figures.Failing, theMachine))
 			s.mu.Lock()
 			s.result.Busy += time.Duration(to - from)
 			s.mu.Unlock()
