@@ -32,6 +32,7 @@ func Run(t *testing.T, open Open) {
 		{"steering", steering()},
 		{"looking", looking()},
 		{"history", history()},
+		{"hiding", hiding()},
 		{"settings", settings()},
 		{"crowds", crowds()},
 	} {

@@ -146,6 +146,7 @@ func flatten(responses []*pb.ResponseOp) []*pb.RangeResponse {
 func (e *entry) settle(ctx context.Context, v *view) error {
 	for try := 0; ; try++ {
 		e.remembered, e.unset = v.settings.Remembered(), v.settings.Unset(e.claim.Pools)
+		e.told = v.settings.Conceal(e.claim)
 		if v.own != nil {
 			return e.adopt(v)
 		}
@@ -210,7 +211,7 @@ func (e *entry) grantSelf(ctx context.Context, l *ledger, c *backend.Claim) (*vi
 	l.guard(guard, c, func(string) int64 { return l.revision })
 	r := recordOf(&e.claim)
 	r.Grant = &g
-	about := clientv3.OpPut(e.s.keys.about(e.id), encode(e.claim), clientv3.WithLease(e.session.lease))
+	about := clientv3.OpPut(e.s.keys.about(e.id), encode(e.told), clientv3.WithLease(e.session.lease))
 	resp, unsure, err := e.s.commit(ctx, "grant", txn{
 		compare:   guard.list(),
 		then:      append(l.puts(c, r, e.session.lease, cools), about),
@@ -252,7 +253,7 @@ func (e *entry) waitPuts() []clientv3.Op {
 	r.Aside = e.aside
 	ops := []clientv3.Op{
 		clientv3.OpGet(k.gate(), clientv3.WithKeysOnly()),
-		clientv3.OpPut(k.about(e.id), encode(e.claim), lease),
+		clientv3.OpPut(k.about(e.id), encode(e.told), lease),
 		clientv3.OpPut(k.claim(e.id), encode(r), lease),
 	}
 	if !e.aside {
@@ -297,7 +298,7 @@ func (e *entry) adopt(v *view) error {
 // replace asks the oldest holders in the way to stop.
 func (e *entry) replace(ctx context.Context, v *view) error {
 	for _, holder := range v.state.InTheWay(&e.claim) {
-		if err := ignoreNotFound(e.s.Cancel(ctx, holder.ID, "replaced by "+e.claim.Name)); err != nil {
+		if err := ignoreNotFound(e.s.Cancel(ctx, holder.ID, "replaced by "+e.told.Name)); err != nil {
 			return err
 		}
 	}

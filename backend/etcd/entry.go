@@ -23,8 +23,9 @@ type entry struct {
 	reserveAfter time.Duration // its own
 	entered      time.Time
 
-	remembered int      // how many ended claims the store is to remember
-	unset      []string // pools that nobody has given a limit, when it entered
+	told       backend.Claim // what others are told of the claim
+	remembered int           // how many ended claims the store is to remember
+	unset      []string      // pools that nobody has given a limit, when it entered
 
 	mu        sync.Mutex
 	stay      backend.Stay

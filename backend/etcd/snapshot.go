@@ -61,6 +61,7 @@ func (l *ledger) snapshot() (*backend.Snapshot, error) {
 		w.Claim = *c
 		snapshot.Waiting = append(snapshot.Waiting, w)
 	}
+	snapshot.Conceal()
 	return snapshot, nil
 }
 
@@ -74,8 +75,10 @@ func (l *ledger) described(c *backend.Claim) (*backend.Claim, error) {
 	if err := json.Unmarshal(value, &about); err != nil {
 		return nil, fmt.Errorf("reading who asks for claim %s: %w; was it written by a newer limit?", c.ID, err)
 	}
-	about.Priority, about.Seq, about.Grant = c.Priority, c.Seq, c.Grant
-	return &about, nil
+	described := *c // who writes below about/ tells people who asks, and decides nothing
+	described.Name, described.Command, described.Host, described.User = about.Name, about.Command, about.Host, about.User
+	described.PID, described.QueuedAt, described.Rank = about.PID, about.QueuedAt, about.Rank
+	return &described, nil
 }
 
 // Changes sends after every change of claims or settings.

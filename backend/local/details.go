@@ -31,7 +31,7 @@ func encodeDetails(c *backend.Claim) []byte {
 	command, size := c.Command, 0
 	for i, arg := range command {
 		if size += len(arg); size > maxCommand {
-			command = append(slices.Clone(command[:i]), "…")
+			command = append(slices.Clone(command[:i]), backend.CutCommand)
 			break
 		}
 	}
@@ -67,15 +67,13 @@ func (s *Store) openDetails(generation uint32) error {
 		unix.Close(s.details)
 	}
 	name := detailsName(generation)
-	flags := unix.O_RDWR | unix.O_CLOEXEC | unix.O_NOFOLLOW
+	flags := unix.O_RDWR
 	if s.readOnly != nil {
-		flags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NOFOLLOW
+		flags = unix.O_RDONLY
 	}
-	fd, err := unix.Openat(s.fd, name, flags, 0)
+	fd, err := s.openAt(s.fd, name, flags, unix.S_IFREG)
 	if notFound(err) && s.readOnly == nil {
-		if fd, err = unix.Openat(s.fd, name, flags|unix.O_CREAT, s.mode); err == nil {
-			err = s.fixMode(fd)
-		}
+		fd, err = s.createAt(s.fd, name, flags)
 	}
 	if err != nil {
 		s.details = -1
@@ -97,7 +95,8 @@ func (c *change) addDetails(r *record, claim *backend.Claim) error {
 	if err := c.s.openDetails(m.detailsFile); err != nil {
 		return err
 	}
-	b := encodeDetails(claim)
+	told := m.settings.Conceal(*claim)
+	b := encodeDetails(&told)
 	c.s.step("write details")
 	if err := pwriteFull(c.s.details, b, m.detailsEnd); err != nil {
 		return fmt.Errorf("writing %s: %w", c.s.file(detailsName(m.detailsFile)), c.s.advise(err))

@@ -103,10 +103,11 @@ func culprits(blocks []backend.Block) []id {
 
 // replace asks the oldest holders in the way to stop.
 func (c *change) replace(e *entry) {
+	reason := "replaced by " + c.img.settings.Conceal(e.claim).Name
 	for _, claim := range c.rule(1, e.id).InTheWay(&e.claim) {
 		i, _ := parseID(claim.ID)
 		if r := c.img.find(i); r != nil && !r.asked {
-			r.asked, r.reason = true, "replaced by "+e.claim.Name
+			r.asked, r.reason = true, reason
 			c.s.wake(r.file)
 		}
 	}

@@ -55,6 +55,7 @@ func (c *change) snapshot() (*backend.Snapshot, []fileNumber) {
 		i, _ := parseID(w.ID)
 		decodeDetails(c.readDetails(m.find(i)), &w.Claim)
 	}
+	snap.Conceal()
 	return snap, held
 }
 

@@ -115,7 +115,7 @@ func (b *Store) Enter(ctx context.Context, claim backend.Claim, o backend.EnterO
 		return nil, &backend.BusyError{Blocks: blocks}
 	case o.Replace:
 		for _, h := range s.state.InTheWay(&claim) {
-			s.entries[h.ID].ask("replaced by " + claim.Name)
+			s.entries[h.ID].ask("replaced by " + s.state.Settings().Conceal(claim).Name)
 		}
 	}
 	return e, nil
@@ -133,6 +133,7 @@ func (b *Store) Snapshot(context.Context) (*backend.Snapshot, error) {
 	for _, c := range s.state.Held() {
 		snap.Held = append(snap.Held, backend.HeldClaim{Claim: *c, Asked: s.entries[c.ID].asked})
 	}
+	snap.Conceal()
 	return snap, nil
 }
 
