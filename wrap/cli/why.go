@@ -24,7 +24,8 @@ unique prefix.
 
 Of a step of a dag: what it needs and where that stands; which limits of the executor are in its way, and which
 steps hold them since when; what its claim waits for in the store; or how it has ended, and why. RUN is the
-beginning of a run's id; it may be left out where one run alone that lives has the step.
+beginning of a run's id; it may be left out where one run alone that lives has the step, whose whole name goes
+before an ID of fewer than eight characters.
 
 EXIT STATUS: 0; 125 limit itself failed, or there is no such claim or step.`,
 		Flags:  []cli.Flag{logDirFlag()},
@@ -89,6 +90,9 @@ func (p *program) subjects(root string, s *backend.Snapshot, word string) ([]sub
 	steps, err := stepsNamed(root, word)
 	if err != nil {
 		return nil, err
+	}
+	if len(steps) > 0 && len(word) < shortID {
+		found = nil // a whole name goes before the first letters of an id
 	}
 	found = append(found, steps...)
 	run, step, isPath := strings.Cut(word, "/")
