@@ -45,7 +45,7 @@ func (s *Store) change(ctx context.Context, apply func(c *change) error) error {
 
 // load reads the state and mends what a death has left: settings that are newer than the image, the claims of an earlier boot.
 func (s *Store) load() (*change, error) {
-	c := &change{s: s, now: clock()}
+	c := &change{s: s, now: s.clock()}
 	var err error
 	c.head, c.img, err = s.readState()
 	switch {

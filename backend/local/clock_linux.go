@@ -2,16 +2,39 @@ package local
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// clock is the time since the machine was booted, with the time that it slept.
-func clock() time.Duration {
+// clock is the time since the machine was booted, with the time that it slept: the same for all processes of the machine, whatever
+// time namespace they are in.
+func (s *Store) clock() time.Duration {
 	var ts unix.Timespec
 	unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // cannot fail: the clock exists since Linux 2.6.39
-	return time.Duration(ts.Nano())
+	return time.Duration(ts.Nano()) - s.ahead
+}
+
+// clockAhead is how far the time namespace of this process has moved CLOCK_BOOTTIME; a process stays in its namespace.
+func clockAhead() time.Duration {
+	b, err := readFileAt(unix.AT_FDCWD, "/proc/self/timens_offsets")
+	if err != nil {
+		return 0 // a kernel without such namespaces, before Linux 5.6
+	}
+	return parseOffset(string(b))
+}
+
+// parseOffset finds CLOCK_BOOTTIME in a /proc/PID/timens_offsets: lines of a clock's name or number, seconds and nanoseconds.
+func parseOffset(offsets string) time.Duration {
+	for line := range strings.Lines(offsets) {
+		var name string
+		var seconds, nanoseconds int64
+		if n, _ := fmt.Sscan(line, &name, &seconds, &nanoseconds); n == 3 && (name == "boottime" || name == "7") {
+			return time.Duration(seconds)*time.Second + time.Duration(nanoseconds)
+		}
+	}
+	return 0
 }
 
 // bootID tells this boot of the machine from every other.

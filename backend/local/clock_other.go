@@ -10,11 +10,14 @@ import (
 )
 
 // clock is a time that only grows, and that on darwin goes on while the machine sleeps.
-func clock() time.Duration {
+func (s *Store) clock() time.Duration {
 	var ts unix.Timespec
 	unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
 	return time.Duration(ts.Nano())
 }
+
+// clockAhead is nothing: there are no time namespaces.
+func clockAhead() time.Duration { return 0 }
 
 // bootID tells this boot of the machine from every other.
 func bootID() (id, error) {

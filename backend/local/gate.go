@@ -123,8 +123,8 @@ func (g *gate) noted() quest {
 	return q
 }
 
-// setTimers is called after each look.
-func (g *gate) setTimers(alarm time.Duration) {
+// setTimers is called after each look, at a time of the store's clock.
+func (g *gate) setTimers(alarm, now time.Duration) {
 	switch {
 	case g.hold == nil:
 		return
@@ -133,7 +133,7 @@ func (g *gate) setTimers(alarm time.Duration) {
 	}
 	g.alarmTimer.stop()
 	if alarm != never {
-		g.alarmTimer.set(min(max(alarm-clock(), 0), alarmAtMost))
+		g.alarmTimer.set(min(max(alarm-now, 0), alarmAtMost))
 	}
 	if g.handing && g.reliefAfter == 0 {
 		g.reliefAfter = firstRelief
@@ -141,9 +141,9 @@ func (g *gate) setTimers(alarm time.Duration) {
 	}
 }
 
-// ring tells whether the alarm is due, and winds the timer again if not.
-func (g *gate) ring(alarm time.Duration) bool {
-	if left := alarm - clock(); left > 0 {
+// ring tells whether the alarm is due now, and winds the timer again if not.
+func (g *gate) ring(alarm, now time.Duration) bool {
+	if left := alarm - now; left > 0 {
 		g.alarmTimer.set(min(left, alarmAtMost))
 		return false
 	}

@@ -70,7 +70,7 @@ func TestARateHoldsOverAReboot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	setRate(s, clock()+time.Hour)
+	setRate(s, s.clock()+time.Hour)
 	enter(t, s, "p").Release(t.Context())
 	s.Close()
 	s = reboot(t, dir)

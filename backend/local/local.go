@@ -70,6 +70,7 @@ type Store struct {
 	mode     uint32 // of new files
 	readOnly error  // why the state can only be read; nil where it can be written
 	boot     id
+	ahead    time.Duration // of this process's clock before the machine's, see clock
 
 	turn    chan struct{} // one goroutine of this process at a time changes the state
 	buf     []byte        // scratch, of whoever has the turn
@@ -101,6 +102,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if s.boot, err = bootID(); err != nil {
 		return nil, err
 	}
+	s.ahead = clockAhead()
 	if err := s.openDirectory(ctx); err != nil {
 		s.closeFiles()
 		return nil, err

@@ -83,7 +83,7 @@ func (e *entry) run() {
 		case <-e.gate.pollTimer.C():
 			q.sweep = true
 		case <-e.gate.alarmTimer.C():
-			due = e.gate.ring(f.alarm)
+			due = e.gate.ring(f.alarm, e.s.clock())
 		case <-e.gate.reliefTimer.C():
 			e.gate.checkRelief(e)
 			due = false
@@ -228,7 +228,7 @@ func (c *change) find(e *entry) finding {
 
 // act tells the owner and sets the timers of the gate.
 func (e *entry) act(f finding) {
-	e.gate.setTimers(f.alarm)
+	e.gate.setTimers(f.alarm, e.s.clock())
 	e.mu.Lock()
 	held := e.claim.Grant != nil
 	e.mu.Unlock()
