@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -126,10 +127,12 @@ func (p *program) run(c *cli.Context) error {
 	if sig := sleepRandomly(r.splay, supervisor); sig != 0 {
 		return &exitError{exit: wrap.Exit{Signal: sig}}
 	}
-	s, err := p.openFor(c, storeOptions{ttl: r.ttl, grace: r.command.Grace, warnOnLost: r.warnLost})
-	if err == nil {
+	s, sig, err := p.openForRun(c, r)
+	switch {
+	case s != nil:
 		defer s.Close()
-		err = p.nest(c, s, &r.claim)
+	case sig != 0:
+		return &exitError{exit: wrap.Exit{Signal: sig}}
 	}
 	if err != nil {
 		return p.withoutStore(r, messages, err)
@@ -283,6 +286,38 @@ func (p *program) userName() string {
 		}
 	}
 	return "uid " + strconv.Itoa(os.Getuid())
+}
+
+// openForRun opens the store and asks it for what the claim is to know. A store can be slow to answer: a signal meanwhile is returned
+// without a store.
+func (p *program) openForRun(c *cli.Context, r *request) (*store, syscall.Signal, error) {
+	outer := c.Context
+	ctx, cancel := context.WithCancel(outer)
+	c.Context = ctx
+	defer func() { cancel(); c.Context = outer }()
+	var s *store
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		if s, err = p.openFor(c, storeOptions{ttl: r.ttl, grace: r.command.Grace, warnOnLost: r.warnLost}); err == nil {
+			err = p.nest(c, s, &r.claim)
+		}
+		opened <- err
+	}()
+	var ending syscall.Signal
+	for {
+		select {
+		case sig := <-p.supervisor.Signals():
+			ending = sig
+			cancel()
+		case err := <-opened:
+			if ending != 0 && s != nil {
+				s.Close()
+				s = nil
+			}
+			return s, ending, err
+		}
+	}
 }
 
 // nest makes a claim within a run part of that run: it takes no run slot, and what its ancestors hold is known to it.
