@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Checks what a reader must be able to rely on: the format, vet on every platform that is built, staticcheck, and the
 # arrows between packages (who may import whom). Says what is wrong and exits 1. The whole takes about a minute.
+# Known vulnerabilities are looked up in Go's database, or in a copy of it that GOVULNDB names. Where it cannot be reached, that
+# is said and is no failure, unless VULNERABILITIES=required, as a release should have it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=0
@@ -15,6 +17,15 @@ for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do
 done
 
 go tool -modfile=.ci/tools/go.mod staticcheck ./... || complain "staticcheck has findings"
+
+report=$(go tool -modfile=.ci/tools/go.mod govulncheck ${GOVULNDB:+-db "$GOVULNDB"} ./... 2>&1) && code=0 || code=$?
+case $code,$report in
+0,*) ;;
+1,*"fetching vulnerabilities"*)
+	printf 'lint: NOT CHECKED for known vulnerabilities, the database cannot be reached: %s\n' "$report" >&2
+	[ "${VULNERABILITIES:-}" != required ] || complain "known vulnerabilities could not be looked up" ;;
+*) complain "govulncheck: $report" ;;
+esac
 
 # The arrows: a package, and what of this module it may import (a trailing /... allows what is below). The last match counts.
 arrows='
