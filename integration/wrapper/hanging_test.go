@@ -27,11 +27,17 @@ func TestASignalEndsLimitWhileAStoreThatHangsIsOpened(t *testing.T) {
 	if err := unix.Flock(int(state.Fd()), unix.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	for name, variables := range map[string][]string{
-		"nested":     {"LIMIT_RUN_ID=0123", "LIMIT_CLAIM_ID=4567"},
-		"configured": {"LIMIT_CONFIG=" + b.path("limit.yaml")},
+	b.write("steps.yaml", "steps: {one: {run: 'true', pool: p}}\n", 0o600)
+	run, dag := b.L("true"), []string{limitBinary(t), "--backend", "local:" + b.path("store"), "dag", "run", "--log-dir", b.path("runs"), b.path("steps.yaml")}
+	nested, configured := []string{"LIMIT_RUN_ID=0123", "LIMIT_CLAIM_ID=4567"}, []string{"LIMIT_CONFIG=" + b.path("limit.yaml")}
+	for name, call := range map[string]struct{ args, variables []string }{
+		"run, nested":     {run, nested},
+		"run, configured": {run, configured},
+		"dag, nested":     {dag, nested},
+		"dag, configured": {dag, configured},
+		"dag":             {dag, nil},
 	} {
-		p := b.start(b.L("true"), func(cmd *exec.Cmd) { cmd.Env = append(os.Environ(), variables...) })
+		p := b.start(call.args, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Environ(), call.variables...) })
 		b.eventually("it waits for the store", patience, func() bool { return waitsForLock(p.pid()) })
 		p.kill(syscall.SIGTERM)
 		if r := p.wait(5 * time.Second); !r.status.Signaled() || r.status.Signal() != syscall.SIGTERM {

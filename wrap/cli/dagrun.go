@@ -142,8 +142,11 @@ func (d *dagRun) run() error {
 		return err
 	}
 	defer events.Close()
-	s, err := d.open(messages)
-	if err != nil {
+	s, sig, err := d.p.heeding(d.c, func() (*store, error) { return d.open(messages) })
+	switch {
+	case sig != 0:
+		return &exitError{exit: wrap.Exit{Signal: sig}}
+	case err != nil:
 		return err
 	}
 	defer s.Close()

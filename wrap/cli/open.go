@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -78,6 +79,36 @@ func (p *program) connect(c *cli.Context, cfg *config.Config, o storeOptions) (*
 		return nil, err
 	}
 	return &store{Backend: b, config: cfg, namespace: cfg.Namespace}, nil
+}
+
+// heeding opens a store for a verb that has a supervisor, whose signals are to end limit though the store is slow to answer: one that came
+// meanwhile is returned without a store.
+func (p *program) heeding(c *cli.Context, open func() (*store, error)) (*store, syscall.Signal, error) {
+	outer := c.Context
+	ctx, cancel := context.WithCancel(outer)
+	c.Context = ctx
+	defer func() { cancel(); c.Context = outer }()
+	type answer struct {
+		store *store
+		err   error
+	}
+	opened := make(chan answer, 1)
+	go func() {
+		s, err := open()
+		opened <- answer{s, err}
+	}()
+	var ending syscall.Signal
+	for {
+		select {
+		case ending = <-p.supervisor.Signals():
+			cancel()
+		case a := <-opened:
+			if ending != 0 && a.err == nil {
+				a.store.Close()
+			}
+			return a.store, ending, a.err
+		}
+	}
 }
 
 // errSame ends a change of settings that would change nothing.

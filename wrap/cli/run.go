@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -127,16 +126,14 @@ func (p *program) run(c *cli.Context) error {
 	if sig := sleepRandomly(r.splay, supervisor); sig != 0 {
 		return &exitError{exit: wrap.Exit{Signal: sig}}
 	}
-	s, sig, err := p.openForRun(c, r)
+	s, sig, err := p.heeding(c, func() (*store, error) { return p.openForRun(c, r) })
 	switch {
-	case s != nil:
-		defer s.Close()
 	case sig != 0:
 		return &exitError{exit: wrap.Exit{Signal: sig}}
-	}
-	if err != nil {
+	case err != nil:
 		return p.withoutStore(r, messages, err)
 	}
+	defer s.Close()
 	run := &wrap.Run{
 		Backend: forthcoming{s, messages}, Supervisor: supervisor, Messages: messages, Events: events,
 		Claim: r.claim, Command: r.command, Namespace: s.namespace,
@@ -288,36 +285,17 @@ func (p *program) userName() string {
 	return "uid " + strconv.Itoa(os.Getuid())
 }
 
-// openForRun opens the store and asks it for what the claim is to know. A store can be slow to answer: a signal meanwhile is returned
-// without a store.
-func (p *program) openForRun(c *cli.Context, r *request) (*store, syscall.Signal, error) {
-	outer := c.Context
-	ctx, cancel := context.WithCancel(outer)
-	c.Context = ctx
-	defer func() { cancel(); c.Context = outer }()
-	var s *store
-	opened := make(chan error, 1)
-	go func() {
-		var err error
-		if s, err = p.openFor(c, storeOptions{ttl: r.ttl, grace: r.command.Grace, warnOnLost: r.warnLost}); err == nil {
-			err = p.nest(c, s, &r.claim)
-		}
-		opened <- err
-	}()
-	var ending syscall.Signal
-	for {
-		select {
-		case sig := <-p.supervisor.Signals():
-			ending = sig
-			cancel()
-		case err := <-opened:
-			if ending != 0 && s != nil {
-				s.Close()
-				s = nil
-			}
-			return s, ending, err
-		}
+// openForRun opens the store and asks it for what the claim is to know.
+func (p *program) openForRun(c *cli.Context, r *request) (*store, error) {
+	s, err := p.openFor(c, storeOptions{ttl: r.ttl, grace: r.command.Grace, warnOnLost: r.warnLost})
+	if err != nil {
+		return nil, err
 	}
+	if err := p.nest(c, s, &r.claim); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // nest makes a claim within a run part of that run: it takes no run slot, and what its ancestors hold is known to it.
