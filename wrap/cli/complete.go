@@ -29,7 +29,9 @@ func (p *program) completeCommand() *cli.Command {
 		Action: func(c *cli.Context) error { // silent whatever goes wrong: the line being typed is on the screen
 			q := newCompletion(c.App, c.Args().Slice())
 			for _, candidate := range p.complete(c.Context, q) {
-				fmt.Fprintln(p.Out, candidate.line())
+				if candidate.value == wrap.Printable(candidate.value) { // it would be typed into the line otherwise
+					fmt.Fprintln(p.Out, candidate.line())
+				}
 			}
 			return nil
 		},

@@ -58,7 +58,7 @@ func (p *program) invalid(err error) error {
 		return failWith(dag.CodeUsage, err)
 	}
 	for _, problem := range problems {
-		fmt.Fprintln(p.Err, problem.Error())
+		writeProblem(p.Err, problem)
 	}
 	return failWith(dag.CodeUsage, fmt.Errorf("the step file is not valid: %s", countProblems(len(problems))))
 }

@@ -98,9 +98,16 @@ func writeProblems(w io.Writer, format string, problems []*yamlpos.Problem) erro
 		return nil
 	}
 	for _, problem := range problems {
-		fmt.Fprintln(w, problem.Error())
+		writeProblem(w, problem)
 	}
 	return nil
+}
+
+// writeProblem writes a problem, with the line of a file in which it is.
+func writeProblem(w io.Writer, problem *yamlpos.Problem) {
+	for line := range strings.SplitSeq(problem.Error(), "\n") {
+		writeLine(w, "%s", line)
+	}
 }
 
 func (p *program) dagPlanCommand() *cli.Command {

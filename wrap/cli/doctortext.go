@@ -43,9 +43,10 @@ func writeDiagnosis(w io.Writer, d *diagnosis, width int) error {
 func (h *helpText) finding(column int, level backend.Level, about, fact, remedy string) {
 	head := fmt.Sprintf("%-9s%-*s", level, column-9, about)
 	for _, paragraph := range strings.Split(fact, "\n") {
+		paragraph = wrap.Printable(paragraph)
 		lines := []string{paragraph}
 		if !strings.HasPrefix(paragraph, " ") {
-			lines = fill(wrap.Printable(paragraph), h.width-column)
+			lines = fill(paragraph, h.width-column)
 		}
 		for _, line := range lines {
 			h.line("%s%s", head, line)

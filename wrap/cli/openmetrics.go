@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"limit/wrap"
 )
 
 // exposition is OpenMetrics text in the making: metric families one after the other, each of one type.
@@ -46,9 +48,15 @@ func (x *exposition) value(v float64, labels ...string) *exposition {
 // end returns the whole.
 func (x *exposition) end() string { return x.text.String() + "# EOF\n" }
 
-// escapeLabel writes a text as the format wants it, in UTF-8.
+// escapeLabel writes a text as the format wants it, in UTF-8. What could steer a terminal is replaced: the format has no escape for it.
 func escapeLabel(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(s, "\uFFFD"))
+	plain := strings.Map(func(r rune) rune {
+		if text := string(r); r != '\n' && wrap.Printable(text) != text {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(plain)
 }
 
 const (

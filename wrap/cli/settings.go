@@ -69,7 +69,7 @@ func (p *program) diffCommand() *cli.Command {
 
 func (p *program) printLines(lines []string) error {
 	for _, line := range lines {
-		if _, err := fmt.Fprintln(p.Out, line); err != nil {
+		if err := writeLine(p.Out, "%s", line); err != nil {
 			return err
 		}
 	}

@@ -13,17 +13,16 @@ import (
 func writeWhy(w io.Writer, s *backend.Snapshot, id string, now time.Time) error {
 	for _, h := range s.Held {
 		if h.ID == id {
-			_, err := fmt.Fprintf(w, "%s %s does not wait: it holds %s for %s, as %s\n", short(id),
-				wrap.Printable(shownName(h.Claim, s.Settings)), needsText(h.Claim), wrap.Age(now.Sub(h.Grant.GrantedAt)), wrap.Printable(who(h)))
-			return err
+			return writeLine(w, "%s %s does not wait: it holds %s for %s, as %s", short(id),
+				shownName(h.Claim, s.Settings), needsText(h.Claim), wrap.Age(now.Sub(h.Grant.GrantedAt)), who(h))
 		}
 	}
 	for _, c := range s.Waiting {
 		if c.ID != id {
 			continue
 		}
-		fmt.Fprintf(w, "%s %s waits for %s, position %d, priority %d, asks %s\n", short(id),
-			wrap.Printable(shownName(c.Claim, s.Settings)), wrap.Age(now.Sub(c.QueuedAt)), c.Position, c.Priority, needsText(c.Claim))
+		writeLine(w, "%s %s waits for %s, position %d, priority %d, asks %s", short(id),
+			shownName(c.Claim, s.Settings), wrap.Age(now.Sub(c.QueuedAt)), c.Position, c.Priority, needsText(c.Claim))
 		if c.Aside {
 			fmt.Fprintln(w, "  it stands aside: its dag has no executor slot for it")
 		}
@@ -38,11 +37,17 @@ func writeWhy(w io.Writer, s *backend.Snapshot, id string, now time.Time) error 
 	return &backend.NotFoundError{ID: id}
 }
 
+// writeLine writes a line in which other people's texts may be.
+func writeLine(w io.Writer, format string, args ...any) error {
+	_, err := io.WriteString(w, wrap.Printable(fmt.Sprintf(format, args...))+"\n")
+	return err
+}
+
 func writeBlock(w io.Writer, s *backend.Snapshot, b backend.Block, now time.Time) {
 	fmt.Fprintf(w, "  %s\n", wrap.BlockLine(b))
 	t := &table{}
 	for _, id := range b.By {
-		t.rows = append(t.rows, []string{"   ", short(id), wrap.Printable(describeClaim(s, id, now))})
+		t.add("   ", short(id), describeClaim(s, id, now))
 	}
 	t.write(w, 0)
 }
