@@ -115,8 +115,11 @@ func parseDuration(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("out of range; %s", remedy)
 	}
 	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
+	switch {
+	case err != nil || d < 0:
 		return 0, fmt.Errorf("no duration; %s", remedy)
+	case d >= 1<<62: // the sum of two is one too
+		return 0, fmt.Errorf("out of range; %s", remedy)
 	}
 	return d, nil
 }

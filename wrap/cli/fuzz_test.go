@@ -19,6 +19,10 @@ func FuzzCommandLines(f *testing.F) {
 		if again := permute(app, got); !slices.Equal(again, got) {
 			t.Errorf("%q becomes %q, and that %q", args, got, again)
 		}
+		last := got[len(got)-1]
+		if last == args[len(args)-1] && isFlag(last, app.Flags) && last != "--" {
+			return // a flag without its value: the library is to say so, and to see nothing else
+		}
 		if had, has := sorted(args), sorted(got); had != has {
 			t.Errorf("%q becomes %q: other words", args, got)
 		}
@@ -43,7 +47,7 @@ func FuzzDurations(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if d < 0 || d > 1<<62 {
+		if d < 0 || d >= 1<<62 {
 			t.Errorf("%q is %d", s, d)
 		}
 		if again, err := parseDuration(d.String()); err != nil || again != d {
