@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -43,8 +42,7 @@ type fleet struct {
 type machine struct {
 	client *Client
 	links  []*etcdtest.Link
-	mark   string     // in the environment of everything that runs there
-	mu     sync.Mutex // one fault of its network at a time
+	mark   string // in the environment of everything that runs there
 }
 
 // etcdMachines is how many machines there are; the last has clocks that are days ahead, where the system lets it.
