@@ -27,7 +27,7 @@ type gatekeeper struct {
 	lease    clientv3.LeaseID
 	revision int64 // of the gate, written by us: every decision compares it
 	l        *ledger
-	bases    map[string]int64 // dimensions that a grant of ours was the last to take from, and when
+	bases    map[string]int64 // dimensions in which a grant of ours has found nothing added, and when
 	refuse   bool             // the limits may have changed: look for claims that became impossible
 	stalled  bool             // a grant failed; what made it fail is still to come
 }
@@ -195,7 +195,7 @@ func (k *gatekeeper) done(claims []*backend.Claim, revision int64) {
 		seat := k.l.seats[c.ID]
 		seat.revision, seat.Grant = revision, &grant{Slots: c.Grant.Slots, At: c.Grant.GrantedAt, Index: int64(i)}
 		c.Grant.Token = seat.Grant.token(revision)
-		for _, dim := range dimensions(c) {
+		for _, dim := range k.l.guarded(c) {
 			k.bases[dim] = revision
 		}
 		for pool, slots := range c.Pools {

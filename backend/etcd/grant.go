@@ -51,6 +51,20 @@ func (l *ledger) guard(g guards, c *backend.Claim, base func(dim string) int64) 
 	}
 }
 
+// guarded are the dimensions of a claim in which guard compares that nothing was added: those with a limit that concerns it.
+func (l *ledger) guarded(c *backend.Claim) []string {
+	var dims []string
+	for pool := range c.Pools {
+		if p, _ := l.settings.Pool(pool); p.Limit != backend.Unlimited || p.Rate != nil {
+			dims = append(dims, dimPool(pool))
+		}
+	}
+	if l.runLimited(c) {
+		dims = append(dims, dimRuns)
+	}
+	return dims
+}
+
 // runLimited tells whether a limit of runs concerns the claim.
 func (l *ledger) runLimited(c *backend.Claim) bool {
 	if c.Runs == 0 {
