@@ -197,38 +197,61 @@ const MaxNumbered = 1024
 // maxNumber is above every slot's number: more than 16,000 holders of so many do not share a pool. Higher ones were written by others.
 const maxNumber = 1 << 24
 
-// numbers is the set of slot numbers that are taken in a pool, a bit each.
-type numbers []uint64
+// numbers are the slot numbers that are taken in a pool, a bit each. A store that is told of changes late can know of a number's next holder
+// before it hears of an earlier one's coming and going: while several have it, again counts those beyond the first.
+type numbers struct {
+	taken []uint64
+	again map[int]int
+}
 
 // take marks the n lowest free numbers and returns them.
 func (t *numbers) take(n int) []int {
 	taken := make([]int, 0, n)
 	for word := 0; len(taken) < n; word++ {
-		if word == len(*t) {
-			*t = append(*t, 0)
-		}
-		for free := ^(*t)[word]; free != 0 && len(taken) < n; free &= free - 1 {
+		t.reach(word)
+		for free := ^t.taken[word]; free != 0 && len(taken) < n; free &= free - 1 {
 			bit := bits.TrailingZeros64(free)
-			(*t)[word] |= 1 << bit
+			t.taken[word] |= 1 << bit
 			taken = append(taken, word*64+bit)
 		}
 	}
 	return taken
 }
 
-// mark sets or clears given numbers.
-func (t *numbers) mark(given []int, taken bool) {
+// mark adds a holder of given numbers, free takes one away.
+func (t *numbers) mark(given []int) {
 	for _, n := range given {
 		if n < 0 || n >= maxNumber {
 			continue
 		}
-		for n/64 >= len(*t) {
-			*t = append(*t, 0)
+		t.reach(n / 64)
+		bit := uint64(1) << (n % 64)
+		if t.taken[n/64]&bit != 0 {
+			if t.again == nil {
+				t.again = map[int]int{}
+			}
+			t.again[n]++
 		}
-		if taken {
-			(*t)[n/64] |= 1 << (n % 64)
-		} else {
-			(*t)[n/64] &^= 1 << (n % 64)
+		t.taken[n/64] |= bit
+	}
+}
+
+func (t *numbers) free(given []int) {
+	for _, n := range given {
+		switch {
+		case n < 0 || n >= maxNumber || n/64 >= len(t.taken):
+		case t.again[n] > 1:
+			t.again[n]--
+		case t.again[n] == 1:
+			delete(t.again, n)
+		default:
+			t.taken[n/64] &^= 1 << (n % 64)
 		}
+	}
+}
+
+func (t *numbers) reach(word int) {
+	for word >= len(t.taken) {
+		t.taken = append(t.taken, 0)
 	}
 }

@@ -35,3 +35,31 @@ func TestNumbersThatNobodyHasGivenAreLeftOut(t *testing.T) {
 		t.Errorf("granted %+v", granted)
 	}
 }
+
+// TestANumberIsTakenUntilTheLastOfThoseWhoHaveItIsGone: a state that follows its store from behind has given a number away that was free by then,
+// and hears only afterwards that somebody else had it and left.
+func TestANumberIsTakenUntilTheLastOfThoseWhoHaveItIsGone(t *testing.T) {
+	holder := func(id string, numbers ...int) *Claim {
+		return &Claim{ID: id, Pools: map[string]int{"p": len(numbers)}, Grant: &Grant{Slots: map[string][]int{"p": numbers}}}
+	}
+	for name, leave := range map[string][]string{"the earlier": {"earlier"}, "two of three": {"earlier", "between"}, "the later": {"later", "between"}} {
+		s := NewState(Settings{Pools: map[string]Pool{"p": {Limit: 5}}, MaxRuns: Unlimited}, StoreNames())
+		for _, id := range []string{"later", "earlier", "between"} {
+			s.Hold(holder(id, 0), 0)
+		}
+		for _, id := range leave {
+			s.Remove(id)
+		}
+		s.Wait(&Claim{ID: "next", Pools: map[string]int{"p": 1}}, 0)
+		if granted := s.Advance(0); len(granted) != 1 || granted[0].Grant.Slots["p"][0] != 1 {
+			t.Errorf("%s left: granted %+v, want the number 1", name, granted)
+		}
+		for _, id := range []string{"later", "earlier", "between", "next"} {
+			s.Remove(id)
+		}
+		s.Wait(&Claim{ID: "last", Pools: map[string]int{"p": 2}}, 0)
+		if granted := s.Advance(0); len(granted) != 1 || granted[0].Grant.Slots["p"][0] != 0 || granted[0].Grant.Slots["p"][1] != 1 {
+			t.Errorf("%s left: granted %+v at the end, want the numbers 0 and 1", name, granted)
+		}
+	}
+}

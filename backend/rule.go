@@ -141,7 +141,7 @@ func (s *State) occupy(m *member) {
 			continue
 		}
 		n.limit.used += n.slots
-		n.limit.numbers.mark(m.claim.Grant.Slots[n.limit.key.pool], true)
+		n.limit.numbers.mark(m.claim.Grant.Slots[n.limit.key.pool])
 	}
 }
 
@@ -152,7 +152,7 @@ func (s *State) vacate(m *member) {
 			continue
 		}
 		n.limit.used -= n.slots
-		n.limit.numbers.mark(m.claim.Grant.Slots[n.limit.key.pool], false)
+		n.limit.numbers.free(m.claim.Grant.Slots[n.limit.key.pool])
 	}
 }
 
