@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -199,11 +201,13 @@ func (c *Client) take(m *Message) {
 	}
 }
 
-// slack lets the keeper be the first to tell that a claim is lost. arrears is what a wrapper that was stopped needs to read
-// what it was told meanwhile.
+// slack lets the keeper be the first to tell that a claim is lost. arrears is what a wrapper needs to read what it was told; one that was
+// stopped past the deadline has more to read, and may take longestArrears: the keeper has enforced the deadline meanwhile, and the lease
+// ends no sooner than a second and a half after it.
 const (
-	slack   = 150 * time.Millisecond
-	arrears = 100 * time.Millisecond
+	slack          = 150 * time.Millisecond
+	arrears        = 100 * time.Millisecond
+	longestArrears = time.Second
 )
 
 // fence is when the claims count as lost if no renewal is told. c.mu is held.
@@ -216,6 +220,9 @@ func (c *Client) guard() {
 		case <-c.done:
 			return
 		case <-c.alarm.C:
+		}
+		late, deadline, patience := c.late()
+		for begun := time.Now(); late && time.Since(begun) < patience; late, deadline, _ = c.late() {
 			select {
 			case <-c.done:
 				return
@@ -223,12 +230,8 @@ func (c *Client) guard() {
 			}
 		}
 		c.mu.Lock()
-		late, deadline := c.deadline != 0 && boot.Now() >= c.fence(), c.deadline
 		c.silent = late
-		entries := make([]*entry, 0, len(c.entries))
-		for _, e := range c.entries {
-			entries = append(entries, e)
-		}
+		entries := slices.Collect(maps.Values(c.entries))
 		c.mu.Unlock()
 		for _, e := range entries {
 			if late {
@@ -236,6 +239,18 @@ func (c *Client) guard() {
 			}
 		}
 	}
+}
+
+// late tells whether the fence is reached by what was read so far, and how long to go on reading.
+func (c *Client) late() (late bool, deadline, patience time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := boot.Now()
+	patience = arrears
+	if now >= c.deadline {
+		patience = longestArrears
+	}
+	return c.deadline != 0 && now >= c.fence(), c.deadline, patience
 }
 
 // Enter lets the keeper put the claim before the limits.
