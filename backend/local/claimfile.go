@@ -111,22 +111,22 @@ func (s *Store) openFIFO(dir int, name string) (int, error) {
 	return fd, nil
 }
 
-// removeFile removes a file. As every other use of its name that is under the lock of the state. That it is not there is no matter.
-func (s *Store) removeFile(n fileNumber) {
+// removeFile removes a file and tells whether it is gone. As every other use of its name that is under the lock of the state.
+func (s *Store) removeFile(n fileNumber) bool {
 	s.step("remove claim file")
-	unix.Unlinkat(s.claims, n.name(), 0)
+	err := unix.Unlinkat(s.claims, n.name(), 0)
 	s.step("removed claim file")
+	return err == nil || err == unix.ENOENT
 }
 
-// trim removes most files when there are no claims.
+// trim removes most files when there are no claims, the last first: what cannot be removed now, and what is before it, is another time.
 func (c *change) trim() {
-	if len(c.img.claims) > 0 || c.img.files <= sparedFiles || c.s.readOnly != nil {
+	if len(c.img.claims) > 0 || c.s.readOnly != nil {
 		return
 	}
-	for n := fileNumber(sparedFiles); n < fileNumber(c.img.files); n++ {
-		c.s.removeFile(n)
+	for c.img.files > sparedFiles && c.s.removeFile(fileNumber(c.img.files-1)) {
+		c.img.files--
 	}
-	c.img.files = sparedFiles
 }
 
 // dead tells whether no process lives that has a claim's file: another can have its lock. What cannot be examined counts as alive.

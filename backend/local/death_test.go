@@ -7,11 +7,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"limit/backend"
 )
@@ -306,5 +309,38 @@ func noResidue(t testing.TB, s *Store) {
 	}
 	if len(entries) > sparedFiles {
 		t.Errorf("%d files are left in claims, at most %d are kept", len(entries), sparedFiles)
+	}
+}
+
+func TestAFileThatCannotBeRemovedIsRemovedAnotherTime(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	limitPool(t, s, "p", 100)
+	var entries []backend.Entry
+	for range sparedFiles + 4 {
+		entries = append(entries, enter(t, s, "p"))
+	}
+	last := entries[len(entries)-1]
+	for _, e := range entries[:len(entries)-1] {
+		if err := e.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stubborn := filepath.Join(s.file("claims"), fmt.Sprint(sparedFiles+1))
+	if err := errors.Join(os.Remove(stubborn), os.Mkdir(stubborn, 0o700)); err != nil { // what unlink does not remove
+		t.Fatal(err)
+	}
+	if err := last.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(stubborn), unix.Mkfifo(stubborn, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := enter(t, s, "p").Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(s.file("claims"))
+	if err != nil || len(left) > sparedFiles {
+		t.Errorf("%d files are left in claims (%v), at most %d are kept", len(left), err, sparedFiles)
 	}
 }
