@@ -58,11 +58,28 @@ func (s *Store) Health(ctx context.Context) (*keeper.Health, error) {
 	return h, nil
 }
 
+// maxHangUps is how often a server is asked again that hangs up.
+const maxHangUps = 5
+
+// hungUp tells a connection that the server has ended. One that refuses our certificate says why before that, but who writes
+// after it has hung up does not get to read it.
+func hungUp(err error) bool {
+	if err == nil {
+		return false
+	}
+	text := err.Error()
+	return strings.Contains(text, "broken pipe") || strings.Contains(text, "connection reset")
+}
+
 // member asks one server.
 func (s *Store) member(ctx context.Context, endpoint string, secured *tls.Config) keeper.Member {
 	m := keeper.Member{Endpoint: endpoint}
 	start := time.Now()
 	status, err := s.client.Status(ctx, endpoint)
+	for try := 0; hungUp(err) && try < maxHangUps && pause(ctx, firstPause); try++ {
+		start = time.Now()
+		status, err = s.client.Status(ctx, endpoint)
+	}
 	if err != nil {
 		m.Error = explain(err).Error()
 		return m
