@@ -40,7 +40,7 @@ func resident(waiting bool) measurement {
 func residentCtl(name string) measurement {
 	return func(b *bench) (float64, error) {
 		lock := func() (*exec.Cmd, error) {
-			cmd := b.command(b.lock(name, "resident", "sleep", "60")...)
+			cmd := b.command(b.lock(name, "resident", "sleep", "5")...) // it waits for its command before it ends
 			return cmd, cmd.Start()
 		}
 		holder, err := lock()
