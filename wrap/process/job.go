@@ -26,17 +26,19 @@ func (s *Supervisor) followStop(p *Process, sig syscall.Signal) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	for {
+	for raised := false; !raised; {
 		asked := time.Now()
 		if stateOf(p.pid) == running {
 			return // continued already
 		}
 		// What has stopped the command may have stopped us too, just now, and until the shell continued both: then the answer
-		// is old, and stopping would be once too often.
-		if time.Since(asked) < freshAnswer {
-			s.catch.byDefault(sig, func() { raise(sig) }) // returns when we are continued
-			return
-		}
+		// is old, and stopping would be once too often. That happens up to the last moment: a TSTP that came to the whole group
+		// and was not taken yet stops us as soon as the default action is in force.
+		s.catch.byDefault(sig, func() {
+			if raised = time.Since(asked) < freshAnswer; raised {
+				raise(sig) // returns when we are continued
+			}
+		})
 	}
 }
 
