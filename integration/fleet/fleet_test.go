@@ -4,7 +4,6 @@ package fleet
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -220,10 +219,20 @@ func TestAStoppedWrapperKeepsItsSlotPastTheTTL(t *testing.T) {
 				if code := start(t, c.Direct(), "--if-busy", "fail", "-c", "true").wait(t, 10*time.Second); code != 75 {
 					t.Errorf("another asks for the slot: exit %d, want 75", code)
 				}
-				if err := errors.Join(os.WriteFile(mark, nil, 0o644), syscall.Kill(-r.Process.Pid, syscall.SIGCONT)); err != nil {
+				if err := os.WriteFile(mark, nil, 0o644); err != nil {
 					t.Fatal(err)
 				}
-				if code := r.wait(t, 10*time.Second); code != 42 {
+				// More than one CONT may be needed on a busy machine: see the ledger of integration/soak. What is tested is the slot.
+				until.That(t, 10*time.Second, "a continued wrapper ends", func() bool {
+					syscall.Kill(-r.Process.Pid, syscall.SIGCONT)
+					select {
+					case <-r.ended:
+						return true
+					case <-time.After(200 * time.Millisecond):
+						return false
+					}
+				})
+				if code := r.wait(t, time.Second); code != 42 {
 					t.Errorf("continued, it exits %d, want 42:\n%s", code, r.out.String())
 				}
 			})
