@@ -146,7 +146,7 @@ func (p *program) app(first string) *cli.App {
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true,
 		ExitErrHandler:            func(*cli.Context, error) {},
-		Flags:                     commonFlags(),
+		Flags:                     named(commonFlags()),
 		Commands:                  p.commands(first),
 		Action:                    p.noCommand,
 	}
@@ -161,7 +161,7 @@ func prepare(commands []*cli.Command) {
 		c.HideHelpCommand, c.HideHelp = true, true
 		c.OnUsageError = onUsageError
 		if len(c.Subcommands) == 0 {
-			c.Flags = append(c.Flags, commonFlags()...)
+			c.Flags = named(append(c.Flags, commonFlags()...))
 			continue
 		}
 		prepare(c.Subcommands)

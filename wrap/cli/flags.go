@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"limit/backend"
 	"limit/config/yamlpos"
 	"limit/wrap"
 )
@@ -69,11 +70,7 @@ type duration struct {
 }
 
 func durationFlag(name string, value time.Duration, usage, category string) *cli.GenericFlag {
-	f := &cli.GenericFlag{Name: name, Usage: "`DURATION`: " + usage, Category: category, Value: &duration{value: value}}
-	if value == 0 {
-		f.DefaultText = "none"
-	}
-	return f
+	return &cli.GenericFlag{Name: name, Usage: "`DURATION`: " + usage, Category: category, Value: &duration{value: value}}
 }
 
 // Set implements flag.Value.
@@ -86,7 +83,13 @@ func (d *duration) Set(s string) error {
 	return nil
 }
 
-func (d *duration) String() string { return d.value.String() }
+// String is the duration as help shows it: none, where it is 0.
+func (d *duration) String() string {
+	if d.value == 0 {
+		return ""
+	}
+	return backend.ShortDuration(d.value)
+}
 
 // durationOf returns the value of a duration flag, wherever it was given, and whether it was.
 func durationOf(c *cli.Context, name string) (value time.Duration, set bool) {

@@ -80,7 +80,7 @@ func width(word string, flags []cli.Flag) int {
 	if f == nil {
 		return 1
 	}
-	if _, isBool := f.(*cli.BoolFlag); isBool {
+	if documented, ok := f.(cli.DocGenerationFlag); ok && !documented.TakesValue() {
 		return 1
 	}
 	return 2

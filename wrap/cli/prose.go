@@ -5,7 +5,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"limit/backend"
 	"limit/wrap"
 )
 
@@ -94,20 +93,14 @@ func textOf(f cli.Flag) (flagText, bool) {
 	if c, ok := f.(cli.CategorizableFlag); ok {
 		t.category = c.GetCategory()
 	}
-	if text := defaultText(f, d); text != "" && !strings.Contains(t.usage, "(default") {
+	if text := defaultText(d); text != "" && !strings.Contains(t.usage, "(default") {
 		t.usage += " (default: " + text + ")"
 	}
 	return t, true
 }
 
 // defaultText is the value that a flag has where it is not given, "" where that goes without saying.
-func defaultText(f cli.Flag, d cli.DocGenerationFlag) string {
-	if g, ok := f.(*cli.GenericFlag); ok {
-		if v, ok := g.Value.(*duration); ok && v.value > 0 {
-			return backend.ShortDuration(v.value)
-		}
-		return ""
-	}
+func defaultText(d cli.DocGenerationFlag) string {
 	text := strings.Trim(d.GetDefaultText(), `"`)
 	if !d.TakesValue() || text == "0" {
 		return ""
