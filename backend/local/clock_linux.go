@@ -2,6 +2,7 @@ package local
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,9 +29,13 @@ func clockAhead() time.Duration {
 // parseOffset finds CLOCK_BOOTTIME in a /proc/PID/timens_offsets: lines of a clock's name or number, seconds and nanoseconds.
 func parseOffset(offsets string) time.Duration {
 	for line := range strings.Lines(offsets) {
-		var name string
-		var seconds, nanoseconds int64
-		if n, _ := fmt.Sscan(line, &name, &seconds, &nanoseconds); n == 3 && (name == "boottime" || name == "7") {
+		words := strings.Fields(line)
+		if len(words) != 3 || words[0] != "boottime" && words[0] != "7" {
+			continue
+		}
+		seconds, err1 := strconv.ParseInt(words[1], 10, 64)
+		nanoseconds, err2 := strconv.ParseInt(words[2], 10, 64)
+		if err1 == nil && err2 == nil {
 			return time.Duration(seconds)*time.Second + time.Duration(nanoseconds)
 		}
 	}

@@ -3,7 +3,6 @@ package keeper
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -74,8 +73,16 @@ func (o Options) String() string {
 	return "etcd://" + strings.Join(hosts, ",")
 }
 
-// errGone says that the keeper's process has ended.
-var errGone = fmt.Errorf("%w: the process that keeps the claims has ended", backend.ErrUnreachable)
+// errGone says that the keeper's process has ended. It is put into words when they are asked for, as runs without a keeper have this package too.
+var errGone error = gone{}
+
+type gone struct{}
+
+func (gone) Error() string {
+	return backend.ErrUnreachable.Error() + ": the process that keeps the claims has ended"
+}
+
+func (gone) Unwrap() error { return backend.ErrUnreachable }
 
 // patience is how long the answer to a request may still come after its context has ended.
 const patience = 4 * time.Second
