@@ -19,6 +19,10 @@ type Command struct {
 	Env  []string
 }
 
+// oneProcessor lets the goroutines of a keeper take turns on one thread: it waits for answers nearly all of its time, and to wake
+// threads for each that comes was a fifth of what a run on etcd takes.
+const oneProcessor = "GOMAXPROCS=1"
+
 // Descriptor is where the keeper finds its end of the socket pair.
 const Descriptor = 3
 
@@ -87,7 +91,7 @@ func spawn(command Command, theirs *os.File) (pid int, err error) {
 	defer null.Close()
 	return syscall.ForkExec(command.Path, command.Args, &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   command.Env,
+		Env:   append([]string{oneProcessor}, command.Env...), // of two of a name the first counts
 		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
