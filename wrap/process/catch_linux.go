@@ -56,6 +56,7 @@ func sigaction(sig syscall.Signal, action, old *kernelSigaction) {
 // catcher receives signals.
 type catcher struct {
 	pipe  *os.File // read end
+	read  int
 	write int
 	old   [65]kernelSigaction // as the runtime had set it
 	ours  [65]bool
@@ -68,7 +69,7 @@ func newCatcher() (*catcher, error) {
 	}
 	state := catchState()
 	state.fd = int64(p[1])
-	return &catcher{pipe: os.NewFile(uintptr(p[0]), "signals"), write: p[1]}, nil
+	return &catcher{pipe: os.NewFile(uintptr(p[0]), "signals"), read: p[0], write: p[1]}, nil
 }
 
 // take routes signals to receive.
@@ -97,12 +98,12 @@ func (c *catcher) giveBack(signals ...syscall.Signal) {
 	}
 }
 
-// receive calls each for every signal until close. It unblocks the signals of blocked on its own thread: no other
-// receives those.
-func (c *catcher) receive(blocked uint64, each func(sent)) {
+// receive calls each for every signal until close, and settled when it has done so for all that came. It unblocks the signals of
+// blocked on its own thread: no other receives those.
+func (c *catcher) receive(blocked uint64, each func(sent), settled func()) {
 	if blocked != 0 {
 		runtime.LockOSThread() // to the end: the thread dies with its mask
-		syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, unix.SIG_UNBLOCK, uintptr(unsafe.Pointer(&blocked)), 0, 8, 0, 0)
+		sigprocmask(unix.SIG_UNBLOCK, blocked)
 	}
 	state := catchState()
 	var buf [64 * 16]byte
@@ -118,6 +119,7 @@ func (c *catcher) receive(blocked uint64, each func(sent)) {
 		for missed := atomic.SwapUint64(&state.missed, 0); missed != 0; missed &= missed - 1 {
 			each(sent{sig: syscall.Signal(lowest(missed)), code: codeUser})
 		}
+		settled()
 		if err != nil && !errors.Is(err, syscall.EINTR) {
 			return
 		}
@@ -142,9 +144,36 @@ func (c *catcher) byDefault(sig syscall.Signal, f func()) {
 	sigaction(sig, &before, nil)
 }
 
+// stopBy stops this process by sig, a stop signal, as its default action does, unless awake says, now that sig is pending, that it is not to.
+// Whoever continues this process from then on takes the pending signal from it, which is what POSIX has CONT do:
+// between the look and the stop nothing can be missed. It returns false, not having stopped, where signals are to be received first.
+func (c *catcher) stopBy(sig syscall.Signal, awake func() bool) (done bool) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	stop, cont := uint64(1)<<(sig-1), uint64(1)<<(syscall.SIGCONT-1)
+	c.byDefault(sig, func() {
+		sigprocmask(unix.SIG_BLOCK, stop|cont)
+		raise(sig)
+		var pending uint64 // of what is blocked here: a CONT that no other thread has taken yet
+		syscall.RawSyscall(syscall.SYS_RT_SIGPENDING, uintptr(unsafe.Pointer(&pending)), 8, 0)
+		stays := awake()
+		unread, _ := unix.IoctlGetInt(c.read, unix.TIOCINQ) // fails for no pipe
+		done = pending&cont == 0 && unread == 0
+		if stays || !done {
+			var now unix.Timespec
+			syscall.RawSyscall6(syscall.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&stop)), 0, uintptr(unsafe.Pointer(&now)), 8, 0, 0)
+		}
+		sigprocmask(unix.SIG_UNBLOCK, stop|cont) // stops here, and goes on when it is continued
+	})
+	return done
+}
+
+func sigprocmask(how uintptr, set uint64) {
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, how, uintptr(unsafe.Pointer(&set)), 0, 8, 0, 0)
+}
+
 // setDefault puts the default action of sig in force on this thread.
 func setDefault(sig syscall.Signal) {
 	sigaction(sig, &kernelSigaction{}, nil)
-	set := uint64(1) << (sig - 1)
-	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, unix.SIG_UNBLOCK, uintptr(unsafe.Pointer(&set)), 0, 8, 0, 0)
+	sigprocmask(unix.SIG_UNBLOCK, 1<<(sig-1))
 }

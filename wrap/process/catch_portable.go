@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,7 +40,7 @@ func (c *catcher) giveBack(signals ...syscall.Signal) {
 	}
 }
 
-func (c *catcher) receive(_ uint64, each func(sent)) {
+func (c *catcher) receive(_ uint64, each func(sent), settled func()) {
 	for {
 		select {
 		case s := <-c.ch:
@@ -49,6 +50,7 @@ func (c *catcher) receive(_ uint64, each func(sent)) {
 				m.code = codeKernel
 			}
 			each(m)
+			settled()
 		case <-c.done:
 			return
 		}
@@ -64,6 +66,26 @@ func (c *catcher) byDefault(sig syscall.Signal, f func()) {
 	signal.Reset(sig)
 	f()
 	signal.Notify(c.ch, sig)
+}
+
+// freshAnswer is longer than awake takes to answer, shorter than a shell is stopped.
+const freshAnswer = 2 * time.Millisecond
+
+// stopBy stops this process by sig unless awake says that it is not to. What it says is old if this process was stopped meanwhile, and
+// continued: then it is asked again.
+func (c *catcher) stopBy(sig syscall.Signal, awake func() bool) (done bool) {
+	for raised := false; !raised; {
+		asked := time.Now()
+		if awake() {
+			break
+		}
+		c.byDefault(sig, func() {
+			if raised = time.Since(asked) < freshAnswer; raised {
+				raise(sig) // returns when we are continued
+			}
+		})
+	}
+	return true
 }
 
 // inForeground tells whether this process is in the foreground group of its terminal.

@@ -56,8 +56,9 @@ func (s *Supervisor) receive(m sent) {
 	case m.pid > 0 && m.code <= codeUser && s.descends(m.pid):
 		// the command signals its parent or its group: it is not to hear itself
 	case m.sig == syscall.SIGCONT:
-		p.passContinue()
+		s.passContinue(p)
 	default:
+		s.handedStop = s.handedStop || m.sig == syscall.SIGTSTP
 		p.send(m.sig)
 	}
 }

@@ -20,13 +20,15 @@ type Supervisor struct {
 	signals chan syscall.Signal
 	tasks   sync.WaitGroup
 
-	mu       sync.Mutex // also keeps process ids valid: nothing is reaped while it is held
-	procs    map[int]*Process
-	apart    map[int]bool // children that are no part of any command, see Disown
-	forward  *Process     // the command that signals go to
-	held     *Process     // ended, but Done waits for its descendants
-	deferred []syscall.Signal
-	unread   [65]uint8 // upper bound of what is in signals of each
+	mu         sync.Mutex // also keeps process ids valid: nothing is reaped while it is held
+	procs      map[int]*Process
+	apart      map[int]bool   // children that are no part of any command, see Disown
+	forward    *Process       // the command that signals go to
+	held       *Process       // ended, but Done waits for its descendants
+	stopped    syscall.Signal // by what forward has stopped, and this process is to
+	handedStop bool           // TSTP was handed on to forward, which has not stopped yet
+	deferred   []syscall.Signal
+	unread     [65]uint8 // upper bound of what is in signals of each
 }
 
 // NewSupervisor takes over the signals whose default is to end a process: they come from Signals, or
@@ -48,7 +50,7 @@ func NewSupervisor() (*Supervisor, error) {
 	survivePipe()
 	catch.take(ending()...)
 	catch.take(syscall.SIGCHLD)
-	s.tasks.Go(func() { catch.receive(s.in.Blocked, s.receive) })
+	s.tasks.Go(func() { catch.receive(s.in.Blocked, s.receive, s.followStop) })
 	return s, nil
 }
 
@@ -139,7 +141,7 @@ func (s *Supervisor) reapAll() bool {
 				delete(s.apart, pid)
 			}
 		case status.Stopped():
-			s.followStop(p, status.StopSignal())
+			s.noteStop(p, status.StopSignal())
 		default:
 			p.hasEnded(status, usage)
 		}

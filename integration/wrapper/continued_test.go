@@ -1,0 +1,39 @@
+//go:build linux
+
+package wrapper
+
+import (
+	"math/rand/v2"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Whatever the wrapper is about when it is continued, it and its command go on.
+func TestOneCONTIsEnough(t *testing.T) {
+	b := newBench(t, limit(limitBinary(t)))
+	p := b.start(b.L("sleep", "600"), ownGroup)
+	var both []int
+	b.eventually("the command runs", patience, func() bool { both = append(children(p.pid()), p.pid()); return len(both) == 2 })
+	runs := func() bool { return !slices.ContainsFunc(both, stopped) }
+	for i := range 300 {
+		p.kill(syscall.SIGTSTP)
+		b.eventually("the command is stopped", patience, func() bool { return stopped(both[0]) })
+		delay := rand.N(2 * time.Millisecond)
+		for end := time.Now().Add(delay); time.Now().Before(end); { // a sleep would be longer
+		}
+		p.kill(syscall.SIGCONT)
+		time.Sleep(10 * time.Millisecond) // a stop that comes late is to come
+		if runs() {
+			continue
+		}
+		time.Sleep(2 * time.Second) // the machine may be busy
+		if !runs() {
+			t.Fatalf("turn %d: continued %v after its command had stopped, wrapper stopped: %t, command stopped: %t", i, delay, stopped(both[1]), stopped(both[0]))
+		}
+	}
+	p.kill(syscall.SIGTERM)
+	p.wait(patience)
+	b.slotFree(5 * time.Second)
+}
