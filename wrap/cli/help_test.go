@@ -94,3 +94,19 @@ func TestTheManualPageHasEveryCommandAndFlag(t *testing.T) {
 		}
 	})
 }
+
+// One that is missing in names.go would be slow, and shown by the library's own rules.
+func TestEveryFlagKnowsItsNames(t *testing.T) {
+	app := (&program{}).app("")
+	check := func(name string, flags []cli.Flag) {
+		for _, f := range flags {
+			switch f.(type) {
+			case boolFlag, intFlag, stringFlag, listFlag, otherFlag:
+			default:
+				t.Errorf("%s: flag %v is a %T", name, f.Names(), f)
+			}
+		}
+	}
+	check("limit", app.Flags)
+	everyCommand(app.Commands, "limit", func(name string, c *cli.Command) { check(name, c.Flags) })
+}
