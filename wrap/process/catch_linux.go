@@ -153,17 +153,19 @@ func (c *catcher) stopBy(sig syscall.Signal, awake func() bool) (done bool) {
 	stop, cont := uint64(1)<<(sig-1), uint64(1)<<(syscall.SIGCONT-1)
 	c.byDefault(sig, func() {
 		sigprocmask(unix.SIG_BLOCK, stop|cont)
-		raise(sig)
-		var pending uint64 // of what is blocked here: a CONT that no other thread has taken yet
+		defer sigprocmask(unix.SIG_UNBLOCK, stop|cont) // stops here, and goes on when it is continued
+		var pending uint64
 		syscall.RawSyscall(syscall.SYS_RT_SIGPENDING, uintptr(unsafe.Pointer(&pending)), 8, 0)
+		if pending&cont != 0 {
+			return // no thread has taken it yet, and a stop signal would discard it
+		}
+		raise(sig)
 		stays := awake()
 		unread, _ := unix.IoctlGetInt(c.read, unix.TIOCINQ) // fails for no pipe
-		done = pending&cont == 0 && unread == 0
-		if stays || !done {
+		if done = unread == 0; stays || !done {
 			var now unix.Timespec
 			syscall.RawSyscall6(syscall.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&stop)), 0, uintptr(unsafe.Pointer(&now)), 8, 0, 0)
 		}
-		sigprocmask(unix.SIG_UNBLOCK, stop|cont) // stops here, and goes on when it is continued
 	})
 	return done
 }
