@@ -17,7 +17,7 @@ func TestOneCONTIsEnough(t *testing.T) {
 	var both []int
 	b.eventually("the command runs", patience, func() bool { both = append(children(p.pid()), p.pid()); return len(both) == 2 })
 	runs := func() bool { return !slices.ContainsFunc(both, stopped) }
-	for i := range 300 {
+	for i := range 200 {
 		p.kill(syscall.SIGTSTP)
 		b.eventually("the command is stopped", patience, func() bool { return stopped(both[0]) })
 		delay := rand.N(2 * time.Millisecond)
