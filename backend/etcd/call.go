@@ -169,7 +169,7 @@ func plainly(err error) error {
 func explain(err error) error {
 	err = plainly(err)
 	switch {
-	case refusedHandshake(err):
+	case refusedHandshake(err), hungUp(err): // the refusal may be lost with the connection
 		return fmt.Errorf("%w; check ca, cert and key of backend.etcd.tls, and http:// or https://", err)
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
 		return fmt.Errorf("%w; grant the user readwrite on the prefix /limit/", err)

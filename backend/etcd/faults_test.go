@@ -364,6 +364,13 @@ func TestCertificatesAreShownAndRefused(t *testing.T) {
 	}
 }
 
+func TestAServerThatHangsUpMayNotLikeTheCertificate(t *testing.T) {
+	err := errors.New("write tcp 127.0.0.1:1->127.0.0.1:2: write: broken pipe")
+	if text := explain(err).Error(); !strings.Contains(text, "check ca, cert and key") || permanent(err) {
+		t.Errorf("%q, permanent: %t", text, permanent(err))
+	}
+}
+
 func TestAServerThatIsNotThereIsUnreachableInTime(t *testing.T) {
 	t.Parallel()
 	for name, address := range map[string]string{"refused": etcdtest.FreeAddress(t), "silent": silent(t)} {
