@@ -25,20 +25,15 @@ func named(flags []cli.Flag) []cli.Flag {
 	for i, f := range flags {
 		switch f := f.(type) {
 		case *cli.BoolFlag:
-			f.Hidden = true
-			flags[i] = boolFlag{f}
+			f.Hidden, flags[i] = true, boolFlag{f}
 		case *cli.IntFlag:
-			f.Hidden = true
-			flags[i] = intFlag{f}
+			f.Hidden, flags[i] = true, intFlag{f}
 		case *cli.StringFlag:
-			f.Hidden = true
-			flags[i] = stringFlag{f}
+			f.Hidden, flags[i] = true, stringFlag{f}
 		case *cli.StringSliceFlag:
-			f.Hidden = true
-			flags[i] = listFlag{f}
+			f.Hidden, flags[i] = true, listFlag{f}
 		case *cli.GenericFlag:
-			f.Hidden = true
-			flags[i] = otherFlag{f}
+			f.Hidden, flags[i] = true, otherFlag{f}
 		}
 	}
 	return flags

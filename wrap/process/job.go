@@ -29,13 +29,14 @@ func (s *Supervisor) noteStop(p *Process, sig syscall.Signal) {
 func (s *Supervisor) followStop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.forward
 	if s.stopped == 0 {
 		return
 	}
+	p := s.forward
 	awake := func() bool { // who ends a command has to stay awake; and whoever kills its tree stops it first
 		return p == nil || p.stopping || stateOf(p.pid) == running
 	}
+	// Asked before stopBy asks again: while that has the default action in force, any ^Z stops who has to stay awake.
 	if awake() || s.catch.stopBy(s.stopped, awake) {
 		s.stopped = 0
 	}
