@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -58,13 +59,7 @@ func newLagging(t *testing.T, seed uint64) *lagging {
 
 // load is what a gatekeeper does at its start, and when it is in doubt.
 func (s *lagging) load() {
-	l, err := newLedger(s.keys, slices.Collect(func(yield func(*mvccpb.KeyValue) bool) {
-		for _, kv := range s.kvs {
-			if !yield(kv) {
-				return
-			}
-		}
-	}), s.revision)
+	l, err := newLedger(s.keys, slices.Collect(maps.Values(s.kvs)), s.revision)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@
 package wrapper
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"syscall"
@@ -25,13 +26,7 @@ func TestOneCONTIsEnough(t *testing.T) {
 		}
 		p.kill(syscall.SIGCONT)
 		time.Sleep(10 * time.Millisecond) // a stop that comes late is to come
-		if runs() {
-			continue
-		}
-		time.Sleep(2 * time.Second) // the machine may be busy
-		if !runs() {
-			t.Fatalf("turn %d: continued %v after its command had stopped, wrapper stopped: %t, command stopped: %t", i, delay, stopped(both[1]), stopped(both[0]))
-		}
+		b.eventually(fmt.Sprintf("turn %d: both go on, continued %v after the command had stopped", i, delay), 2*time.Second, runs)
 	}
 	p.kill(syscall.SIGTERM)
 	p.wait(patience)
