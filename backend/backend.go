@@ -67,7 +67,8 @@ type Entry interface {
 	Claim() Claim
 
 	// Events tells what happens to the claim, in order. It is never closed and never blocks the store:
-	// the owner reads it until it releases.
+	// the owner reads it until it releases. The first event of a claim that waits is Blocked, where the store knows from
+	// entering what stands in the way; more of them come with WatchBlocks only.
 	Events() <-chan Event
 
 	// Inherit returns the descriptor that keeps the claim alive for as long as a process holds it open, or nil
@@ -79,6 +80,10 @@ type Entry interface {
 	// follows when it is admitted.
 	StandAside(ctx context.Context) error
 	StandUp(ctx context.Context) error
+
+	// Obstacles reads what keeps the claim from being granted now: nothing where it does not wait. The first Blocked event has
+	// what Enter has seen already, so this is for one who waits long. It must not cost a read of the whole where the store can help it.
+	Obstacles(ctx context.Context) (Obstacles, error)
 
 	// Release gives the claim back, held or waiting. It may be called more than once and at any time; only the
 	// first call does anything. A claim that was lost or cancelled meanwhile is not an error.
@@ -98,7 +103,7 @@ type EventKind int
 
 const (
 	Granted     EventKind = iota // held from now on; Entry.Claim has the Grant
-	Blocked                      // Blocks has changed (with WatchBlocks only)
+	Blocked                      // Obstacles is what stands in the way: on entering, and with WatchBlocks when it has changed
 	Cancelled                    // a waiting claim is gone; the holder of a held one is asked to stop, then to Release
 	Refused                      // a waiting claim is gone: Err is the *ImpossibleError that limits set meanwhile brought
 	Unreachable                  // the store does not answer; the claim is still held until KillBy
@@ -108,8 +113,8 @@ const (
 
 // Event is one thing that happened to a claim.
 type Event struct {
-	Kind   EventKind
-	Blocks []Block   // Blocked
+	Kind EventKind
+	Obstacles
 	Reason string    // Cancelled, Unreachable, Lost
 	Err    error     // Refused
 	KillBy time.Time // Unreachable, Lost: the last moment, on the monotonic clock; zero: at once

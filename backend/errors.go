@@ -13,7 +13,7 @@ var ErrHeld = errors.New("the claim is held, not waiting")
 var ErrUnreachable = errors.New("store unreachable")
 
 // BusyError says that a claim was not granted at once.
-type BusyError struct{ Blocks []Block }
+type BusyError struct{ Obstacles }
 
 func (e *BusyError) Error() string {
 	names := make([]string, len(e.Blocks))

@@ -3,6 +3,7 @@ package wrap
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -84,8 +85,8 @@ func isBidi(r rune) bool {
 	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r == 0x061c
 }
 
-// DescribeBlock says in words what keeps a claim waiting: the limit, and who is in the way by name.
-func DescribeBlock(b backend.Block, s *backend.Snapshot, now time.Time) string {
+// DescribeBlock says in words what keeps a claim waiting: the limit, and by name who of the parties is in the way.
+func DescribeBlock(b backend.Block, parties []backend.Party, now time.Time) string {
 	var text string
 	switch b.Why {
 	case backend.WhyPaused:
@@ -99,25 +100,22 @@ func DescribeBlock(b backend.Block, s *backend.Snapshot, now time.Time) string {
 	default:
 		text = fmt.Sprintf("%s (%d of %d used)", b.Limit, b.Used, b.Capacity)
 	}
-	if by := describeClaims(b.By, s, now); by != "" {
+	if by := describeHolders(b.Holders(), parties, now); by != "" {
 		text += " held by " + by
 	}
 	return text
 }
 
-// describeClaims names the first few claims of a list.
-func describeClaims(ids []string, s *backend.Snapshot, now time.Time) string {
-	const most = 3
+// describeHolders names the holders that are known, and counts the others.
+func describeHolders(ids []string, parties []backend.Party, now time.Time) string {
 	var names []string
-	for _, id := range ids {
-		for _, h := range s.Held {
-			if h.ID == id {
-				names = append(names, fmt.Sprintf("%s (%s, pid %d, for %s)", Shorten(h.Name, 40), h.Host, h.PID, Age(now.Sub(h.Grant.GrantedAt))))
-			}
+	for _, p := range parties {
+		if slices.Contains(ids, p.ID) && len(names) < backend.MaxParties {
+			names = append(names, fmt.Sprintf("%s (%s, pid %d, for %s)", Shorten(p.Name, 40), p.Host, p.PID, Age(now.Sub(p.Since))))
 		}
 	}
-	if len(names) > most {
-		names = append(names[:most], fmt.Sprintf("%d more", len(names)-most))
+	if more := len(ids) - len(names); more > 0 && len(names) > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(names, ", ")
 }

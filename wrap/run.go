@@ -140,7 +140,7 @@ func (r *Run) notEntered(err error) (*Exit, error) {
 		return &Exit{}, nil
 	}
 	if r.Messages.Informs() {
-		r.Messages.Info("%s", r.explain(busy.Blocks, "not granted: "))
+		r.Messages.Info("not granted: %s", describeObstacles(busy.Obstacles))
 	}
 	return &Exit{Code: r.BusyExitCode}, nil
 }
@@ -153,7 +153,8 @@ func (r *Run) await(ctx context.Context) (*Exit, error) {
 	}
 	speak := time.NewTimer(firstWaitMessage)
 	defer speak.Stop()
-	var why <-chan string // nil: nobody is finding out
+	var known backend.Obstacles // as last told
+	var why <-chan string       // nil: nobody is finding out
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		cancel()
@@ -164,6 +165,9 @@ func (r *Run) await(ctx context.Context) (*Exit, error) {
 	for {
 		select {
 		case event := <-r.entry.Events():
+			if event.Kind == backend.Blocked {
+				known = event.Obstacles
+			}
 			if done, exit, err := r.whileWaiting(event); done {
 				return exit, err
 			}
@@ -175,7 +179,8 @@ func (r *Run) await(ctx context.Context) (*Exit, error) {
 			r.Messages.Info("gave up: no slot within %s", r.Wait)
 			return &Exit{Code: r.BusyExitCode}, nil
 		case <-speak.C:
-			why = r.whyWaiting(ctx)
+			why = r.whyWaiting(ctx, known)
+			known = backend.Obstacles{}
 			speak.Reset(nextWaitMessage)
 		case text := <-why:
 			why = nil
@@ -365,49 +370,46 @@ func (e *Event) setExit(exit Exit) {
 	e.ExitCode = &exit.Code
 }
 
-// whyWaiting finds out what the claim waits for and who holds it; a grant or a signal is not to wait for a store that is slow to say so.
-// nil where nobody wants to know.
-func (r *Run) whyWaiting(ctx context.Context) <-chan string {
+// whyWaiting finds out what the claim waits for and who holds it: from what is known, else from the store; a grant or a signal is
+// not to wait for one that is slow to say so. nil where nobody wants to know.
+func (r *Run) whyWaiting(ctx context.Context, known backend.Obstacles) <-chan string {
 	if !r.Messages.Informs() {
 		return nil
 	}
 	found := make(chan string, 1)
-	go func() { found <- r.describeWait(ctx) }()
+	if len(known.Parties) > 0 {
+		found <- describeWait(known)
+		return found
+	}
+	go func() { found <- r.lookWhy(ctx) }()
 	return found
 }
 
-// describeWait is the line that says what the claim waits for and who holds it.
-func (r *Run) describeWait(ctx context.Context) string {
+// lookWhy asks the store what the claim waits for.
+func (r *Run) lookWhy(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, firstWaitMessage)
 	defer cancel()
 	waited := Age(time.Since(r.waiting))
-	s, err := r.Backend.Snapshot(ctx)
-	if err != nil {
+	now, err := r.entry.Obstacles(ctx)
+	if err != nil || len(now.Blocks) == 0 {
 		return fmt.Sprintf("waiting for %s for %s", joinNeeds(r.Claim), waited)
 	}
-	for _, w := range s.Waiting {
-		if w.ID == r.Claim.ID {
-			return fmt.Sprintf("waiting for %s, position %d", describeBlocks(w.Blocks, s), w.Position)
-		}
-	}
-	return fmt.Sprintf("waiting for %s for %s", joinNeeds(r.Claim), waited)
+	return describeWait(now)
 }
 
-// explain describes blocks with the names of the holders, where they can be read.
-func (r *Run) explain(blocks []backend.Block, prefix string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), firstWaitMessage)
-	defer cancel()
-	s, err := r.Backend.Snapshot(ctx)
-	if err != nil {
-		return prefix + joinBlocks(blocks)
+// describeWait is the line that says what a claim waits for and who holds it.
+func describeWait(o backend.Obstacles) string {
+	text := "waiting for " + describeObstacles(o)
+	if o.Position > 0 {
+		text += fmt.Sprintf(", position %d", o.Position)
 	}
-	return prefix + describeBlocks(blocks, s)
+	return text
 }
 
-func describeBlocks(blocks []backend.Block, s *backend.Snapshot) string {
-	texts := make([]string, len(blocks))
-	for i, b := range blocks {
-		texts[i] = DescribeBlock(b, s, time.Now())
+func describeObstacles(o backend.Obstacles) string {
+	texts := make([]string, len(o.Blocks))
+	for i, b := range o.Blocks {
+		texts[i] = DescribeBlock(b, o.Parties, time.Now())
 	}
 	return strings.Join(texts, "; ")
 }

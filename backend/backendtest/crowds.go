@@ -27,7 +27,7 @@ func (k *kit) awaitGrant(e backend.Entry) bool {
 			switch ev.Kind {
 			case backend.Granted:
 				return true
-			case backend.Unreachable, backend.Reachable:
+			case backend.Blocked, backend.Unreachable, backend.Reachable:
 			default:
 				k.Errorf("event %+v, want Granted", ev)
 				return false

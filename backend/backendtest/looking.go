@@ -15,6 +15,8 @@ func looking() []testCase {
 		{"a snapshot counts what is used and who waits", snapshotCounts},
 		{"changes sends at the start, after every change, and ends with its context", changesSends},
 		{"a claim that watches is told whenever what blocks it changes", watchesBlocks},
+		{"a claim that waits can see who stands in its way", seesObstacles},
+		{"a claim that is busy says who stands in its way", busyNames},
 	}
 }
 
@@ -129,4 +131,68 @@ func watchesBlocks(k *kit) {
 	until(1, b.id)
 	b.release()
 	m.holds()
+}
+
+// party is a claim as those see it whom it keeps waiting.
+func (m *member) party() backend.Party {
+	c := m.Claim()
+	p := backend.Party{ID: c.ID, Name: c.Name, Host: c.Host, PID: c.PID, User: c.User}
+	if c.Grant != nil {
+		p.Since = c.Grant.GrantedAt
+	}
+	return p
+}
+
+// sees fails the test unless obstacles are those of a limit with holders, of whom the parties are named.
+func (k *kit) sees(o backend.Obstacles, position int, holders []*member, parties ...*member) {
+	k.Helper()
+	block := backend.Block{Limit: "pool:p", Used: len(holders), Capacity: len(holders), Why: backend.WhyFull, By: []string{}}
+	for _, h := range holders {
+		block.By = append(block.By, h.id)
+	}
+	if !reflect.DeepEqual(o.Blocks, []backend.Block{block}) {
+		k.Errorf("blocks %+v, want %+v", o.Blocks, block)
+	}
+	if o.Position != position {
+		k.Errorf("position %d, want %d", o.Position, position)
+	}
+	for i, p := range o.Parties {
+		if i < len(parties) && p.Since.Equal(parties[i].party().Since) {
+			p.Since = parties[i].party().Since // the same time in another place
+		}
+		if i >= len(parties) || p != parties[i].party() {
+			k.Errorf("party %d is %+v", i, p)
+		}
+	}
+	if len(o.Parties) != len(parties) {
+		k.Errorf("%d parties are named, want %d", len(o.Parties), len(parties))
+	}
+}
+
+func seesObstacles(k *kit) {
+	k.limit("p", 4)
+	var holders []*member
+	for range 4 {
+		holders = append(holders, k.enter(pool("p", 1)).holds())
+	}
+	k.enter(pool("p", 1), priority(1)).waits()
+	m := k.enter(pool("p", 1)).waits()
+	o, err := m.Obstacles(k.ctx)
+	k.must(err)
+	k.sees(o, 2, holders, holders[:backend.MaxParties]...)
+	if o, err := holders[0].Obstacles(k.ctx); err != nil || len(o.Blocks) > 0 {
+		k.Errorf("a claim that is held has obstacles %+v, %v", o, err)
+	}
+}
+
+func busyNames(k *kit) {
+	k.limit("p", 1)
+	held := k.enter(pool("p", 1)).holds()
+	k.enter(pool("p", 1)).waits()
+	_, err := k.try(pool("p", 1))
+	busy, ok := err.(*backend.BusyError)
+	if !ok {
+		k.Fatalf("%v, want a BusyError", err)
+	}
+	k.sees(busy.Obstacles, 0, []*member{held}, held)
 }

@@ -171,7 +171,7 @@ func (e *entry) settle(ctx context.Context, v *view) error {
 				v = next
 				continue
 			case e.options.NoWait:
-				return &backend.BusyError{Blocks: blocks}
+				return &backend.BusyError{Obstacles: e.s.nameParties(ctx, l, blocks)}
 			}
 		}
 		if e.options.Replace {
@@ -197,6 +197,41 @@ func (e *entry) judge(l *ledger) (*backend.Claim, []backend.Block) {
 		return &c, nil
 	}
 	return nil, l.state.BlocksOf(c.ID, now)
+}
+
+// nameParties reads who the claims are that stand in the way: what is not to be read is not told.
+func (s *Store) nameParties(ctx context.Context, l *ledger, blocks []backend.Block) backend.Obstacles {
+	ids := backend.PartyIDs(blocks)
+	ids = ids[:min(len(ids), maxDimensions)]
+	reads := make([]clientv3.Op, len(ids))
+	for i, id := range ids {
+		reads[i] = clientv3.OpGet(s.keys.about(id))
+	}
+	var resp *clientv3.TxnResponse
+	_, err := s.call(ctx, "reading who holds", func(ctx context.Context) (err error) {
+		resp, err = s.client.Txn(ctx).Then(reads...).Commit()
+		return err
+	})
+	if err != nil {
+		return backend.Obstacles{Blocks: blocks}
+	}
+	for i, r := range flatten(resp.Responses) {
+		if len(r.Kvs) > 0 {
+			l.abouts[ids[i]] = r.Kvs[0].Value
+		}
+	}
+	return backend.NewObstacles(blocks, 0, func(id string) *backend.Claim {
+		c := l.state.Claim(id)
+		if c == nil {
+			return nil
+		}
+		described, err := l.described(c)
+		if err != nil {
+			return nil
+		}
+		concealed := l.settings.Conceal(*described)
+		return &concealed
+	})
 }
 
 // grantSelf is the transaction "grant". It returns what it has read instead where somebody else was faster.

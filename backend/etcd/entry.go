@@ -81,6 +81,15 @@ func (e *entry) Events() <-chan backend.Event { return e.mail.Events() }
 // Unset names the claim's pools that nobody had given a limit when it entered.
 func (e *entry) Unset() []string { return e.unset }
 
+// Obstacles reads what stands in the way of the claim, with the whole.
+func (e *entry) Obstacles(ctx context.Context) (backend.Obstacles, error) {
+	s, err := e.s.Snapshot(ctx)
+	if err != nil {
+		return backend.Obstacles{}, err
+	}
+	return s.Obstacles(e.id), nil
+}
+
 // Inherit is nil: a lease is kept by a process that renews it, not by a descriptor. See the keeper.
 func (e *entry) Inherit() *os.File { return nil }
 

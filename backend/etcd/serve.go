@@ -275,7 +275,7 @@ func (v *server) orphaned(ctx context.Context) {
 
 // wire makes an event travel: moments go on the boot clock.
 func wire(event backend.Event) *keeper.Event {
-	w := &keeper.Event{Kind: event.Kind, Blocks: event.Blocks, Reason: event.Reason, Err: keeper.Rare[keeper.Failure]{V: keeper.Fail(event.Err)}}
+	w := &keeper.Event{Kind: event.Kind, Obstacles: event.Obstacles, Reason: event.Reason, Err: keeper.Rare[keeper.Failure]{V: keeper.Fail(event.Err)}}
 	if !event.KillBy.IsZero() {
 		w.KillBy = max(1, boot.Now()+time.Until(event.KillBy))
 	}

@@ -190,6 +190,6 @@ func (e *entry) postBlocks(blocks []backend.Block) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.held && !e.over {
-		e.mail.Post(backend.Event{Kind: backend.Blocked, Blocks: blocks})
+		e.mail.Post(backend.Event{Kind: backend.Blocked, Obstacles: backend.Obstacles{Blocks: blocks}})
 	}
 }

@@ -61,17 +61,17 @@ func handOver(b *testing.B, waiting int) {
 	holder := enter(0)
 	<-holder.Events()
 	crowdOf(b, s, waiting-1)
-	next := enter(1)
+	heir := enter(1)
 	for b.Loop() {
 		if err := holder.Release(ctx); err != nil {
 			b.Fatal(err)
 		}
-		<-next.Events()
+		next(b, heir)
 		b.StopTimer()
-		holder, next = next, enter(1)
+		holder, heir = heir, enter(1)
 		b.StartTimer()
 	}
-	next.Release(ctx)
+	heir.Release(ctx)
 	holder.Release(ctx)
 }
 

@@ -50,16 +50,18 @@ func (c *change) enter(e *entry, o backend.EnterOptions) (busy, err error) {
 	}
 	c.advance()
 	if blocks, blocked := c.verifyBlocks(e, o); blocked {
+		obstacles := c.nameObstacles(e.id, blocks)
 		switch {
 		case o.NoWait:
+			obstacles.Position = 0 // it leaves
 			c.remove(e.id)
 			c.advance() // for those whom the newcomer had been before
 			c.dirty = before || c.touched
-			return &backend.BusyError{Blocks: blocks}, nil
+			return &backend.BusyError{Obstacles: obstacles}, nil
 		case o.Replace:
 			c.replace(e)
 		}
-		e.noteBlocks(blocks)
+		e.blocked(obstacles)
 	}
 	return nil, c.settleIn(e)
 }

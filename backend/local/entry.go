@@ -137,13 +137,26 @@ func (e *entry) granted(g *backend.Grant) {
 	}
 }
 
-// noteBlocks tells the owner what blocks the claim, if he wants to know and it has changed.
-func (e *entry) noteBlocks(blocks []backend.Block) {
-	if !e.opts.WatchBlocks || reflect.DeepEqual(blocks, e.blocks) || len(e.events) > eventRoom/2 {
-		return
-	}
-	e.blocks = blocks
-	e.emit(backend.Event{Kind: backend.Blocked, Blocks: blocks})
+// blocked tells the owner what stands in the way of the claim.
+func (e *entry) blocked(o backend.Obstacles) {
+	e.blocks = o.Blocks
+	e.emit(backend.Event{Kind: backend.Blocked, Obstacles: o})
+}
+
+// mindsBlocks tells whether the owner is to be told of these blocks: he wants to know, they are new, and he has read what came before.
+func (e *entry) mindsBlocks(blocks []backend.Block) bool {
+	return e.opts.WatchBlocks && !reflect.DeepEqual(blocks, e.blocks) && len(e.events) <= eventRoom/2
+}
+
+// Obstacles implements backend.Entry.
+func (e *entry) Obstacles(ctx context.Context) (o backend.Obstacles, err error) {
+	err = e.s.change(ctx, func(c *change) error {
+		if r := c.img.find(e.id); r != nil && r.standing() {
+			o = c.nameObstacles(e.id, c.blocks(e.id))
+		}
+		return nil
+	})
+	return o, err
 }
 
 func (e *entry) emit(ev backend.Event) {

@@ -144,6 +144,27 @@ func (c *change) wakeAt(f *feeding) time.Duration {
 	return next
 }
 
+// nameObstacles adds to what blocks a waiting claim its place and who those in the way are.
+func (c *change) nameObstacles(i id, blocks []backend.Block) backend.Obstacles {
+	position, self := 1, c.img.find(i)
+	for n := range c.img.claims {
+		if r := &c.img.claims[n]; r.grant == nil && r.before(self) {
+			position++
+		}
+	}
+	return backend.NewObstacles(blocks, position, func(party string) *backend.Claim {
+		p, _ := parseID(party)
+		r := c.img.find(p)
+		if r == nil {
+			return nil
+		}
+		claim := *r.claim()
+		decodeDetails(c.readDetails(r), &claim)
+		claim = c.img.settings.Conceal(claim)
+		return &claim
+	})
+}
+
 // blocks is what keeps a claim from being admitted now.
 func (c *change) blocks(i id) []backend.Block {
 	return c.rule(firstFeed, i).BlocksOf(i.String(), c.now)

@@ -85,6 +85,7 @@ func helperClaim(args []string, wait bool) error {
 				if err := announce(e, args[3:], &command); err != nil {
 					return err
 				}
+			case backend.Blocked:
 			default:
 				fmt.Println("event", ev.Kind, ev.Reason)
 			}
@@ -239,5 +240,20 @@ func limitPool(t testing.TB, s *Store, pool string, limit int) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// next is the next event of a claim but for what blocks it.
+func next(t testing.TB, e backend.Entry) backend.Event {
+	t.Helper()
+	for timeout := time.After(patience); ; {
+		select {
+		case ev := <-e.Events():
+			if ev.Kind != backend.Blocked {
+				return ev
+			}
+		case <-timeout:
+			t.Fatalf("nothing has happened to the claim within %s", patience)
+		}
 	}
 }

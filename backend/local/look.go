@@ -26,8 +26,8 @@ type finding struct {
 
 	reason string
 	grant  *backend.Grant
-	err    error // why it can never be granted
-	blocks []backend.Block
+	err    error              // why it can never be granted
+	blocks *backend.Obstacles // news for the owner; nil: none
 	gen    uint64
 	others int // claims that stand
 	alarm  time.Duration
@@ -217,7 +217,10 @@ func (c *change) find(e *entry) finding {
 		}
 	}
 	if f.standing && e.opts.WatchBlocks {
-		f.blocks = c.blocks(e.id)
+		if blocks := c.blocks(e.id); e.mindsBlocks(blocks) {
+			o := c.nameObstacles(e.id, blocks)
+			f.blocks = &o
+		}
 	}
 	e.gate.handing = e.gate.hold != nil && !f.standing && f.others > 0 && c.head.keeper == e.id
 	if e.gate.hold != nil && !f.standing && !e.gate.handing {
@@ -249,8 +252,8 @@ func (e *entry) act(f finding) {
 			e.asked = true
 			e.emit(backend.Event{Kind: backend.Cancelled, Reason: f.reason})
 		}
-	case f.standing:
-		e.noteBlocks(f.blocks)
+	case f.blocks != nil:
+		e.blocked(*f.blocks)
 	}
 }
 

@@ -97,12 +97,19 @@ func (e *entry) ask(reason string) {
 	e.send(backend.Event{Kind: backend.Cancelled, Reason: reason})
 }
 
-// noteBlocks tells the owner what blocks the claim if it has changed.
-func (e *entry) noteBlocks(blocks []backend.Block) {
-	if !reflect.DeepEqual(blocks, e.blocks) {
-		e.blocks = blocks
-		e.send(backend.Event{Kind: backend.Blocked, Blocks: blocks})
+// noteObstacles tells the owner what stands in the way of the claim if that has changed.
+func (e *entry) noteObstacles(o backend.Obstacles) {
+	if !reflect.DeepEqual(o.Blocks, e.blocks) {
+		e.blocks = o.Blocks
+		e.send(backend.Event{Kind: backend.Blocked, Obstacles: o})
 	}
+}
+
+// Obstacles implements backend.Entry.
+func (e *entry) Obstacles(context.Context) (backend.Obstacles, error) {
+	e.space.mu.Lock()
+	defer e.space.mu.Unlock()
+	return e.space.snapshot().Obstacles(e.claim.ID), nil
 }
 
 // send never blocks: an owner who does not read loses what blocks him, the rest has room.

@@ -63,7 +63,7 @@ func (s *Space) settle() {
 	}
 	for id, e := range s.entries {
 		if c := s.state.Claim(id); e.opts.WatchBlocks && c != nil && c.Grant == nil && !e.aside {
-			e.noteBlocks(s.state.BlocksOf(id, s.now()))
+			e.noteObstacles(s.snapshot().Obstacles(id))
 		}
 	}
 	for w := range s.watchers {
@@ -108,11 +108,13 @@ func (b *Store) Enter(ctx context.Context, claim backend.Claim, o backend.EnterO
 	if s.state.Claim(claim.ID).Grant != nil {
 		return e, nil
 	}
+	obstacles := s.snapshot().Obstacles(claim.ID)
+	e.noteObstacles(obstacles)
 	switch {
 	case o.NoWait:
-		blocks := s.state.BlocksOf(claim.ID, s.now())
 		e.remove()
-		return nil, &backend.BusyError{Blocks: blocks}
+		obstacles.Position = 0
+		return nil, &backend.BusyError{Obstacles: obstacles}
 	case o.Replace:
 		for _, h := range s.state.InTheWay(&claim) {
 			s.entries[h.ID].ask("replaced by " + s.state.Settings().Conceal(claim).Name)
@@ -123,9 +125,12 @@ func (b *Store) Enter(ctx context.Context, claim backend.Claim, o backend.EnterO
 
 // Snapshot implements backend.Backend.
 func (b *Store) Snapshot(context.Context) (*backend.Snapshot, error) {
-	s := b.space
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	b.space.mu.Lock()
+	defer b.space.mu.Unlock()
+	return b.space.snapshot(), nil
+}
+
+func (s *Space) snapshot() *backend.Snapshot {
 	snap := &backend.Snapshot{
 		Settings: s.state.Settings().Clone(), SettingsSet: s.set,
 		Usage: s.state.Usage(s.now()), Waiting: s.state.Explain(s.now()),
@@ -134,7 +139,7 @@ func (b *Store) Snapshot(context.Context) (*backend.Snapshot, error) {
 		snap.Held = append(snap.Held, backend.HeldClaim{Claim: *c, Asked: s.entries[c.ID].asked})
 	}
 	snap.Conceal()
-	return snap, nil
+	return snap
 }
 
 // History implements backend.Historian.

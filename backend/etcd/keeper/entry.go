@@ -38,6 +38,15 @@ func (e *entry) Claim() backend.Claim {
 // Events tells what happens to the claim.
 func (e *entry) Events() <-chan backend.Event { return e.mail.Events() }
 
+// Obstacles reads what stands in the way of the claim, with the whole.
+func (e *entry) Obstacles(ctx context.Context) (backend.Obstacles, error) {
+	s, err := e.c.Snapshot(ctx)
+	if err != nil {
+		return backend.Obstacles{}, err
+	}
+	return s.Obstacles(e.Claim().ID), nil
+}
+
 // Inherit is nil: the keeper keeps the claim.
 func (e *entry) Inherit() *os.File { return nil }
 
@@ -62,7 +71,7 @@ func (e *entry) update(c *backend.Claim) {
 // process was stopped: a grant that it finds among what it was told meanwhile may be of a lease that has ended, and is kept until a
 // renewal tells that it is not.
 func (e *entry) take(m *Message, fresh bool) {
-	event := backend.Event{Kind: m.Event.Kind, Blocks: m.Event.Blocks, Reason: m.Event.Reason, Err: m.Event.Err.V.Err()}
+	event := backend.Event{Kind: m.Event.Kind, Obstacles: m.Event.Obstacles, Reason: m.Event.Reason, Err: m.Event.Err.V.Err()}
 	if m.Event.KillBy != 0 {
 		event.KillBy = boot.At(m.Event.KillBy)
 	}

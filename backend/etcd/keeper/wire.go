@@ -73,11 +73,11 @@ type Message struct {
 
 // Event is a backend.Event as it travels, with the claim as it stands after it.
 type Event struct {
-	Kind   backend.EventKind `json:"kind"`
-	Blocks []backend.Block   `json:"blocks,omitempty"`
-	Reason string            `json:"reason,omitempty"`
-	Err    Rare[Failure]     `json:"err,omitzero"`
-	KillBy time.Duration     `json:"kill_by,omitempty"` // on the boot clock; 0: none
+	Kind backend.EventKind `json:"kind"`
+	backend.Obstacles
+	Reason string        `json:"reason,omitempty"`
+	Err    Rare[Failure] `json:"err,omitzero"`
+	KillBy time.Duration `json:"kill_by,omitempty"` // on the boot clock; 0: none
 }
 
 // Rare is a field that few messages have. Package json learns what type it is with the first that does, where it
