@@ -235,9 +235,7 @@ func (r *Run) command(ctx context.Context) (Exit, error) {
 	if err != nil {
 		return Exit{Code: process.StartCode(err)}, err
 	}
-	if s, ok := r.entry.(Starter); ok {
-		s.Started(p.PID())
-	}
+	r.started(p.PID())
 	r.emit(Event{Event: EventStarted, PID: p.PID()})
 	r.Messages.Debug("started %s, pid %d", r.Claim.Name, p.PID())
 	r.attend(p)
@@ -250,8 +248,14 @@ func (r *Run) command(ctx context.Context) (Exit, error) {
 	return exit, nil
 }
 
-// Starter is an Entry that is told the pid of the command that runs under it.
-type Starter interface{ Started(pid int) }
+// Starter is an Entry that is told the pids of the processes that run under it.
+type Starter interface{ Started(pids ...int) }
+
+func (r *Run) started(pids ...int) {
+	if s, ok := r.entry.(Starter); ok {
+		s.Started(pids...)
+	}
+}
 
 // attend waits for the command to end, and ends it where its claim demands it.
 func (r *Run) attend(p *process.Process) {
@@ -259,6 +263,10 @@ func (r *Run) attend(p *process.Process) {
 		select {
 		case <-p.Done():
 			return
+		case <-p.Left():
+			if r.entry.Inherit() != nil { // the claim may live on with them
+				r.started(p.Descendants()...)
+			}
 		case event := <-r.entry.Events():
 			r.whileRunning(p, event)
 		case <-r.Supervisor.Signals():

@@ -25,6 +25,8 @@ type change struct {
 	touched bool // others than the caller's claim have changed
 	minded  bool // the rule was asked: next is when it is to be asked again
 	next    time.Duration
+
+	survivors []survivor // found by dead
 }
 
 // change locks the state, calls apply, and writes what apply has changed. When apply fails, nothing is written.
@@ -130,7 +132,7 @@ func (c *change) clearClaims() error {
 	for _, name := range names {
 		if n, ok := parseFile(name); ok {
 			found = append(found, n)
-			if !c.s.dead(n) {
+			if c.s.inUse(n) {
 				alive = append(alive, n)
 			}
 		}
@@ -186,7 +188,7 @@ func (c *change) bury(i id) {
 func (c *change) buryDead(ids []id) bool {
 	found := false
 	for _, i := range ids {
-		if r := c.img.find(i); r != nil && i != c.within && c.s.dead(r.file) {
+		if r := c.img.find(i); r != nil && i != c.within && c.dead(r) {
 			c.bury(i)
 			found = true
 		}

@@ -129,16 +129,6 @@ func (c *change) trim() {
 	}
 }
 
-// dead tells whether no process lives that has a claim's file: another can have its lock. What cannot be examined counts as alive.
-func (s *Store) dead(n fileNumber) bool {
-	fd, err := unix.Openat(s.claims, n.name(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return err == unix.ENOENT
-	}
-	defer unix.Close(fd)
-	return flock(fd, unix.LOCK_SH|unix.LOCK_NB) == nil
-}
-
 // wake tells the claim that has a file to look at the state. It returns false where nobody is there to be told.
 func (s *Store) wake(n fileNumber) bool {
 	s.step("wake")

@@ -202,7 +202,7 @@ func usedOf(t *testing.T, s *Store, pool string) int {
 func tidy(t *testing.T, s *Store) {
 	t.Helper()
 	known := map[string]bool{"state": true, "settings": true, "tokens": true, "details.0": true, "details.1": true, "claims": true,
-		"gate": true, "history": true, "settings.tmp": true, "tokens.tmp": true}
+		"gate": true, "history": true, "processes": true, "settings.tmp": true, "tokens.tmp": true}
 	entries, err := os.ReadDir(s.path)
 	if err != nil {
 		t.Fatal(err)

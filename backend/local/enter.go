@@ -123,6 +123,9 @@ func (c *change) settleIn(e *entry) error {
 	}
 	r := c.img.find(e.id)
 	r.file = e.file
+	if err := e.testify(); err != nil {
+		return err
+	}
 	if err := c.addDetails(r, &e.claim); err != nil {
 		return err
 	}

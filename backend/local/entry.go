@@ -22,6 +22,9 @@ type entry struct {
 	claim backend.Claim
 	stay  backend.Stay
 
+	witness  witness
+	released bool // nothing is to be witnessed any more
+
 	events chan backend.Event
 	asked  bool            // the owner knows that he is to stop
 	over   bool            // the owner knows that the claim is gone
@@ -259,6 +262,7 @@ func (e *entry) Release(ctx context.Context) error {
 			c.within = e.id
 			if c.img.find(e.id) != nil {
 				c.remove(e.id)
+				e.retract()
 				c.rotate()
 				c.advance()
 				c.trim()

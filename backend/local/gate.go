@@ -29,6 +29,10 @@ type gate struct {
 	watch   *watch   // nil where the kernel has none to give
 	handing bool     // granted or gone: keeps the gate until another has taken it
 
+	exits   map[survivor]*os.File // of processes whose claims live without a lock
+	ended   chan fileNumber       // whose process has
+	unheard bool                  // the end of one cannot be waited for
+
 	suspects []fileNumber // seen since the last look
 	overflow bool
 
@@ -40,7 +44,7 @@ type gate struct {
 // gateKept tells whether the gate has a keeper who lives.
 func (c *change) gateKept() bool {
 	keeper := c.img.find(c.head.keeper)
-	return keeper != nil && keeper.standing() && !c.s.dead(keeper.file)
+	return keeper != nil && keeper.standing() && !c.dead(keeper)
 }
 
 // joinGate takes the gate if it is vacant, and listens to its keeper if not. Under the lock, so a keeper cannot be lost
@@ -100,6 +104,56 @@ func (g *gate) listen(e *entry) (err error) {
 	return nil
 }
 
+// await waits for the ends of processes whose claims live without their locks.
+func (g *gate) await(e *entry, survivors []survivor) {
+	if g.ended == nil && len(survivors) > 0 {
+		g.ended = make(chan fileNumber)
+	}
+	for _, s := range survivors {
+		if g.exits[s] != nil {
+			continue
+		}
+		exit, err := openExit(s.process.pid)
+		if err != nil {
+			g.unheard = true // it is asked again and again
+			continue
+		}
+		if g.exits == nil {
+			g.exits = map[survivor]*os.File{}
+		}
+		g.exits[s] = exit
+		gone := !e.s.lives(s.process) // since it was found; the number may be another's now
+		e.running.Go(func() {
+			if !gone {
+				awaitExit(exit)
+			}
+			select {
+			case g.ended <- s.file:
+			case <-e.ctx.Done():
+			}
+		})
+	}
+}
+
+// exited notes that the process of a claim without lock has ended.
+func (g *gate) exited(n fileNumber) {
+	for s, exit := range g.exits {
+		if s.file == n {
+			exit.Close()
+			delete(g.exits, s)
+		}
+	}
+	g.note(sight{files: []fileNumber{n}})
+}
+
+// forgetExits waits for no process any more.
+func (g *gate) forgetExits() {
+	for _, exit := range g.exits {
+		exit.Close()
+	}
+	g.exits, g.unheard = nil, false
+}
+
 // seen are the deaths that the keeper's watch reports.
 func (g *gate) seen() <-chan sight {
 	if g.watch == nil {
@@ -128,7 +182,7 @@ func (g *gate) setTimers(alarm, now time.Duration) {
 	switch {
 	case g.hold == nil:
 		return
-	case g.watch == nil:
+	case g.watch == nil || g.unheard:
 		g.pollTimer.set(jitter(pollEvery))
 	}
 	g.alarmTimer.stop()
@@ -194,6 +248,7 @@ func (g *gate) drop() {
 	}
 	g.hold, g.handing, g.reliefAfter = nil, false, 0
 	g.suspects, g.overflow = nil, false
+	g.forgetExits()
 	g.stop()
 	if g.watch != nil {
 		g.watch.close()
@@ -203,6 +258,7 @@ func (g *gate) drop() {
 
 // rest is called when nothing is to be heard or timed any more; the gate itself stays held.
 func (g *gate) rest() {
+	g.forgetExits()
 	g.stop()
 	g.closeEar()
 }

@@ -8,6 +8,7 @@
 //	settings    the limits as JSON, synced to the disk: they survive a loss of power, claims need not
 //	tokens      a number above every token ever given, synced to the disk
 //	details.N   what decides nothing: names, commands, users
+//	processes   the processes of each claim, where its lock does not say that it lives
 //	history     claims that have ended, at most so many (history.old: those before)
 //	claims/N    a FIFO for each claim; the claim's processes hold it open, with an flock
 //	gate        a FIFO through which the death of the gatekeeper is noticed
@@ -77,12 +78,15 @@ type Store struct {
 	details int           // descriptor, or -1
 	opened  uint32        // the generation that details is of
 
+	witnessing sync.Mutex // of the next
+	processes  int        // descriptor of the file processes, or -1
+
 	background sync.WaitGroup // goroutines of Changes
 }
 
 var _ backend.Backend = (*Store)(nil)
 
-// Open opens a namespace. It makes nothing that exists and keeps five descriptors at most; nothing runs in the background.
+// Open opens a namespace. It makes nothing that exists and keeps six descriptors at most; nothing runs in the background.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.Namespace == "" {
 		opts.Namespace = "default"
@@ -98,7 +102,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("finding %s: %w", opts.Dir, err)
 	}
 	opts.Dir = dir
-	s := &Store{opts: opts, path: filepath.Join(dir, escape(opts.Namespace)), fd: -1, claims: -1, state: -1, details: -1, turn: make(chan struct{}, 1)}
+	s := &Store{opts: opts, path: filepath.Join(dir, escape(opts.Namespace)), fd: -1, claims: -1, state: -1, details: -1, processes: -1, turn: make(chan struct{}, 1)}
 	if s.boot, err = bootID(); err != nil {
 		return nil, err
 	}
@@ -129,7 +133,7 @@ func (s *Store) Close() error {
 const closeWait = 100 * time.Millisecond
 
 func (s *Store) closeFiles() {
-	for _, fd := range []*int{&s.details, &s.state, &s.claims, &s.fd} {
+	for _, fd := range []*int{&s.details, &s.processes, &s.state, &s.claims, &s.fd} {
 		if *fd >= 0 {
 			unix.Close(*fd)
 			*fd = -1

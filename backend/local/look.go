@@ -77,9 +77,12 @@ func (e *entry) run() {
 		case seen := <-e.gate.seen():
 			e.gate.note(seen)
 			due = false
+		case n := <-e.gate.ended:
+			e.gate.exited(n)
+			due = false
 		case <-e.gate.sightTimer.C():
 			q = e.gate.noted()
-			due = q.sweep || slices.ContainsFunc(q.suspects, e.s.dead)
+			due = q.sweep || slices.ContainsFunc(q.suspects, e.s.unlocked)
 		case <-e.gate.pollTimer.C():
 			q.sweep = true
 		case <-e.gate.alarmTimer.C():
@@ -123,10 +126,13 @@ func (e *entry) look(q quest) (finding, error) {
 		}
 		q.suspects = all
 	}
-	q.suspects = slices.DeleteFunc(q.suspects, func(n fileNumber) bool { return !e.s.dead(n) })
+	q.suspects = slices.DeleteFunc(q.suspects, func(n fileNumber) bool { return !e.s.unlocked(n) })
 	var f finding
 	err := e.s.change(e.ctx, func(c *change) (err error) {
 		f, err = c.look(e, q)
+		if e.gate.hold != nil {
+			e.gate.await(e, c.survivors)
+		}
 		return err
 	})
 	if err != nil {

@@ -45,12 +45,30 @@ func (s *Store) findOrphans(snap *backend.Snapshot, held []fileNumber) {
 	}
 	for _, suspect := range suspects {
 		for _, h := range suspect {
-			h.Orphaned = len(h.PIDs) > 0 && !slices.ContainsFunc(h.PIDs, func(pid int) bool { return numberWithin(pid) == h.PID })
+			h.Orphaned = len(h.PIDs) > 0 && !slices.ContainsFunc(h.PIDs, func(pid int) bool { return wraps(pid, h) })
 			if !h.Orphaned {
 				h.PIDs = nil
 			}
 		}
 	}
+}
+
+// noteSurvivors marks the held claims that live without their locks, by a process of their command.
+func noteSurvivors(snap *backend.Snapshot, held []fileNumber, survivors []survivor) {
+	for n := range snap.Held {
+		h := &snap.Held[n]
+		for _, s := range survivors {
+			if pid := s.process.pid; s.file == held[n] && !wraps(pid, h) && !slices.Contains(h.PIDs, pid) {
+				h.Orphaned, h.PIDs = true, append(h.PIDs, pid)
+			}
+		}
+	}
+}
+
+// wraps reports whether a process is the wrapper of a claim.
+func wraps(pid int, h *backend.HeldClaim) bool {
+	number, _ := numberWithin(pid)
+	return number == h.PID
 }
 
 // inode names a file.
@@ -66,7 +84,8 @@ func holds(pid int, at inode) bool {
 	return false
 }
 
-// openFiles are the FIFOs that a process has open.
+// openFiles are the FIFOs that a process has open for reading and writing, as those of a claim have its file. Others open it for
+// the one or the other, for a moment.
 func openFiles(pid int) []inode {
 	dir := "/proc/" + strconv.Itoa(pid) + "/fd"
 	entries, err := os.ReadDir(dir)
@@ -75,6 +94,10 @@ func openFiles(pid int) []inode {
 	}
 	var open []inode
 	for _, e := range entries {
+		link, err := e.Info()
+		if err != nil || link.Mode()&0o600 != 0o600 {
+			continue
+		}
 		var st unix.Stat_t
 		if unix.Stat(dir+"/"+e.Name(), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO {
 			open = append(open, inode{uint64(st.Dev), st.Ino})
@@ -83,19 +106,20 @@ func openFiles(pid int) []inode {
 	return open
 }
 
-// numberWithin is a process's number in its own PID namespace, which is what a wrapper in a container has recorded.
-func numberWithin(pid int) int {
+// numberWithin is a process's number in its own PID namespace, which is what a wrapper in a container has recorded. It is below where
+// that is not the PID namespace of this process.
+func numberWithin(pid int) (number int, below bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
-		return pid
+		return pid, false
 	}
 	for line := range strings.Lines(string(b)) {
 		if numbers, found := strings.CutPrefix(line, "NSpid:"); found {
 			fields := strings.Fields(numbers)
 			if n, err := strconv.Atoi(fields[len(fields)-1]); err == nil {
-				return n
+				return n, len(fields) > 1
 			}
 		}
 	}
-	return pid
+	return pid, false
 }

@@ -11,6 +11,7 @@ import (
 func (s *Store) Snapshot(ctx context.Context) (*backend.Snapshot, error) {
 	var snap *backend.Snapshot
 	var held []fileNumber
+	var survivors []survivor
 	err := s.change(ctx, func(c *change) error {
 		all := make([]id, len(c.img.claims))
 		for i := range c.img.claims {
@@ -20,6 +21,7 @@ func (s *Store) Snapshot(ctx context.Context) (*backend.Snapshot, error) {
 			c.advance()
 		}
 		snap, held = c.snapshot()
+		survivors = c.survivors
 		if s.readOnly != nil {
 			c.dirty = false
 		}
@@ -29,6 +31,7 @@ func (s *Store) Snapshot(ctx context.Context) (*backend.Snapshot, error) {
 		return nil, err
 	}
 	s.findOrphans(snap, held)
+	noteSurvivors(snap, held, survivors)
 	return snap, nil
 }
 

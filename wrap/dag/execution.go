@@ -113,6 +113,9 @@ func (l *loop) fork(e *execution, s *journal.Step, attempt int, script string) e
 		}
 		return err
 	}
+	if s, ok := l.entry.(wrap.Starter); ok && l.entry.Inherit() != nil {
+		s.Started(e.process.PID()) // the run's claim lives on with each of its steps
+	}
 	if e.capture != nil {
 		e.capture.start()
 	}

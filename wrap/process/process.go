@@ -93,6 +93,7 @@ type Process struct {
 	ended chan struct{} // closed when the command itself is reaped
 	done  chan struct{}
 	poke  chan struct{} // killAt has changed
+	left  chan struct{} // the tree lives without the command
 
 	// Under the Supervisor's lock:
 	exit     Exit
@@ -113,6 +114,21 @@ func (p *Process) Ended() <-chan struct{} { return p.ended }
 // Done is closed when the command is gone: the command alone; with HoldTree, its descendants too; and once it was asked to
 // stop, all of its group (Command.Group) and tree.
 func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Left sends, with HoldTree, when the command is gone and its descendants are not, and again when these may be others.
+func (p *Process) Left() <-chan struct{} { return p.left }
+
+// Descendants returns the process ids of what lives of the command and its tree. They are for showing, as PID is.
+func (p *Process) Descendants() []int {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	members, _ := p.members()
+	pids := make([]int, len(members))
+	for i, m := range members {
+		pids[i] = m.pid
+	}
+	return pids
+}
 
 // Exit returns how the command ended; valid once Ended is closed, Reason for good once Done is.
 func (p *Process) Exit() Exit {

@@ -94,7 +94,7 @@ func (s *Supervisor) start(c Command) (*Process, error) {
 		}
 		return nil, err
 	}
-	p := &Process{s: s, c: c, pid: pid, ended: make(chan struct{}), done: make(chan struct{}), poke: make(chan struct{}, 1)}
+	p := &Process{s: s, c: c, pid: pid, ended: make(chan struct{}), done: make(chan struct{}), poke: make(chan struct{}, 1), left: make(chan struct{}, 1)}
 	p.exit.Started = time.Now()
 	s.procs[pid] = p
 	if c.Timeout > 0 {
@@ -119,7 +119,14 @@ func (s *Supervisor) Disown(pid int) {
 // reap waits for all children that have something to tell.
 func (s *Supervisor) reap() {
 	s.reapAll()
-	if p := s.held; p != nil && !p.stopping && !p.treeLeft() {
+	switch p := s.held; {
+	case p == nil || p.stopping:
+	case p.treeLeft():
+		select {
+		case p.left <- struct{}{}:
+		default:
+		}
+	default:
 		s.held = nil
 		p.finish()
 	}

@@ -126,8 +126,8 @@ func (e *entry) lose(reason string, killBy time.Time) {
 }
 
 // Started tells the keeper which process runs under the claim, so that it can end it when this process cannot.
-func (e *entry) Started(pid int) {
-	e.c.post(context.Background(), Request{Op: OpStarted, Entry: e.number, PID: pid}, nil) // a keeper that is gone has lost the claim
+func (e *entry) Started(pids ...int) {
+	e.c.post(context.Background(), Request{Op: OpStarted, Entry: e.number, PID: pids[0]}, nil) // a keeper that is gone has lost the claim
 }
 
 // StandAside and StandUp ask the keeper for that.
