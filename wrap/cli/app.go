@@ -32,6 +32,9 @@ type program struct {
 // Main runs limit with its arguments, args[0] being its name, and returns the code to exit with. Where the
 // command died of a signal, so does this process, and Main does not return.
 func Main(args []string, streams Streams) int {
+	if firstWord(args) == process.ExecVerb {
+		return process.ExecMain(args)
+	}
 	if firstWord(args) == "run" { // its goroutines take turns: to wake threads for them would take longer than what they do
 		runtime.GOMAXPROCS(1)
 	}

@@ -6,6 +6,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"limit/wrap/process/sigsource"
 )
 
 // DieOf ends this process by sig, without a core file, so that its parent sees what it would have seen of
@@ -15,8 +17,8 @@ func DieOf(sig syscall.Signal) int {
 	forbidCore()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	setDefault(sig)
-	raise(sig)
+	sigsource.SetDefault(sig)
+	sigsource.Raise(sig)
 	return 128 + int(sig)
 }
 

@@ -36,8 +36,8 @@ func (s *Supervisor) followStop() {
 	awake := func() bool { // who ends a command has to stay awake; and whoever kills its tree stops it first
 		return p == nil || p.stopping || stateOf(p.pid) == running
 	}
-	// Asked before stopBy asks again: while that has the default action in force, any ^Z stops who has to stay awake.
-	if awake() || s.catch.stopBy(s.stopped, awake) {
+	// Asked before StopBy asks again: while that has the default action in force, any ^Z stops who has to stay awake.
+	if awake() || s.source.StopBy(s.stopped, awake) {
 		s.stopped = 0
 	}
 }

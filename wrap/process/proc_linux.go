@@ -150,14 +150,15 @@ const clockBoot = unix.CLOCK_BOOTTIME
 // becomeSubreaper makes orphaned descendants children of this process.
 func becomeSubreaper() { unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
-// raise sends sig to this thread: it takes effect before raise returns.
-func raise(sig syscall.Signal) { unix.Tgkill(os.Getpid(), unix.Gettid(), sig) }
-
 // forbidCore keeps this process from leaving a core file: the limit does for files, not being
 // dumpable for programs that core_pattern pipes to.
 func forbidCore() {
 	unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+}
+
+func systemAttributes(c *Command) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: c.Group && !c.Session, Setsid: c.Session, Pdeathsig: c.DeathSignal}
 }
 
 // groupLeft and killGroup are for systems where processes sees nothing.

@@ -3,7 +3,6 @@
 package process
 
 import (
-	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -33,9 +32,11 @@ const clockBoot = unix.CLOCK_MONOTONIC // which counts sleep on darwin
 
 func becomeSubreaper() {}
 
-func raise(sig syscall.Signal) { syscall.Kill(os.Getpid(), sig) }
-
 func forbidCore() { unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) }
+
+func systemAttributes(c *Command) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: c.Group && !c.Session, Setsid: c.Session}
+}
 
 // groupLeft returns what is left of the group of a command, as one.
 func groupLeft(p *Process) []info {

@@ -34,6 +34,9 @@ type Command struct {
 	Group   bool // a process group of its own, which Stop and Kill signal. Without: that of this process
 	Session bool // a session of its own and no part of any tree: neither HoldTree nor the Kill of others concerns it
 
+	// DeathSignal is what the kernel sends to the command when this process dies, on Linux; 0: nothing.
+	DeathSignal syscall.Signal
+
 	// HoldTree keeps Done open until all descendants of this process (but those of Session) are gone, daemons
 	// included. Needs Forward, and Linux: elsewhere it changes nothing.
 	HoldTree bool
@@ -81,9 +84,6 @@ func (e Exit) Status() int {
 }
 
 func (c *Command) ownGroup() bool { return c.Group || c.Session }
-
-// std returns what descriptors 0 to 2 become.
-func (c *Command) std() [3]*os.File { return [3]*os.File{c.Stdin, c.Stdout, c.Stderr} }
 
 // Process is a started command.
 type Process struct {

@@ -6,25 +6,26 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
+
+	"limit/wrap/process/sigsource"
 )
 
 func TestASignalOfTheTerminalIsTheCommandsAlready(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		m      sent
+		m      sigsource.Signal
 		leader bool
 		want   bool
 	}{
-		{"^C", sent{sig: syscall.SIGINT, code: codeKernel}, false, true},
-		{"^C to the leader of a session", sent{sig: syscall.SIGINT, code: codeKernel}, true, true},
-		{"kill -INT", sent{sig: syscall.SIGINT, code: codeUser, pid: 7}, false, false},
-		{"terminal closed, as one of the group", sent{sig: syscall.SIGHUP, code: codeKernel}, false, true},
-		{"terminal closed, as the leader of the session", sent{sig: syscall.SIGHUP, code: codeKernel}, true, false},
-		{"an alarm set before exec", sent{sig: syscall.SIGALRM, code: codeKernel}, false, false},
-		{"kill -TERM", sent{sig: syscall.SIGTERM, code: codeUser, pid: 7}, false, false},
+		{"^C", sigsource.Signal{Sig: syscall.SIGINT, Code: sigsource.Kernel}, false, true},
+		{"^C to the leader of a session", sigsource.Signal{Sig: syscall.SIGINT, Code: sigsource.Kernel}, true, true},
+		{"kill -INT", sigsource.Signal{Sig: syscall.SIGINT, Code: sigsource.User, PID: 7}, false, false},
+		{"terminal closed, as one of the group", sigsource.Signal{Sig: syscall.SIGHUP, Code: sigsource.Kernel}, false, true},
+		{"terminal closed, as the leader of the session", sigsource.Signal{Sig: syscall.SIGHUP, Code: sigsource.Kernel}, true, false},
+		{"an alarm set before exec", sigsource.Signal{Sig: syscall.SIGALRM, Code: sigsource.Kernel}, false, false},
+		{"kill -TERM", sigsource.Signal{Sig: syscall.SIGTERM, Code: sigsource.User, PID: 7}, false, false},
 	} {
 		if got := deliveredByTerminal(c.m, c.leader); got != c.want {
 			t.Errorf("%s: %+v: delivered already %v, want %v", c.name, c.m, got, c.want)
@@ -56,15 +57,14 @@ func TestATreeIsWhatDescendsFromItsRootsAndIsNotApart(t *testing.T) {
 	}
 }
 
-func TestListenPIDMakesRoomForTheCommandsNumber(t *testing.T) {
-	mine := "LISTEN_PID=" + strconv.Itoa(os.Getpid())
-	env, at := listenEnv([]string{"A=1", "LISTEN_PIDFDID=5", mine, "LISTEN_FDS=1"})
-	if at != 1 || len(env) != 3 || !strings.HasPrefix(env[1], "LISTEN_PID=") || len(env[1]) < len("LISTEN_PID=")+11 {
-		t.Errorf("of this process: %q at %d", env, at)
+func TestListenPIDOfTheParentBecomesThatOfTheCommand(t *testing.T) {
+	env := listenEnv([]string{"A=1", "LISTEN_PIDFDID=5", "LISTEN_PID=77", "LISTEN_FDS=1"}, 77)
+	if want := []string{"A=1", "LISTEN_PID=" + strconv.Itoa(os.Getpid()), "LISTEN_FDS=1"}; !slices.Equal(env, want) {
+		t.Errorf("of the parent: %q, want %q", env, want)
 	}
 	other := []string{"A=1", "LISTEN_PIDFDID=5", "LISTEN_PID=1", "LISTEN_FDS=1"}
-	if env, at := listenEnv(other); at != -1 || !slices.Equal(env, other) {
-		t.Errorf("of another process: %q at %d, want it untouched", env, at)
+	if env := listenEnv(other, 77); !slices.Equal(env, other) {
+		t.Errorf("of another process: %q, want it untouched", env)
 	}
 }
 

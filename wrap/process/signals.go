@@ -1,18 +1,13 @@
 package process
 
 import (
-	"math/bits"
+	"os/signal"
+	"slices"
 	"syscall"
 
 	"limit/wrap/process/inherited"
+	"limit/wrap/process/sigsource"
 )
-
-// sent is a signal that this process received.
-type sent struct {
-	sig  syscall.Signal
-	code int32 // codeKernel, codeUser, …
-	pid  int   // of the sender; 0: not known, or outside of this PID namespace
-}
 
 // jobControl are the signals that are taken while a command with Forward runs, and are at their default otherwise. TTIN and
 // TTOU are left alone always: a process that catches TTOU and writes would try again for ever.
@@ -20,46 +15,57 @@ func jobControl() []syscall.Signal {
 	return []syscall.Signal{syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGWINCH}
 }
 
-func lowest(set uint64) int { return bits.TrailingZeros64(set) + 1 }
+func (s *Supervisor) ignored(sig syscall.Signal) bool { return inherited.Has(s.in.Ignored, int(sig)) }
 
-// fromTerminalKind tells whether a terminal sends sig, to all of its foreground group at once.
-func fromTerminalKind(sig syscall.Signal) bool {
-	switch sig {
-	case syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGWINCH:
-		return true
+// forwardOnly are the signals that are taken while a command with Forward runs: those of job control, and those that were ignored
+// when this process started. The latter are ignored until then, or ForkExec would not hand that on.
+func (s *Supervisor) forwardOnly() []syscall.Signal {
+	return append(jobControl(), slices.DeleteFunc(ending(), func(sig syscall.Signal) bool { return !s.ignored(sig) })...)
+}
+
+// always are the signals that are taken from the start.
+func (s *Supervisor) always() []syscall.Signal {
+	return append(slices.DeleteFunc(ending(), s.ignored), syscall.SIGCHLD)
+}
+
+// ignoreInherited ignores what was ignored at the start: the runtime has installed handlers meanwhile.
+func (s *Supervisor) ignoreInherited() {
+	for sig := syscall.Signal(1); sig <= 64; sig++ {
+		if s.ignored(sig) && !slices.Contains(keptByRuntime(), sig) {
+			signal.Ignore(sig)
+		}
 	}
-	return false
 }
 
 // deliveredByTerminal tells whether the kernel has sent m to the command too: the terminal's signals go to a whole group.
 // But of a terminal that is closed (HUP, then CONT) the leader of the session alone hears.
-func deliveredByTerminal(m sent, sessionLeader bool) bool {
-	if m.code != codeKernel || !fromTerminalKind(m.sig) {
+func deliveredByTerminal(m sigsource.Signal, sessionLeader bool) bool {
+	if m.Code != sigsource.Kernel || !sigsource.FromTerminal(m.Sig) {
 		return false
 	}
-	return !(sessionLeader && (m.sig == syscall.SIGHUP || m.sig == syscall.SIGCONT))
+	return !(sessionLeader && (m.Sig == syscall.SIGHUP || m.Sig == syscall.SIGCONT))
 }
 
 // receive decides what becomes of a signal: to the command, to Signals, or nowhere.
-func (s *Supervisor) receive(m sent) {
+func (s *Supervisor) receive(m sigsource.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.forward
 	switch {
-	case m.sig == syscall.SIGCHLD:
+	case m.Sig == syscall.SIGCHLD:
 		s.reap()
-	case m.code <= codeUser && m.pid == s.self:
+	case m.SentByProcess() && m.PID == s.self:
 		// of our own making: SIGPIPE of a message that nobody reads
 	case p == nil:
-		s.offer(m.sig)
+		s.offer(m.Sig)
 	case deliveredByTerminal(m, s.leader):
-	case m.pid > 0 && m.code <= codeUser && s.descends(m.pid):
+	case m.PID > 0 && m.SentByProcess() && s.descends(m.PID):
 		// the command signals its parent or its group: it is not to hear itself
-	case m.sig == syscall.SIGCONT:
+	case m.Sig == syscall.SIGCONT:
 		s.passContinue(p)
 	default:
-		s.handedStop = s.handedStop || m.sig == syscall.SIGTSTP
-		p.send(m.sig)
+		s.handedStop = s.handedStop || m.Sig == syscall.SIGTSTP
+		p.send(m.Sig)
 	}
 }
 
@@ -89,7 +95,7 @@ func (s *Supervisor) descends(pid int) bool {
 func (s *Supervisor) offer(sig syscall.Signal) {
 	switch {
 	case sig == syscall.SIGTSTP || sig == syscall.SIGCONT || sig == syscall.SIGWINCH:
-	case inherited.Has(s.in.Ignored, int(sig)):
+	case s.ignored(sig):
 	case inherited.Has(s.in.Blocked, int(sig)):
 		s.deferred = append(s.deferred, sig)
 	default:

@@ -19,7 +19,7 @@ func (p *Process) hasEnded(status syscall.WaitStatus, usage syscall.Rusage) {
 	close(p.ended)
 	if s.forward == p {
 		s.forward = nil
-		s.catch.giveBack(jobControl()...)
+		s.source.GiveBack(s.forwardOnly()...)
 	}
 	switch {
 	case p.stopping: // end goes on from here

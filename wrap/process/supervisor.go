@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"limit/wrap/process/inherited"
+	"limit/wrap/process/sigsource"
 )
 
 // Supervisor owns the children and the signals of this program. There is one, made at the start of the verbs that
@@ -16,7 +17,7 @@ type Supervisor struct {
 	in      inherited.State
 	self    int
 	leader  bool // of its session
-	catch   *catcher
+	source  *sigsource.Source
 	signals chan syscall.Signal
 	tasks   sync.WaitGroup
 
@@ -34,23 +35,23 @@ type Supervisor struct {
 // NewSupervisor takes over the signals whose default is to end a process: they come from Signals, or
 // go to the command with Forward. Signals of job control keep their default until such a command runs.
 func NewSupervisor() (*Supervisor, error) {
-	catch, err := newCatcher()
+	source, err := sigsource.New()
 	if err != nil {
 		return nil, err
 	}
 	s := &Supervisor{
 		in:      inherited.AtStart(),
 		self:    os.Getpid(),
-		catch:   catch,
+		source:  source,
 		signals: make(chan syscall.Signal, 2*65),
 		procs:   map[int]*Process{},
 		apart:   map[int]bool{},
 	}
 	s.leader = isSessionLeader()
 	survivePipe()
-	catch.take(ending()...)
-	catch.take(syscall.SIGCHLD)
-	s.tasks.Go(func() { catch.receive(s.in.Blocked, s.receive, s.followStop) })
+	s.ignoreInherited()
+	source.Take(s.always()...)
+	s.tasks.Go(func() { source.Receive(s.in.Blocked, s.receive, s.followStop) })
 	return s, nil
 }
 
@@ -61,13 +62,11 @@ func (s *Supervisor) Start(c Command) (*Process, error) {
 	if len(c.Args) == 0 {
 		c.Args = []string{c.Path}
 	}
-	p, err := s.start(c)
-	for pause := time.Millisecond; errors.Is(err, syscall.ETXTBSY) && pause < time.Second; pause *= 2 {
-		// Somebody has the file open for writing; if it was just made, an unrelated fork may hold a copy of
-		// that descriptor until its exec.
-		time.Sleep(pause)
+	var p *Process
+	err := whileBusy(func() (err error) {
 		p, err = s.start(c)
-	}
+		return err
+	})
 	if err != nil {
 		return nil, &os.PathError{Op: "exec", Path: c.Path, Err: err}
 	}
@@ -80,18 +79,12 @@ func (s *Supervisor) start(c Command) (*Process, error) {
 	if c.HoldTree && !c.Forward {
 		return nil, errors.New("the tree of one of several commands cannot be held")
 	}
-	if c.Forward {
-		if s.forward != nil {
-			return nil, errors.New("signals go to another command already")
-		}
-		s.catch.take(jobControl()...)
+	if c.Forward && s.forward != nil {
+		return nil, errors.New("signals go to another command already")
 	}
 	becomeSubreaper()
 	pid, err := fork(&c, &s.in)
 	if err != nil {
-		if c.Forward {
-			s.catch.giveBack(jobControl()...)
-		}
 		return nil, err
 	}
 	p := &Process{s: s, c: c, pid: pid, ended: make(chan struct{}), done: make(chan struct{}), poke: make(chan struct{}, 1), left: make(chan struct{}, 1)}
@@ -102,6 +95,7 @@ func (s *Supervisor) start(c Command) (*Process, error) {
 	}
 	if c.Forward {
 		s.forward = p
+		s.source.Take(s.forwardOnly()...)
 		s.handOver(p)
 		syscall.Chdir("/")
 	}
@@ -163,6 +157,6 @@ func (s *Supervisor) Signals() <-chan syscall.Signal { return s.signals }
 
 // Close ends what the Supervisor does, when all commands are Done, and gives the signals back to their defaults.
 func (s *Supervisor) Close() {
-	s.catch.close()
+	s.source.Close()
 	s.tasks.Wait()
 }

@@ -1,11 +1,10 @@
-//go:build linux && !cgo && (amd64 || arm64)
+//go:build linux && !cgo && (amd64 || arm64) && !portable
 
 package inherited
 
 // entry is what the assembly keeps, in this order.
 type entry struct {
 	ignored, blocked uint64
-	soft, hard       uint64
 	closed           uint64 // bit n: descriptor n
 }
 
@@ -15,7 +14,7 @@ func atEntry() *entry
 // AtStart returns what this program inherited.
 func AtStart() State {
 	e := atEntry()
-	s := State{Known: true, Ignored: e.ignored, Blocked: e.blocked, Soft: e.soft, Hard: e.hard}
+	s := State{Known: true, Ignored: e.ignored, Blocked: e.blocked}
 	for fd := range s.Closed {
 		s.Closed[fd] = e.closed&(1<<fd) != 0
 	}

@@ -1,4 +1,4 @@
-//go:build linux && cgo
+//go:build linux && cgo && !portable
 
 package inherited
 
@@ -7,12 +7,11 @@ package inherited
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 static struct {
-	uint64_t ignored, blocked, soft, hard, closed;
+	uint64_t ignored, blocked, closed;
 } inherited;
 
 // The kernel's own view: the C library hides the signals it keeps for itself.
@@ -22,11 +21,6 @@ static void __attribute__((constructor)) inherited_read(void) {
 		if (syscall(SYS_rt_sigaction, n, 0, &old, 8) == 0 && old.handler == (void *)SIG_IGN)
 			inherited.ignored |= (uint64_t)1 << (n - 1);
 	syscall(SYS_rt_sigprocmask, 0, 0, &inherited.blocked, 8);
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		inherited.soft = limit.rlim_cur;
-		inherited.hard = limit.rlim_max;
-	}
 	for (int n = 0; n < 3; n++)
 		if (fcntl(n, F_GETFD) == -1 && errno == EBADF)
 			inherited.closed |= (uint64_t)1 << n;
@@ -39,9 +33,9 @@ import "C"
 // AtStart returns what this program inherited.
 func AtStart() State {
 	get := func(i C.int) uint64 { return uint64(C.inherited_get(i)) }
-	s := State{Known: true, Ignored: get(0), Blocked: get(1), Soft: get(2), Hard: get(3)}
+	s := State{Known: true, Ignored: get(0), Blocked: get(1)}
 	for fd := range s.Closed {
-		s.Closed[fd] = get(4)&(1<<fd) != 0
+		s.Closed[fd] = get(2)&(1<<fd) != 0
 	}
 	return s
 }

@@ -1,10 +1,10 @@
-//go:build !cgo
+//go:build !cgo && !portable
 
 #include "textflag.h"
 
-// inherited: struct entry (40 bytes), then 8 unused, a kernel sigaction (32 bytes) to read into, and the 16 bytes that
+// inherited: struct entry (24 bytes), then 8 unused, a kernel sigaction (32 bytes) to read into, and the 16 bytes that
 // become the thread-local storage of the first thread.
-GLOBL	·inherited(SB), NOPTR, $96
+GLOBL	·inherited(SB), NOPTR, $80
 
 // The runtime calls what _cgo_init points to before anything else. runtime/cgo sets it where it is
 // linked; this file is for programs without it.
@@ -24,12 +24,12 @@ signal:
 	MOVQ	$13, AX
 	MOVQ	R12, DI
 	XORQ	SI, SI
-	LEAQ	·inherited+48(SB), DX
+	LEAQ	·inherited+32(SB), DX
 	MOVQ	$8, R10
 	SYSCALL
 	TESTQ	AX, AX
 	JNE	next
-	CMPQ	·inherited+48(SB), $1 // SIG_IGN
+	CMPQ	·inherited+32(SB), $1 // SIG_IGN
 	JNE	next
 	MOVQ	R12, CX
 	DECQ	CX
@@ -48,14 +48,6 @@ next:
 	MOVQ	$8, R10
 	SYSCALL
 
-	// soft, hard: prlimit64(0, RLIMIT_NOFILE, nil, &old)
-	MOVQ	$302, AX
-	XORQ	DI, DI
-	MOVQ	$7, SI
-	XORQ	DX, DX
-	LEAQ	·inherited+16(SB), R10
-	SYSCALL
-
 	// closed: fcntl(n, F_GETFD) for n of 0 to 2
 	XORQ	R12, R12
 	XORQ	R13, R13
@@ -71,12 +63,12 @@ open:
 	INCQ	R12
 	CMPQ	R12, $3
 	JLT	descriptor
-	MOVQ	R13, ·inherited+32(SB)
+	MOVQ	R13, ·inherited+16(SB)
 
 	// arch_prctl(ARCH_SET_FS): g lies at -8(FS)
 	MOVQ	$158, AX
 	MOVQ	$0x1002, DI
-	LEAQ	·inherited+88(SB), SI
+	LEAQ	·inherited+72(SB), SI
 	SYSCALL
 
 	POPQ	R13

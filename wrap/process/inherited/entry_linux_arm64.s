@@ -1,9 +1,9 @@
-//go:build !cgo
+//go:build !cgo && !portable
 
 #include "textflag.h"
 
-// inherited: struct entry (40 bytes), then 8 unused and a kernel sigaction (32 bytes) to read into.
-GLOBL	·inherited(SB), NOPTR, $80
+// inherited: struct entry (24 bytes), then 8 unused and a kernel sigaction (32 bytes) to read into.
+GLOBL	·inherited(SB), NOPTR, $64
 
 // The runtime calls what _cgo_init points to before anything else. runtime/cgo sets it where it is
 // linked; this file is for programs without it.
@@ -22,12 +22,12 @@ TEXT ·read(SB),NOSPLIT|NOFRAME,$0
 signal:
 	MOVD	R10, R0
 	MOVD	$0, R1
-	ADD	$48, R9, R2
+	ADD	$32, R9, R2
 	MOVD	$8, R3
 	MOVD	$134, R8
 	SVC
 	CBNZ	R0, next
-	MOVD	48(R9), R12
+	MOVD	32(R9), R12
 	CMP	$1, R12 // SIG_IGN
 	BNE	next
 	ORR	R13, R11
@@ -44,14 +44,6 @@ next:
 	ADD	$8, R9, R2
 	MOVD	$8, R3
 	MOVD	$135, R8
-	SVC
-
-	// soft, hard: prlimit64(0, RLIMIT_NOFILE, nil, &old)
-	MOVD	$0, R0
-	MOVD	$7, R1
-	MOVD	$0, R2
-	ADD	$16, R9, R3
-	MOVD	$261, R8
 	SVC
 
 	// closed: fcntl(n, F_GETFD) for n of 0 to 2
@@ -71,7 +63,7 @@ open:
 	ADD	$1, R10
 	CMP	$3, R10
 	BLT	descriptor
-	MOVD	R11, 32(R9)
+	MOVD	R11, 16(R9)
 	RET
 
 // func atEntry() *entry

@@ -5,9 +5,11 @@ package inherited_test
 import (
 	"encoding/json"
 	"fmt"
+	"go/version"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,16 +89,6 @@ func TestBlockedSignalsAreSeen(t *testing.T) {
 	}
 }
 
-func TestTheSoftLimitOfDescriptorsIsSeenAsItWas(t *testing.T) {
-	got := seenBehind(t, "ulimit -Sn 77;")
-	if !got.Known {
-		t.Skip("this build cannot know what it inherits")
-	}
-	if got.Soft != 77 || got.Hard < 77 {
-		t.Errorf("soft %d of hard %d, want soft 77", got.Soft, got.Hard)
-	}
-}
-
 func TestClosedStandardDescriptorsAreSeenThoughTheRuntimeOpensThem(t *testing.T) {
 	for line, want := range map[string][3]bool{
 		"":                   {},
@@ -111,5 +103,15 @@ func TestClosedStandardDescriptorsAreSeenThoughTheRuntimeOpensThem(t *testing.T)
 		if got.Closed != want {
 			t.Errorf("%q: closed %v, want %v", line, got.Closed, want)
 		}
+	}
+}
+
+// The assembly of this package and of sigsource rests on how the runtime starts and keeps its signals, which no release promises. When
+// this fails, run the tests of wrap/process/... and integration/wrapper with the new version on amd64 and arm64, with and without cgo, and
+// add it.
+func TestTheAssemblyWasTriedWithThisVersionOfGo(t *testing.T) {
+	tried := []string{"go1.26"}
+	if !slices.ContainsFunc(tried, func(v string) bool { return version.Lang(runtime.Version()) == v }) {
+		t.Errorf("%s is not among those it was tried with: %v", runtime.Version(), tried)
 	}
 }

@@ -1,27 +1,6 @@
-#include "textflag.h"
+//go:build !portable
 
-// func rawVfork() (pid uintptr, errno syscall.Errno)
-//
-// The child returns first, on the same stack; the return address stays in R30, which the system call keeps.
-TEXT ·rawVfork(SB),NOSPLIT|NOFRAME,$0-16
-	MOVD	$0x4111, R0 // CLONE_VFORK|CLONE_VM|SIGCHLD
-	MOVD	$0, R1
-	MOVD	$0, R2
-	MOVD	$0, R3
-	MOVD	$0, R4
-	MOVD	$220, R8 // clone
-	SVC
-	CMN	$4095, R0
-	BCC	ok
-	MOVD	$-1, R4
-	MOVD	R4, pid+0(FP)
-	NEG	R0, R0
-	MOVD	R0, errno+8(FP)
-	RET
-ok:
-	MOVD	R0, pid+0(FP)
-	MOVD	ZR, errno+8(FP)
-	RET
+#include "textflag.h"
 
 // struct catch: descriptor to report to, signals that did not fit in.
 GLOBL	·caught(SB), NOPTR, $16

@@ -1,29 +1,6 @@
-#include "textflag.h"
+//go:build !portable
 
-// func rawVfork() (pid uintptr, errno syscall.Errno)
-//
-// The child returns first, on the same stack, and its calls overwrite what lies below: the return address is kept in a
-// register meanwhile.
-TEXT ·rawVfork(SB),NOSPLIT|NOFRAME,$0-16
-	MOVQ	$0x4111, DI // CLONE_VFORK|CLONE_VM|SIGCHLD
-	XORQ	SI, SI
-	XORQ	DX, DX
-	XORQ	R10, R10
-	XORQ	R8, R8
-	MOVQ	$56, AX // clone
-	POPQ	R12
-	SYSCALL
-	PUSHQ	R12
-	CMPQ	AX, $0xfffffffffffff001
-	JLS	ok
-	MOVQ	$-1, pid+0(FP)
-	NEGQ	AX
-	MOVQ	AX, errno+8(FP)
-	RET
-ok:
-	MOVQ	AX, pid+0(FP)
-	MOVQ	$0, errno+8(FP)
-	RET
+#include "textflag.h"
 
 // struct catch: descriptor to report to, signals that did not fit in.
 GLOBL	·caught(SB), NOPTR, $16
