@@ -32,6 +32,7 @@ arrows='
 limit                          limit/wrap/cli
 limit/wrap/cli                 limit/...
 limit/wrap/cli/limit-keeper    limit/backend/etcd limit/wrap/process
+limit/wrap/cli/manual          -
 limit/wrap/dag/...             limit/wrap limit/wrap/process limit/wrap/dag/... limit/backend limit/backend/memory limit/config/yamlpos
 limit/wrap/dag                 limit/wrap limit/wrap/process limit/wrap/dag/... limit/backend limit/backend/memory limit/config/yamlpos
 limit/wrap                     limit/wrap/process limit/backend

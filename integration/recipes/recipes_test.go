@@ -1,4 +1,4 @@
-// Package recipes runs the recipes of the README, as they stand there, with the real programs.
+// Package recipes runs the recipes of the manual, as they stand there, with the real programs.
 package recipes
 
 import (
@@ -149,17 +149,17 @@ func (k *kitchen) held() []string {
 	return names
 }
 
-// recipe returns the first block of code after a recipe's title in the README.
+// recipe returns the first block of code after a recipe's title in the manual.
 func (k *kitchen) recipe(title string) string {
 	k.Helper()
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	page, err := os.ReadFile(filepath.Join("..", "..", "wrap", "cli", "manual", "recipes.md"))
 	k.must(err)
-	_, after, found := strings.Cut(string(readme), "\n**"+title)
+	_, after, found := strings.Cut(string(page), "\n**"+title)
 	_, after, opened := strings.Cut(after, "\n```")
 	_, after, _ = strings.Cut(after, "\n")
 	text, _, closed := strings.Cut(after, "\n```")
 	if !found || !opened || !closed {
-		k.Fatalf("the README has no recipe %q", title)
+		k.Fatalf("the manual has no recipe %q", title)
 	}
 	return text + "\n"
 }

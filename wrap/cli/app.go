@@ -255,19 +255,3 @@ func commandNames(commands []*cli.Command) []string {
 	}
 	return names
 }
-
-func (p *program) helpCommand() *cli.Command {
-	return &cli.Command{
-		Name:        "help",
-		Usage:       "show help for a command, or the whole manual",
-		ArgsUsage:   "[COMMAND...]",
-		Description: "With --man, the manual page: limit help --man | man -l -\n\nEXIT STATUS: 0; 125 there is no such command.",
-		Flags:       []cli.Flag{&cli.BoolFlag{Name: "man", Usage: "the whole manual, as roff"}},
-		Action: func(c *cli.Context) error {
-			if c.Bool("man") {
-				return writeMan(p.Out, c.App)
-			}
-			return p.showHelp(c.App, c.Args().Slice())
-		},
-	}
-}

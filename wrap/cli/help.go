@@ -45,10 +45,7 @@ func (p *program) showHelp(app *cli.App, words []string) error {
 
 // writeHelp writes the help of a command; c is nil for that of limit itself.
 func (p *program) writeHelp(w io.Writer, app *cli.App, c *cli.Command, name string) error {
-	h := &helpText{width: helpWidth}
-	if width := p.width(); width > 0 {
-		h.width = max(40, min(width, helpWidest))
-	}
+	h := &helpText{width: p.helpWidth()}
 	usage, calls, description := app.Usage, app.UsageText, app.Description
 	commands, own := app.Commands, []cli.Flag(nil)
 	if c != nil {
@@ -71,6 +68,14 @@ func (p *program) writeHelp(w io.Writer, app *cli.App, c *cli.Command, name stri
 	}
 	_, err := io.WriteString(w, strings.TrimRight(h.out.String(), "\n")+"\n")
 	return err
+}
+
+// helpWidth is the width that help is set to.
+func (p *program) helpWidth() int {
+	if width := p.width(); width > 0 {
+		return max(40, min(width, helpWidest))
+	}
+	return helpWidth
 }
 
 // helpText is help in the making, set to a width.

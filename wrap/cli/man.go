@@ -16,7 +16,7 @@ const manDate = "2026-11-24"
 
 // writeMan writes limit(1).
 func writeMan(w io.Writer, app *cli.App) error {
-	m := &manual{}
+	m := &manPage{}
 	m.line(`.TH LIMIT 1 "%s" "limit %s" "User commands"`, manDate, roff(version()))
 	m.section("NAME")
 	m.line(`limit \- %s`, roff(app.Usage))
@@ -47,20 +47,20 @@ $XDG_STATE_HOME/limit, which is ~/.local/state/limit as a rule.`
 const manEnvironment = `LIMIT_CONFIG, LIMIT_BACKEND and LIMIT_NAMESPACE stand for the flags of those names. A command that limit runs
 finds LIMIT_RUN_ID, LIMIT_CLAIM_ID, LIMIT_TOKEN, LIMIT_NAMESPACE, LIMIT_POOLS and LIMIT_SLOT_<POOL>, see limit run.`
 
-// manual is a page in the making.
-type manual struct{ out strings.Builder }
+// manPage collects the lines of a page.
+type manPage struct{ out strings.Builder }
 
-func (m *manual) line(format string, args ...any) { fmt.Fprintf(&m.out, format+"\n", args...) }
+func (m *manPage) line(format string, args ...any) { fmt.Fprintf(&m.out, format+"\n", args...) }
 
-func (m *manual) section(name string) { m.line(".SH %s", name) }
+func (m *manPage) section(name string) { m.line(".SH %s", name) }
 
 // synopsis is one way of a call, on a line of its own.
-func (m *manual) synopsis(usage string) {
+func (m *manPage) synopsis(usage string) {
 	m.line(".nf\n%s\n.fi", roff(usage))
 }
 
 // commands writes those that are for people, and what is below them.
-func (m *manual) commands(commands []*cli.Command, parent string) {
+func (m *manPage) commands(commands []*cli.Command, parent string) {
 	for _, c := range commands {
 		if c.Hidden {
 			continue
@@ -79,7 +79,7 @@ func (m *manual) commands(commands []*cli.Command, parent string) {
 	}
 }
 
-func (m *manual) flags(flags []cli.Flag) {
+func (m *manPage) flags(flags []cli.Flag) {
 	for _, f := range flags {
 		t, ok := textOf(f)
 		if !ok {
@@ -95,14 +95,14 @@ func (m *manual) flags(flags []cli.Flag) {
 }
 
 // fill writes a paragraph, in short lines as man pages have them.
-func (m *manual) fill(text string) {
+func (m *manPage) fill(text string) {
 	for _, line := range fill(text, 70) {
 		m.line("%s", roff(line))
 	}
 }
 
 // text writes a Description.
-func (m *manual) text(description string) {
+func (m *manPage) text(description string) {
 	for i, b := range blocksOf(description) {
 		if i > 0 && !b.verbatim {
 			m.line(".PP")
