@@ -121,7 +121,7 @@ const schema = `{
             },
             "limits": {
               "type": ["object", "null"],
-              "description": "Pools with a limit of their own.",
+              "description": "Pools with a limit of their own: NAME: SLOTS, or NAME: {limit: SLOTS, rate: N/PERIOD}.",
               "propertyNames": {"type": "string", "minLength": 1, "pattern": "^[^\u0000-\u001f\u007f-\u009f\ufffd]+$"},
               "additionalProperties": {
                 "anyOf": [
@@ -130,7 +130,7 @@ const schema = `{
                     "type": "object",
                     "additionalProperties": false,
                     "properties": {
-                      "limit": {"anyOf": [{"$ref": "#/$defs/slots"}, {"type": "null"}]},
+                      "limit": {"description": "Slots of the pool. Left out: the rate alone holds.", "anyOf": [{"$ref": "#/$defs/slots"}, {"type": "null"}]},
                       "rate": {
                         "description": "At most N slots' worth of starts in any PERIOD of at least 2s: 10/1m.",
                         "type": ["string", "null"],
@@ -173,9 +173,9 @@ const schema = `{
           "type": ["string", "null"],
           "pattern": "^\\+?(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$"
         },
-        "hide_commands": {"description": "Status shows names only, not command lines.", "type": ["boolean", "null"]},
+        "hide_commands": {"description": "true: the store is given names only, not command lines, which can hold passwords.", "type": ["boolean", "null"]},
         "history_entries": {
-          "description": "How many finished claims the store remembers.",
+          "description": "How many finished claims the store remembers. Default: 10000.",
           "type": ["integer", "null"],
           "minimum": 1,
           "maximum": 1000000
@@ -237,7 +237,7 @@ const schema = `{
               "type": "object",
               "additionalProperties": false,
               "required": ["applyLimitPerUniqueValue"],
-              "properties": {"applyLimitPerUniqueValue": {"type": "boolean"}}
+              "properties": {"applyLimitPerUniqueValue": {"description": "true: each value of the tag has the limit for itself.", "type": "boolean"}}
             }
           ]
         },

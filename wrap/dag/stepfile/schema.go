@@ -12,36 +12,37 @@ const schema = `{
   "required": ["steps"],
   "additionalProperties": false,
   "properties": {
-    "name": {"$ref": "#/$defs/line", "description": "shown in status and reports; default: the name of the file"},
-    "tags": {"$ref": "#/$defs/tags", "description": "tags of the run, matched by the tag limits of the run queue"},
-    "priority": {"$ref": "#/$defs/priority", "description": "of the run in the run queue and before pools: higher first"},
+    "name": {"$ref": "#/$defs/line", "description": "The name of the dag in status and reports. Default: the name of the file."},
+    "tags": {"$ref": "#/$defs/tags", "description": "Tags of the run, matched by the tag limits of the run queue."},
+    "priority": {"$ref": "#/$defs/priority", "description": "Priority of the run in the run queue, and of its steps before pools. Higher comes first. Default: 0."},
     "params": {
-      "description": "values that --param sets; steps have them as $PARAM_<NAME>; null: required",
+      "description": "Parameters with their defaults; null means required. --param NAME=VALUE sets one. Steps see $PARAM_<NAME>.",
       "type": ["object", "null"],
       "propertyNames": {"pattern": "[A-Za-z0-9]"},
       "additionalProperties": {"type": ["string", "number", "boolean", "null"]}
     },
-    "env": {"$ref": "#/$defs/env", "description": "environment of all steps"},
+    "env": {"$ref": "#/$defs/env", "description": "Variables for all steps."},
     "secrets": {
-      "description": "environment variables that must be set; their values are masked in logs and reports",
+      "description": "Variables that must be set. Their values are masked in output, logs, reports and the journal.",
       "oneOf": [{"$ref": "#/$defs/variable"}, {"type": "array", "items": {"$ref": "#/$defs/variable"}, "uniqueItems": true}, {"type": "null"}]
     },
-    "dir": {"$ref": "#/$defs/dir", "description": "working directory, relative to this file"},
+    "dir": {"$ref": "#/$defs/dir", "description": "Working directory of the steps, relative to this file. Default: the directory of the file."},
     "shell": {"$ref": "#/$defs/shell"},
-    "timeout": {"$ref": "#/$defs/duration", "description": "of the whole run"},
+    "timeout": {"$ref": "#/$defs/duration", "description": "How long the whole run may take, from its first step on, such as 2h. Then its steps are stopped, and the exit status is 124."},
     "executor": {
-      "description": "limits of this run's steps",
+      "description": "Limits of the steps of this run alone.",
       "type": ["object", "null"],
       "additionalProperties": false,
       "properties": {
-        "max_concurrent": {"description": "slots; default: the number of CPUs", "oneOf": [{"type": "integer", "minimum": 1, "maximum": 2147483647}, {"type": "null"}]},
+        "max_concurrent": {"description": "How many slots the steps share: how many run at once. Default: the number of CPUs. -j overrides it.", "oneOf": [{"type": "integer", "minimum": 1, "maximum": 2147483647}, {"type": "null"}]},
         "tag_concurrency_limits": {
+          "description": "How many steps with a certain tag run at once.",
           "oneOf": [{"type": "array", "items": {"$ref": "#/$defs/tag_limit"}}, {"type": "null"}]
         }
       }
     },
     "defaults": {
-      "description": "of all steps",
+      "description": "Values for the keys that a step does not have.",
       "type": ["object", "null"],
       "additionalProperties": false,
       "properties": {
@@ -50,8 +51,8 @@ const schema = `{
         "env": {"$ref": "#/$defs/env"},
         "dir": {"$ref": "#/$defs/dir"},
         "shell": {"$ref": "#/$defs/shell"},
-        "timeout": {"$ref": "#/$defs/duration"},
-        "grace": {"$ref": "#/$defs/duration"},
+        "timeout": {"$ref": "#/$defs/duration", "description": "How long one attempt may take. Then it is stopped and has failed. Default: none."},
+        "grace": {"$ref": "#/$defs/duration", "description": "The time between TERM and KILL when the step is stopped. Default: 10s."},
         "retry": {"$ref": "#/$defs/retry"},
         "priority": {"$ref": "#/$defs/priority"},
         "continue_on_error": {"$ref": "#/$defs/tolerance"},
@@ -59,6 +60,7 @@ const schema = `{
       }
     },
     "steps": {
+      "description": "The steps, by name. A text in place of a mapping is the step's command.",
       "type": "object",
       "minProperties": 1,
       "propertyNames": {"not": {"pattern": "^(-|tag:)"}, "pattern": "^[^+,\\[\\]*\\s\\x00-\\x1f\\x7f]{1,200}$"},
@@ -71,19 +73,20 @@ const schema = `{
     "name": {"type": ["string", "number", "boolean"]},
     "variable": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
     "command": {
-      "description": "given to the shell as it stands",
+      "description": "The command, given to the shell as it stands. Use variables in it, not ${{ }}.",
       "oneOf": [{"type": "string", "pattern": "\\S", "not": {"pattern": "\\$\\{\\{"}}, {"type": ["number", "boolean"]}]
     },
-    "tags": {"type": ["object", "null"], "propertyNames": {"pattern": "^[^\\x00-\\x1f\\x7f]+$"}, "additionalProperties": {"$ref": "#/$defs/tag_value"}},
+    "tags": {"description": "Tags of the step, matched by tag_concurrency_limits of the executor.", "type": ["object", "null"], "propertyNames": {"pattern": "^[^\\x00-\\x1f\\x7f]+$"}, "additionalProperties": {"$ref": "#/$defs/tag_value"}},
     "tag_value": {"oneOf": [{"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]*$"}, {"type": ["number", "boolean", "null"]}]},
     "env": {
+      "description": "Variables for the step, beside those of the file.",
       "type": ["object", "null"],
       "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "not": {"pattern": "^LIMIT_"}},
       "additionalProperties": {"$ref": "#/$defs/scalar"}
     },
-    "dir": {"oneOf": [{"type": "string", "minLength": 1}, {"type": "null"}]},
+    "dir": {"description": "Working directory, relative to that of the file.", "oneOf": [{"type": "string", "minLength": 1}, {"type": "null"}]},
     "shell": {
-      "description": "default /bin/sh -e; bash adds -o pipefail; others with their option, such as python3 -c",
+      "description": "The shell that runs commands. Default: /bin/sh -e. bash is run with -e -o pipefail. Another program stands with its option, such as python3 -c.",
       "oneOf": [
         {"type": "string", "pattern": "^\\s*(\\S*/)?(sh|bash|dash|ash|ksh|mksh|zsh)\\s*$"},
         {"type": "string", "pattern": "\\S\\s+\\S"},
@@ -91,37 +94,37 @@ const schema = `{
       ]
     },
     "duration": {
-      "description": "90s, 15m, 1h30m; 0: none",
+      "description": "A duration such as 90s, 15m or 1h30m; 0 means none.",
       "oneOf": [{"type": "string", "pattern": "^\\+?([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))*$|^[+-]?0$"}, {"const": 0}, {"type": "null"}]
     },
-    "priority": {"oneOf": [{"type": "integer", "minimum": -2147483648, "maximum": 2147483647}, {"type": "null"}]},
-    "slots": {"description": "of max_concurrent", "oneOf": [{"type": "integer", "minimum": 1, "maximum": 2147483647}, {"type": "null"}]},
+    "priority": {"description": "Higher starts first. A step has at least the priority of whatever needs it. Default: 0.", "oneOf": [{"type": "integer", "minimum": -2147483648, "maximum": 2147483647}, {"type": "null"}]},
+    "slots": {"description": "How many slots of max_concurrent the step takes. Default: 1.", "oneOf": [{"type": "integer", "minimum": 1, "maximum": 2147483647}, {"type": "null"}]},
     "exit_code": {"type": "integer", "minimum": 1, "maximum": 255},
     "pool": {
-      "description": "NAME, NAME=SLOTS, or a list of them",
+      "description": "The pools that the step holds while it runs: NAME, NAME=SLOTS, or a list of them.",
       "oneOf": [{"$ref": "#/$defs/pool_claim"}, {"type": "array", "items": {"$ref": "#/$defs/pool_claim"}}, {"type": "null"}]
     },
     "pool_claim": {"oneOf": [{"type": "string", "pattern": "^[^=\\x00-\\x1f\\x7f]+$|^[^\\x00-\\x1f\\x7f]+=\\+?0*[1-9][0-9]*$|\\$\\{\\{"}, {"type": ["number", "boolean"]}]},
     "retry": {
-      "description": "number of further attempts, or all of it",
+      "description": "How often a failed step is run again: a number, or a mapping. The slots are given back during the delay.",
       "oneOf": [
         {"type": "integer", "minimum": 0, "maximum": 2147483647},
         {
           "type": "object",
           "additionalProperties": false,
           "properties": {
-            "max": {"oneOf": [{"type": "integer", "minimum": 0, "maximum": 2147483647}, {"type": "null"}]},
-            "delay": {"$ref": "#/$defs/duration"},
-            "backoff": {"enum": ["constant", "linear", "exponential", null]},
-            "max_delay": {"$ref": "#/$defs/duration"},
-            "exit_codes": {"oneOf": [{"$ref": "#/$defs/exit_code"}, {"type": "array", "items": {"$ref": "#/$defs/exit_code"}}, {"type": "null"}]}
+            "max": {"description": "How many further attempts. Default: 1.", "oneOf": [{"type": "integer", "minimum": 0, "maximum": 2147483647}, {"type": "null"}]},
+            "delay": {"$ref": "#/$defs/duration", "description": "The time before the next attempt. Default: none."},
+            "backoff": {"description": "How the delay grows: constant, linear or exponential. Default: constant.", "enum": ["constant", "linear", "exponential", null]},
+            "max_delay": {"$ref": "#/$defs/duration", "description": "The longest delay that backoff leads to."},
+            "exit_codes": {"description": "Only these exit codes are tried again. Default: every failure.", "oneOf": [{"$ref": "#/$defs/exit_code"}, {"type": "array", "items": {"$ref": "#/$defs/exit_code"}}, {"type": "null"}]}
           }
         },
         {"type": "null"}
       ]
     },
     "tolerance": {
-      "description": "failures that count as success for those that need the step: true, or exit codes",
+      "description": "Failures that do not stop the steps that need this one: true for all of them, or a list of exit codes.",
       "oneOf": [{"type": ["boolean", "null"]}, {"$ref": "#/$defs/exit_code"}, {"type": "array", "items": {"$ref": "#/$defs/exit_code"}}]
     },
     "tag_limit": {
@@ -129,15 +132,15 @@ const schema = `{
       "required": ["key", "limit"],
       "additionalProperties": false,
       "properties": {
-        "key": {"oneOf": [{"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]+$"}, {"type": ["number", "boolean"]}]},
+        "key": {"description": "The key of the tag.", "oneOf": [{"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]+$"}, {"type": ["number", "boolean"]}]},
         "value": {
-          "description": "exactly this value, or each value with the limit for itself; left out: all steps with the key",
+          "description": "A value: steps with exactly this tag. {applyLimitPerUniqueValue: true}: each value has the limit for itself. Left out: all steps with the key.",
           "oneOf": [
             {"$ref": "#/$defs/scalar"},
-            {"type": "object", "required": ["applyLimitPerUniqueValue"], "additionalProperties": false, "properties": {"applyLimitPerUniqueValue": {"type": "boolean"}}}
+            {"type": "object", "required": ["applyLimitPerUniqueValue"], "additionalProperties": false, "properties": {"applyLimitPerUniqueValue": {"description": "true: each value of the tag has the limit for itself.", "type": "boolean"}}}
           ]
         },
-        "limit": {"type": "integer", "minimum": 0, "maximum": 2147483647}
+        "limit": {"description": "How many steps at once; 0 lets none start.", "type": "integer", "minimum": 0, "maximum": 2147483647}
       }
     },
     "matrix_value": {"oneOf": [{"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]+$"}, {"type": ["number", "boolean", "null"]}]},
@@ -154,26 +157,29 @@ const schema = `{
       "properties": {
         "run": {"$ref": "#/$defs/command"},
         "needs": {
-          "description": "steps that come before this one",
+          "description": "The steps that must end before this one starts: a name or a list. The name of a matrix means all of its steps, name[value] one of them.",
           "oneOf": [{"$ref": "#/$defs/name"}, {"type": "array", "items": {"$ref": "#/$defs/name"}}, {"type": "null"}]
         },
         "matrix": {
-          "description": "one step for each combination; ids are step[value,value]",
+          "description": "Keys with lists of values. The step becomes one step for each combination, with the id step[value,value]. It sees $MATRIX_<KEY>.",
           "type": ["object", "null"],
           "propertyNames": {"pattern": "^[A-Za-z0-9_-]+$"},
-          "properties": {"include": {"$ref": "#/$defs/combinations"}, "exclude": {"$ref": "#/$defs/combinations"}},
+          "properties": {
+            "include": {"$ref": "#/$defs/combinations", "description": "Combinations to add, or keys to add to matching combinations, as in GitHub Actions."},
+            "exclude": {"$ref": "#/$defs/combinations", "description": "Combinations to leave out."}
+          },
           "additionalProperties": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/matrix_value"}}
         },
-        "if": {"description": "a command: exit 0 runs the step, 1 to 125 skips it", "oneOf": [{"$ref": "#/$defs/command"}, {"type": "null"}]},
-        "when": {"description": "which outcomes of its needs let the step run", "enum": ["on_success", "on_failure", "always", null]},
-        "console": {"description": "gets the terminal, one step at a time", "type": ["boolean", "null"]},
+        "if": {"description": "A command that decides: exit status 0 runs the step, 1 to 125 skips it, above 125 fails it.", "oneOf": [{"$ref": "#/$defs/command"}, {"type": "null"}]},
+        "when": {"description": "Which outcomes of its direct needs let the step run: on_success (all succeeded), on_failure (one failed), always. Default: on_success.", "enum": ["on_success", "on_failure", "always", null]},
+        "console": {"description": "Gives the step the terminal, one step at a time. Its output is not captured.", "type": ["boolean", "null"]},
         "pool": {"$ref": "#/$defs/pool"},
         "tags": {"$ref": "#/$defs/tags"},
         "env": {"$ref": "#/$defs/env"},
         "dir": {"$ref": "#/$defs/dir"},
         "shell": {"$ref": "#/$defs/shell"},
-        "timeout": {"$ref": "#/$defs/duration"},
-        "grace": {"$ref": "#/$defs/duration"},
+        "timeout": {"$ref": "#/$defs/duration", "description": "How long one attempt may take. Then it is stopped and has failed. Default: none."},
+        "grace": {"$ref": "#/$defs/duration", "description": "The time between TERM and KILL when the step is stopped. Default: 10s."},
         "retry": {"$ref": "#/$defs/retry"},
         "priority": {"$ref": "#/$defs/priority"},
         "continue_on_error": {"$ref": "#/$defs/tolerance"},

@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+
+	"limit/config"
+	"limit/wrap/cli/manual"
+	"limit/wrap/dag/stepfile"
+)
+
+var update = flag.Bool("update", false, "write the keys of the schemas into the manual")
+
+const (
+	keysBegin = "<!-- keys: go test ./wrap/cli -run Reference -update -->\n"
+	keysEnd   = "<!-- end of keys -->\n"
+)
+
+// property is what a JSON schema says of a key. In the schemas of limit, keys stand in the order of the reference.
+type property struct {
+	Description string
+	Ref         string `json:"$ref"`
+	Properties  json.RawMessage
+	OneOf       []property
+	AnyOf       []property
+	Items       *property
+	Deprecated  bool
+}
+
+func TestTheReferenceOfKeysIsThatOfTheSchemas(t *testing.T) {
+	for page, schema := range map[string]string{"step-file": stepfile.Schema(), "config": string(config.Schema())} {
+		var root struct {
+			property
+			Defs map[string]property `json:"$defs"`
+		}
+		if err := json.Unmarshal([]byte(schema), &root); err != nil {
+			t.Fatal(err)
+		}
+		r := &reference{T: t, page: page, defs: root.Defs}
+		if page == "step-file" {
+			r.out.WriteString("## Keys of a step file\n\n")
+		} else {
+			r.out.WriteString("## Keys\n\n")
+		}
+		r.keys("", root.property)
+		if page == "step-file" {
+			r.out.WriteString("\n## Keys of a step\n\n")
+			r.keys("", root.Defs["step"])
+		}
+		r.check()
+	}
+}
+
+// reference is the list of keys for one page.
+type reference struct {
+	*testing.T
+	page string
+	defs map[string]property
+	out  strings.Builder
+}
+
+// keys writes the keys of a mapping, and those below them.
+func (r *reference) keys(prefix string, of property) {
+	if len(of.Properties) == 0 {
+		return
+	}
+	decoder := json.NewDecoder(bytes.NewReader(of.Properties))
+	decoder.Token() // the brace
+	for decoder.More() {
+		name, _ := decoder.Token()
+		var p property
+		if err := decoder.Decode(&p); err != nil {
+			r.Fatal(err)
+		}
+		def := r.defs[strings.TrimPrefix(p.Ref, "#/$defs/")]
+		if p.Description == "" {
+			p.Description = def.Description
+		}
+		if p.Deprecated || p.Description == "Dagster's; ignored." {
+			continue
+		}
+		if p.Description == "" {
+			r.Errorf("%s: the schema does not say what %s%s is", r.page, prefix, name)
+		}
+		r.entry(fmt.Sprintf("`%s%s`", prefix, name), p.Description)
+		if len(p.Properties) == 0 {
+			p.Properties = def.Properties
+		}
+		r.keys(fmt.Sprintf("%s%s.", prefix, name), p)
+		for _, variant := range append(append(p.OneOf, p.AnyOf...), append(def.OneOf, def.AnyOf...)...) {
+			r.keys(fmt.Sprintf("%s%s.", prefix, name), variant)
+		}
+		if p.Items != nil {
+			r.keys(fmt.Sprintf("%s%s[].", prefix, name), r.defs[strings.TrimPrefix(p.Items.Ref, "#/$defs/")])
+		}
+	}
+}
+
+// code matches what Markdown would take for markup, and what is to be typed.
+var code = regexp.MustCompile(`\$\{\{ \}\}|\$[A-Z_]+(<[A-Z]+>)?|--[a-z-]+( NAME=VALUE)?`)
+
+func (r *reference) entry(name, text string) {
+	for i, line := range fill(fmt.Sprintf("- %s: %s", name, code.ReplaceAllString(text, "`$0`")), 98) {
+		if i > 0 {
+			line = "  " + line
+		}
+		r.out.WriteString(line + "\n")
+	}
+}
+
+// check compares the page with what it must say, or writes it.
+func (r *reference) check() {
+	topic, _ := manual.Find(r.page)
+	before, rest, begins := strings.Cut(topic.Text, keysBegin)
+	got, after, ends := strings.Cut(rest, keysEnd)
+	if !begins || !ends {
+		r.Fatalf("%s has no place for the keys", r.page)
+	}
+	want := "\n" + r.out.String() + "\n"
+	if *update {
+		text := before + keysBegin + want + keysEnd + after
+		if err := os.WriteFile(filepath.Join("manual", r.page+".md"), []byte(text), 0o644); err != nil {
+			r.Fatal(err)
+		}
+		return
+	}
+	if got != want {
+		r.Errorf("%s.md does not have the keys of the schema; go test ./wrap/cli -run Reference -update writes them", r.page)
+	}
+}
+
+func TestTheManualNamesEveryVerbFlagAndVariable(t *testing.T) {
+	var all strings.Builder
+	for _, topic := range manual.Topics() {
+		all.WriteString(topic.Text)
+	}
+	text := all.String()
+	everyCommand((&program{}).app("").Commands, "limit", func(name string, c *cli.Command) {
+		if !strings.Contains(text, name) {
+			t.Errorf("no page names %s", name)
+		}
+		for _, f := range ownFlags(c) {
+			if word := dashes(f.Names()[0]); !strings.Contains(text, word) {
+				t.Errorf("no page names the flag %s of %s", word, name)
+			}
+		}
+	})
+	for _, f := range commonFlags() {
+		if word := dashes(f.Names()[0]); !strings.Contains(text, word) {
+			t.Errorf("no page names the flag %s", word)
+		}
+	}
+	for _, variable := range []string{"LIMIT_CONFIG", "LIMIT_BACKEND", "LIMIT_NAMESPACE", "LIMIT_RUN_ID", "LIMIT_CLAIM_ID",
+		"LIMIT_TOKEN", "LIMIT_POOLS", "LIMIT_SLOT_", "LIMIT_OUTPUT", "PARAM_", "MATRIX_", "OUT_"} {
+		if !strings.Contains(text, variable) {
+			t.Errorf("no page names the variable %s", variable)
+		}
+	}
+}
