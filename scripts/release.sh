@@ -23,6 +23,19 @@ read -r _ version _ <<<"$("$limit" version)"
 mkdir -p "$common/completions"
 cp LICENSE README.md "$common"
 "$limit" help --man >"$common/limit.1"
+page() { # topic, name of the page, section: a man page from a page of the manual
+	local title
+	title=$("$limit" help "$1" | head -n 1)
+	{
+		printf '%% %s %s "%s" "limit %s" "limit"\n# NAME\n%s - %s\n# DESCRIPTION\n' "${2^^}" "$3" \
+			"$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)" "$version" "$2" "${title#*: }"
+		"$limit" help "$1" | sed -e 1d -e '/^<!--/d' -e 's/^## /# /'
+	} | go run github.com/cpuguy83/go-md2man/v2 >"$common/$2.$3"
+}
+page config limit.yaml 5
+page step-file limit-dag 5
+page etcd limit-etcd 7
+page recipes limit-recipes 7
 "$limit" completion bash >"$common/completions/limit.bash"
 "$limit" completion zsh >"$common/completions/_limit_command"
 "$limit" completion fish >"$common/completions/limit.fish"
@@ -39,8 +52,10 @@ debian() { # architecture, directory of the programs
 	install -D -m 644 "$common/completions/limit.fish" "$root/usr/share/fish/vendor_completions.d/limit.fish"
 	install -D -m 644 LICENSE "$root/usr/share/doc/limit/copyright"
 	install -m 644 README.md "$root/usr/share/doc/limit/README.md"
-	mkdir -p "$root/usr/share/man/man1" "$root/DEBIAN"
-	gzip -9n <"$common/limit.1" >"$root/usr/share/man/man1/limit.1.gz"
+	mkdir -p "$root/usr/share/man/man1" "$root/usr/share/man/man5" "$root/usr/share/man/man7" "$root/DEBIAN"
+	for page in limit.1 limit.yaml.5 limit-dag.5 limit-etcd.7 limit-recipes.7; do
+		gzip -9n <"$common/$page" >"$root/usr/share/man/man${page##*.}/$page.gz"
+	done
 	ln -s limit.1.gz "$root/usr/share/man/man1/limit-keeper.1.gz"
 	printf 'limit (%s) stable; urgency=low\n\n  * %s\n\n -- %s  %s\n' "$number" "Release of $version." \
 		"$maintainer" "$(date -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$root/usr/share/doc/limit/changelog.gz"

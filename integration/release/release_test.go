@@ -93,7 +93,7 @@ func unpacked(t *testing.T, dist string) {
 		t.Fatalf("%v: %s", err, said)
 	}
 	dir := filepath.Join(to, strings.TrimSuffix(filepath.Base(archives[0]), ".tar.gz"))
-	for _, name := range []string{"limit", "limit-keeper", "limit.1", "LICENSE", "README.md", "completions/limit.bash", "completions/_limit_command", "completions/limit.fish"} {
+	for _, name := range []string{"limit", "limit-keeper", "limit.1", "limit.yaml.5", "limit-dag.5", "limit-etcd.7", "limit-recipes.7", "LICENSE", "README.md", "completions/limit.bash", "completions/_limit_command", "completions/limit.fish"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
 		}
