@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Times limit against its peers, pair by pair in one run, and prints medians and ratios as a table.
-#   scripts/bench.sh [--smoke] [--only TEXT] [--json FILE] [--readme README.md]
+#   scripts/bench.sh [--smoke] [--only TEXT] [--json FILE] [--readme integration/bench/README.md]
 #   scripts/bench.sh --install      installs the peers first (Debian packages, as root)
-# --smoke: few and small runs, for CI. --readme: puts the table into README. Peers that are not installed are left out (in CI that
+# --smoke: few and small runs, for CI. --readme: puts the table into that file. Peers that are not installed are left out (in CI that
 # is a failure). etcd 3.7 is built from integration/etcd/go.mod; the first time takes a minute.
 # The rule and the embedded store have benchmarks in Go too: go test -bench . ./backend ./backend/local
 set -euo pipefail

@@ -54,7 +54,7 @@ func show(results []result) {
 
 // The table of README stands between these lines.
 const (
-	tableBegins = "<!-- the table of scripts/bench.sh --readme README.md begins -->\n"
+	tableBegins = "<!-- the table of scripts/bench.sh --readme integration/bench/README.md begins -->\n"
 	tableEnds   = "<!-- it ends -->\n"
 )
 
