@@ -15,6 +15,7 @@ import (
 func (k *kitchen) startCron(crontab string) {
 	k.Helper()
 	k.needRoot()
+	k.need("mount", "mount")
 	if !exists("/usr/sbin/cron") {
 		k.Skip("SKIPPED: no cron here; apt-get install cron")
 	}
