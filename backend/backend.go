@@ -75,6 +75,11 @@ type Entry interface {
 	// where the store has none. The command inherits it; the Entry keeps it open until Release.
 	Inherit() *os.File
 
+	// Started says which processes run under the held claim, more of them with each call. A store where nothing that they inherit keeps
+	// the claim (Inherit is nil) ends the one it was told last where the claim is lost or its owner dies; elsewhere the claim lives as
+	// long as one of them.
+	Started(pids ...int)
+
 	// StandAside gives back a granted claim, or takes a waiting one out of the order, so that it is not
 	// granted while it stands aside; its place in the order stays its own. StandUp puts it back; a Granted event
 	// follows when it is admitted.

@@ -103,7 +103,11 @@ func TestWhatToDoWhenBusyInItsFourWays(t *testing.T) {
 	expect(t, "--wait 0", w.limit("run", "--pool", "p", "--wait", "0", "true").code, 75)
 	expect(t, "another code", w.limit("run", "--pool", "p", "--if-busy", "fail", "--busy-exit-code", "3", "true").code, 3)
 	begun := time.Now()
-	expect(t, "--wait", w.limit("run", "--pool", "p", "--wait", "0.3s", "true"), result{75, "", "limit: gave up: no slot within 300ms\n"})
+	r = w.limit("run", "--pool", "p", "--wait", "0.3s", "true")
+	expect(t, "--wait", r.code, 75)
+	if !strings.HasPrefix(r.stderr, "limit: gave up: no slot within 300ms, waited for pool:p (1 of 1 used) held by holder (") {
+		t.Errorf("--wait says %q", r.stderr)
+	}
 	if waited := time.Since(begun); waited < 300*time.Millisecond {
 		t.Errorf("gave up after %v", waited)
 	}

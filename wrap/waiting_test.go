@@ -53,9 +53,10 @@ func TestAGrantIsTakenWhileTheStoreIsSlowToSayWhoHoldsTheSlot(t *testing.T) {
 	}
 	defer supervisor.Close()
 	run := Run{
-		Backend: store, Supervisor: supervisor, Messages: NewMessages(io.Discard, Normal),
-		Claim:   backend.Claim{ID: "asks", RunID: "asks", Name: "true", Pools: map[string]int{"p": 1}},
-		Command: process.Command{Path: "/bin/true", Args: []string{"true"}, Env: os.Environ()},
+		Backend: store, Start: func(c process.Command) (Process, error) { return supervisor.Start(c) }, Signals: supervisor.Signals(),
+		Messages: NewMessages(io.Discard, Normal),
+		Claim:    backend.Claim{ID: "asks", RunID: "asks", Name: "true", Pools: map[string]int{"p": 1}},
+		Command:  process.Command{Path: "/bin/true", Args: []string{"true"}, Env: os.Environ()},
 	}
 	go func() {
 		<-store.asked
@@ -128,7 +129,7 @@ func TestTheWaitMessageIsFromWhatEnterKnows(t *testing.T) {
 	defer supervisor.Close()
 	said := make(lines, 8)
 	run := Run{
-		Backend: store, Supervisor: supervisor, Messages: NewMessages(said, Normal),
+		Backend: store, Start: func(c process.Command) (Process, error) { return supervisor.Start(c) }, Signals: supervisor.Signals(), Messages: NewMessages(said, Normal),
 		Claim:   backend.Claim{ID: "asks", RunID: "asks", Name: "true", Pools: map[string]int{"p": 1}},
 		Command: process.Command{Path: "/bin/true", Args: []string{"true"}, Env: os.Environ()},
 	}

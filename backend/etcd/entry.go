@@ -75,6 +75,9 @@ func (e *entry) Claim() backend.Claim {
 	return e.claim
 }
 
+// Started implements backend.Entry. The server that owns this entry watches the process, see charge.
+func (e *entry) Started(...int) {}
+
 // Events tells what happens to the claim.
 func (e *entry) Events() <-chan backend.Event { return e.mail.Events() }
 

@@ -113,7 +113,7 @@ func announce(e backend.Entry, command []string, running *sync.WaitGroup) error 
 			return err
 		}
 		pid = cmd.Process.Pid
-		e.(*entry).Started(pid)
+		e.Started(pid)
 		running.Go(func() { cmd.Wait() })
 	}
 	fmt.Println("granted", e.Claim().Grant.Token, pid)

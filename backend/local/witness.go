@@ -147,7 +147,7 @@ func (e *entry) testify() error {
 	return e.s.writeWitness(e.file, &e.witness)
 }
 
-// Started is told the processes of the claim's command: the claim lives as long as one of them, whatever they do with the descriptor
+// Started implements backend.Entry: the claim lives as long as one of the processes, whatever they do with the descriptor
 // that they have inherited. A failure is nobody's concern: the lock is there as well.
 func (e *entry) Started(pids ...int) {
 	e.mu.Lock()

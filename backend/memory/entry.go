@@ -38,6 +38,13 @@ func (e *entry) Events() <-chan backend.Event { return e.events }
 // Inherit implements backend.Entry.
 func (e *entry) Inherit() *os.File { return nil }
 
+// Started implements backend.Entry.
+func (e *entry) Started(pids ...int) {
+	e.space.mu.Lock()
+	defer e.space.mu.Unlock()
+	e.space.started[e.claim.ID] = append(e.space.started[e.claim.ID], pids...)
+}
+
 // StandAside implements backend.Entry.
 func (e *entry) StandAside(context.Context) error {
 	e.space.mu.Lock()

@@ -21,6 +21,7 @@ type Space struct {
 	seq      int64
 	token    int64
 	entries  map[string]*entry
+	started  map[string][]int // see Started
 	watchers map[chan struct{}]struct{}
 	alarm    *time.Timer
 	pasts    []backend.Past
@@ -32,6 +33,7 @@ func NewSpace() *Space {
 		began:    time.Now(),
 		state:    backend.NewState(backend.NewSettings(), backend.StoreNames()),
 		entries:  map[string]*entry{},
+		started:  map[string][]int{},
 		watchers: map[chan struct{}]struct{}{},
 	}
 }
@@ -50,6 +52,13 @@ func (*Store) String() string { return "memory" }
 
 // Close does nothing.
 func (*Store) Close() error { return nil }
+
+// Started returns the processes that a claim's owner has named as running under it.
+func (s *Space) Started(id string) []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.started[id])
+}
 
 func (s *Space) now() time.Duration { return time.Since(s.began) }
 

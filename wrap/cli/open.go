@@ -171,23 +171,11 @@ func tellUnset(messages *wrap.Messages, unset []string) {
 		strings.Join(unset, ", "), unset[0])
 }
 
-// forthcoming is a store that tells of a claim that has entered which of its pools have no limit. It asks the store only
-// where entering has not shown it already.
-type forthcoming struct {
-	*store
-	messages *wrap.Messages
-}
-
-// Enter is the store's.
-func (f forthcoming) Enter(ctx context.Context, claim backend.Claim, o backend.EnterOptions) (backend.Entry, error) {
-	e, err := f.store.Enter(ctx, claim, o)
-	if err != nil {
-		return nil, err
-	}
+// warnOfUnset is warnOfUnsetPools for a claim that has entered. It asks the store only where entering has not shown it already.
+func (s *store) warnOfUnset(ctx context.Context, messages *wrap.Messages, e backend.Entry, pools map[string]int) {
 	if surveyed, ok := e.(backend.Surveyed); ok {
-		tellUnset(f.messages, surveyed.Unset())
-	} else {
-		f.warnOfUnsetPools(ctx, f.messages, claim.Pools)
+		tellUnset(messages, surveyed.Unset())
+		return
 	}
-	return e, nil
+	s.warnOfUnsetPools(ctx, messages, pools)
 }

@@ -130,19 +130,21 @@ func (p *program) run(c *cli.Context) error {
 	switch {
 	case sig != 0:
 		return &exitError{exit: wrap.Exit{Signal: sig}}
-	case err != nil:
-		return p.withoutStore(r, messages, err)
+	case err != nil && !(r.unreached && errors.Is(err, backend.ErrUnreachable)):
+		return err
 	}
-	defer s.Close()
 	run := &wrap.Run{
-		Backend: forthcoming{s, messages}, Supervisor: supervisor, Messages: messages, Events: events,
-		Claim: r.claim, Command: r.command, Namespace: s.namespace,
+		Start:   func(command process.Command) (wrap.Process, error) { return supervisor.Start(command) },
+		Signals: supervisor.Signals(), Messages: messages, Events: events, Claim: r.claim, Command: r.command,
 		Busy: r.busy, BusyExitCode: r.busyCode, Wait: r.wait, MinHold: r.minHold, WarnOnLost: r.warnLost,
+		RunUnreached: r.unreached, Unreached: err,
+	}
+	if err == nil {
+		defer s.Close()
+		run.Backend, run.Namespace = s.Backend, s.namespace
+		run.OnEntered = func(e backend.Entry) { s.warnOfUnset(c.Context, messages, e, r.claim.Pools) }
 	}
 	exit, err := run.Do(c.Context)
-	if err != nil && errors.Is(err, backend.ErrUnreachable) {
-		return p.withoutStore(r, messages, err)
-	}
 	if err != nil && exit.Code != wrap.CodeFailed {
 		return cannotStart(err)
 	}
@@ -151,15 +153,6 @@ func (p *program) run(c *cli.Context) error {
 
 // cannotStart ends limit as a shell does that cannot execute a command.
 func cannotStart(err error) error { return failWith(process.StartCode(err), err) }
-
-// withoutStore runs the command without a slot, if that was asked for and the store cannot be reached.
-func (p *program) withoutStore(r *request, messages *wrap.Messages, err error) error {
-	if !r.unreached || !errors.Is(err, backend.ErrUnreachable) {
-		return err
-	}
-	messages.Error("%v; running without a slot, as --if-unreachable run asks for", err)
-	return &exitError{exit: wrap.RunUnlimited(p.supervisor, r.command, messages)}
-}
 
 // parseRun reads the flags and the command.
 func (p *program) parseRun(c *cli.Context) (*request, error) {

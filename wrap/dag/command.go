@@ -69,8 +69,8 @@ func (l *loop) command(s *journal.Step, attempt int, script string, c *claim) pr
 		Keep: l.keep,
 	}
 	if c != nil {
-		env = wrap.Environment(env, c.granted, l.namespace)
-		if f := c.entry.Inherit(); f != nil {
+		env = wrap.Environment(env, c.Held(), l.namespace)
+		if f := c.Inherit(); f != nil {
 			command.Keep = append(append([]*os.File(nil), l.keep...), f)
 		}
 	}

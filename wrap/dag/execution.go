@@ -45,7 +45,7 @@ func (l *loop) prepare(a plan.Action) {
 		waited := (now - attempt.Ready).Seconds()
 		e := wrap.Event{Event: wrap.EventGranted, Attempt: a.Attempt, Waited: &waited}
 		if c := l.claims[a.Step]; c != nil {
-			e.Claim, e.Token = c.asked.ID, c.granted.Grant.Token
+			e.Claim, e.Token = c.Claim.ID, c.Held().Grant.Token
 		}
 		l.emit(a.Step, e)
 	}
@@ -67,8 +67,9 @@ func (l *loop) start(a plan.Action) {
 		return
 	}
 	l.active[a.Step] = e
+	l.claim.Attach(e.process)
 	if e.claim != nil {
-		e.claim.attach(e.process)
+		e.claim.AttachCommand(e.process)
 	}
 	if l.decided {
 		e.process.Stop(process.Stopped)
@@ -113,9 +114,6 @@ func (l *loop) fork(e *execution, s *journal.Step, attempt int, script string) e
 		}
 		return err
 	}
-	if s, ok := l.entry.(wrap.Starter); ok && l.entry.Inherit() != nil {
-		s.Started(e.process.PID()) // the run's claim lives on with each of its steps
-	}
 	if e.capture != nil {
 		e.capture.start()
 	}
@@ -143,6 +141,7 @@ func (l *loop) await(e *execution) {
 // ended takes the end of a command to the plan.
 func (l *loop) ended(ctx context.Context, e *execution) {
 	delete(l.active, e.step)
+	l.claim.Detach(e.process)
 	s := l.record.Steps[e.step]
 	exit := exitOf(e.process.Exit(), s.Timeout)
 	if exit.Final && l.record.Reason != "" {

@@ -23,7 +23,7 @@ type loop struct {
 	record    *journal.Run
 	journal   *journal.Writer
 	mask      *Mask
-	entry     backend.Entry // of the run
+	claim     *wrap.Queue // of the run
 	namespace string
 	env       []string   // of the steps
 	null      *os.File   // their standard input
@@ -39,7 +39,7 @@ type loop struct {
 	ready      []time.Duration
 	lookedAt   time.Time       // by tellBlocked
 	blockedBy  map[int]string  // what it has told of each step
-	lastInside <-chan struct{} // see claim.before
+	lastInside <-chan struct{} // closed when the claim that was asked for last is in the store
 	open       int             // goroutines that will post
 
 	naming bool // holders are being looked up
@@ -79,16 +79,16 @@ const (
 // inboxSize lets posters go on while the loop starts a command.
 const inboxSize = 256
 
-func newLoop(r *Run, p *plan.Plan, entry backend.Entry, settings backend.Settings, null *os.File) *loop {
+func newLoop(r *Run, p *plan.Plan, q *wrap.Queue, null *os.File) *loop {
 	l := &loop{
-		r: r, plan: p, record: r.Record, journal: r.Journal, mask: r.Mask, entry: entry, namespace: r.Namespace, null: null,
+		r: r, plan: p, record: r.Record, journal: r.Journal, mask: r.Mask, claim: q, namespace: r.Namespace, null: null,
 		shells: map[string]string{}, inbox: make(chan message, inboxSize),
 		blockedBy: map[int]string{}, active: map[int]*execution{}, claims: map[int]*claim{}, ready: make([]time.Duration, len(r.Record.Steps)),
 		buffers: &sync.Pool{New: func() any { return new([bufferSize]byte) }},
 	}
-	l.env = wrap.Environment(environment(r, r.Env), entry.Claim(), r.Namespace)
+	l.env = wrap.Environment(environment(r, r.Env), q.Held(), r.Namespace)
 	l.keep = []*os.File{r.Journal.Lock()}
-	if f := entry.Inherit(); f != nil {
+	if f := q.Inherit(); f != nil {
 		l.keep = append(l.keep, f)
 	}
 	return l
@@ -125,8 +125,8 @@ func (l *loop) run(ctx context.Context) {
 			l.handle(ctx, m)
 		case sig := <-l.r.Supervisor.Signals():
 			l.signalled(ctx, sig)
-		case e := <-l.entry.Events():
-			l.ofRun(ctx, e)
+		case n := <-l.r.ended:
+			l.claimEnded(ctx, n)
 		case <-timer.C:
 			l.act(ctx, l.plan.Tick(l.now()))
 		case <-timeout:
@@ -184,18 +184,18 @@ func (l *loop) handle(ctx context.Context, m message) {
 		}
 	case poolBlocked:
 		if l.claims[m.step] == m.claim {
-			l.emit(m.step, wrap.Event{Event: wrap.EventBlocked, Claim: m.claim.asked.ID, BlockedBy: m.blocks})
+			l.emit(m.step, wrap.Event{Event: wrap.EventBlocked, Claim: m.claim.Claim.ID, BlockedBy: m.blocks})
 			l.r.Console.Blocked(m.step, m.blocks)
 		}
 	case poolRefused:
 		if l.claims[m.step] == m.claim {
-			l.emit(m.step, wrap.Event{Event: wrap.EventCancelled, Claim: m.claim.asked.ID, Reason: m.exit.Reason})
+			l.emit(m.step, wrap.Event{Event: wrap.EventCancelled, Claim: m.claim.Claim.ID, Reason: m.exit.Reason})
 			l.act(ctx, l.plan.Refused(m.step, m.exit, l.now()))
 		}
 	case claimCancelled:
-		l.emit(m.step, wrap.Event{Event: wrap.EventCancelled, Claim: m.claim.asked.ID, Reason: m.reason})
+		l.emit(m.step, wrap.Event{Event: wrap.EventCancelled, Claim: m.claim.Claim.ID, Reason: m.reason})
 	case claimLost:
-		l.emit(m.step, wrap.Event{Event: wrap.EventLost, Claim: m.claim.asked.ID, Reason: m.reason})
+		l.emit(m.step, wrap.Event{Event: wrap.EventLost, Claim: m.claim.Claim.ID, Reason: m.reason})
 	case claimOver:
 		l.open--
 	case holdersNamed:
@@ -213,7 +213,7 @@ func (l *loop) nameHolders(ctx context.Context) {
 	l.open++
 	go func() {
 		defer l.post(message{kind: holdersNamed})
-		ctx, cancel := context.WithTimeout(ctx, settle)
+		ctx, cancel := context.WithTimeout(ctx, wrap.DefaultSettle)
 		defer cancel()
 		s, err := l.r.Backend.Snapshot(ctx)
 		if err != nil {
@@ -258,14 +258,14 @@ func (l *loop) perform(ctx context.Context, a plan.Action) {
 	case plan.Enter:
 		l.enterClaim(ctx, a.Step)
 	case plan.StandAside:
-		l.claims[a.Step].orders <- orderAside
+		l.claims[a.Step].yield()
 	case plan.StandUp:
-		l.claims[a.Step].orders <- orderUp
+		l.claims[a.Step].Reacquire()
 	case plan.Release:
 		if c := l.claims[a.Step]; c != nil {
-			c.orders <- orderRelease
+			c.Leave()
 			delete(l.claims, a.Step)
-			l.emit(a.Step, wrap.Event{Event: wrap.EventReleased, Claim: c.asked.ID})
+			l.emit(a.Step, wrap.Event{Event: wrap.EventReleased, Claim: c.Claim.ID})
 		}
 	case plan.Terminate:
 		if e := l.active[a.Step]; e != nil {
@@ -298,29 +298,13 @@ func (l *loop) signalled(ctx context.Context, sig syscall.Signal) {
 	}
 }
 
-// ofRun deals with what the store says of the run's own claim.
-func (l *loop) ofRun(ctx context.Context, e backend.Event) {
-	switch e.Kind {
-	case backend.Cancelled:
-		l.r.emit(wrap.Event{Event: wrap.EventCancelled, Reason: e.Reason})
-		l.halt(ctx, wrap.Exit{Code: CodeStepFailed}, "cancelled: "+e.Reason)
-	case backend.Unreachable:
-		l.r.Messages.Info("the store does not answer (%s); the run goes on until %s", e.Reason, e.KillBy.Format(time.TimeOnly))
-		for _, x := range l.active {
-			x.process.StopBy(e.KillBy)
-		}
-	case backend.Reachable:
-		l.r.Messages.Info("the store answers again")
-		for _, x := range l.active {
-			x.process.Relent()
-		}
-	case backend.Lost:
-		l.r.emit(wrap.Event{Event: wrap.EventLost, Reason: e.Reason})
-		for _, x := range l.active {
-			x.process.StopBy(e.KillBy)
-		}
-		l.halt(ctx, wrap.Exit{Code: wrap.CodeLost}, "the run's slot was lost: "+e.Reason)
+// claimEnded halts the run whose own claim is cancelled or lost. Its Life has begun to stop the steps, and has told.
+func (l *loop) claimEnded(ctx context.Context, n wrap.News) {
+	if n.Kind == wrap.Cancelled {
+		l.halt(ctx, wrap.Exit{Code: CodeStepFailed}, "cancelled: "+n.Reason)
+		return
 	}
+	l.halt(ctx, wrap.Exit{Code: wrap.CodeLost}, "the run's slot was lost: "+n.Reason)
 }
 
 // halt stops the steps that run and starts no more; the run ends as given.

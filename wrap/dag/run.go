@@ -42,10 +42,9 @@ type Run struct {
 	Wait  time.Duration // give up waiting for the run queue or a pool after this; 0: never
 	Env   []string      // of the steps, before what the file adds
 	Mask  *Mask         // of the secrets
-}
 
-// settle bounds what the store may take to give a claim back.
-const settle = 10 * time.Second
+	ended chan wrap.News // the run's claim is cancelled or lost
+}
 
 // Do waits in the run queue, runs the steps, and gives everything back. It returns how limit is to end; an error says
 // why limit itself failed. The Record tells the rest.
@@ -70,25 +69,29 @@ func (r *Run) Do(ctx context.Context) (wrap.Exit, error) {
 }
 
 func (r *Run) do(ctx context.Context) (wrap.Exit, error) {
-	settings, err := r.settings(ctx)
-	if err != nil {
+	if err := r.claimPools(ctx); err != nil {
 		return wrap.Exit{Code: wrap.CodeFailed}, err
 	}
 	p, err := plan.New(r.File, r.Plan)
 	if err != nil {
 		return wrap.Exit{Code: CodeUsage}, err
 	}
-	entry, end, err := r.enter(ctx)
-	if entry == nil {
-		return end, err
+	q := r.queue()
+	q.Begin(ctx)
+	defer q.Release()
+	switch exit, err := q.Await(ctx); {
+	case err != nil:
+		return wrap.Exit{Code: wrap.CodeFailed}, err
+	case exit != nil:
+		r.Record.Reason = r.Mask.String(q.Reason)
+		return *exit, nil
 	}
-	defer r.release(ctx, entry)
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return wrap.Exit{Code: wrap.CodeFailed}, err
 	}
 	defer null.Close()
-	l := newLoop(r, p, entry, settings, null)
+	l := newLoop(r, p, q, null)
 	l.run(ctx)
 	return l.exit(), nil
 }
@@ -99,18 +102,18 @@ const (
 	CodeUsage      = 2
 )
 
-// settings reads those of the store and decides who claims the pools: with granularity run, the run does.
-func (r *Run) settings(ctx context.Context) (backend.Settings, error) {
+// claimPools reads the settings of the store and decides who claims the pools: with granularity run, the run does.
+func (r *Run) claimPools(ctx context.Context) error {
 	settings, ok, err := r.Backend.Settings(ctx)
 	if err != nil {
-		return settings, fmt.Errorf("reading the limits: %w", err)
+		return fmt.Errorf("reading the limits: %w", err)
 	}
 	if !ok {
 		settings = backend.NewSettings()
 	}
 	r.Plan.ClaimPools = settings.Granularity != backend.GranularityRun
 	if r.Plan.ClaimPools {
-		return settings, nil
+		return nil
 	}
 	for i, s := range r.File.Steps {
 		if _, done := r.Plan.Done[i]; done || r.Plan.Selected != nil && !r.Plan.Selected[i] {
@@ -123,101 +126,30 @@ func (r *Run) settings(ctx context.Context) (backend.Settings, error) {
 			r.Claim.Pools[name] = max(r.Claim.Pools[name], slots)
 		}
 	}
-	return settings, nil
+	return nil
 }
 
-// enter waits in the run queue. A nil entry says that the run ends before it began.
-func (r *Run) enter(ctx context.Context) (backend.Entry, wrap.Exit, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type answer struct {
-		entry backend.Entry
-		err   error
-	}
-	answers := make(chan answer, 1)
-	r.emit(wrap.Event{Event: wrap.EventQueued})
-	go func() {
-		entry, err := r.Backend.Enter(ctx, r.Claim, backend.EnterOptions{WatchBlocks: true})
-		answers <- answer{entry, err}
-	}()
-	for {
-		select {
-		case sig := <-r.Supervisor.Signals():
-			cancel()
-			if a := <-answers; a.err == nil {
-				r.release(ctx, a.entry)
-			}
-			return nil, wrap.Exit{Signal: sig}, nil
-		case a := <-answers:
-			if a.err != nil {
-				return nil, wrap.Exit{Code: wrap.CodeFailed}, a.err
-			}
-			end, err := r.await(a.entry)
-			if end != nil {
-				r.release(ctx, a.entry)
-				return nil, *end, err
-			}
-			return a.entry, wrap.Exit{}, nil
-		}
-	}
-}
-
-// await reads the events of the run's claim until it is held.
-func (r *Run) await(entry backend.Entry) (*wrap.Exit, error) {
+// queue is the claim of the run, with the journal's part in its waiting.
+func (r *Run) queue() *wrap.Queue {
 	waits := newWaits(time.Since(r.Record.Started))
-	var giveUp <-chan time.Time
-	if r.Wait > 0 {
-		giveUp = time.After(r.Wait)
-	}
-	for {
-		select {
-		case sig := <-r.Supervisor.Signals():
-			return &wrap.Exit{Signal: sig}, nil
-		case <-giveUp:
-			return &wrap.Exit{Code: wrap.CodeBusy}, fmt.Errorf("no run slot within %s", r.Wait)
-		case e := <-entry.Events():
+	r.ended = make(chan wrap.News, 2) // a claim is cancelled once, and lost once
+	return &wrap.Queue{
+		Life:    wrap.Life{Backend: r.Backend, Claim: r.Claim, Wait: r.Wait, Options: backend.EnterOptions{WatchBlocks: true}},
+		Signals: r.Supervisor.Signals(), Messages: r.Messages, Emit: r.emit, Busy: wrap.BusyWait, BusyExitCode: wrap.CodeBusy, Runs: "the steps",
+		Also: func(n wrap.News) {
 			now := time.Since(r.Record.Started)
-			switch e.Kind {
-			case backend.Granted:
+			switch n.Kind {
+			case wrap.Blocked:
+				waits.blocked(now, n.Blocks)
+			case wrap.Granted:
 				r.Record.Granted, r.Record.Waits = now, waits.end(now)
 				r.Record.Pools = !r.Plan.ClaimPools && len(r.Claim.Pools) > 0
 				r.Journal.Granted(now, r.Record.Waits, r.Record.Pools)
-				waited := now.Seconds()
-				r.emit(wrap.Event{Event: wrap.EventGranted, Token: entry.Claim().Grant.Token, Waited: &waited})
-				return nil, nil
-			case backend.Blocked:
-				waits.blocked(now, e.Blocks)
-				r.emit(wrap.Event{Event: wrap.EventBlocked, BlockedBy: e.Blocks})
-				r.Console.Queued(e.Blocks)
-			case backend.Cancelled:
-				r.emit(wrap.Event{Event: wrap.EventCancelled, Reason: e.Reason})
-				return &wrap.Exit{Code: wrap.CodeBusy}, fmt.Errorf("cancelled while waiting: %s", e.Reason)
-			case backend.Refused:
-				return &wrap.Exit{Code: wrap.CodeFailed}, e.Err
-			case backend.Lost:
-				return &wrap.Exit{Code: wrap.CodeFailed}, fmt.Errorf("lost its place in the queue: %s", e.Reason)
+			case wrap.Cancelled, wrap.Lost:
+				r.ended <- n
 			}
-		}
+		},
 	}
-}
-
-// release gives a claim back. A signal ends the waiting for a store that hangs: the claim frees itself.
-func (r *Run) release(ctx context.Context, entry backend.Entry) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- entry.Release(ctx) }()
-	select {
-	case err := <-done:
-		if err != nil {
-			r.Messages.Error("releasing the run's claim: %v; it frees itself", err)
-			return
-		}
-	case <-r.Supervisor.Signals():
-		r.Messages.Error("interrupted while releasing the run's claim; it frees itself")
-		return
-	}
-	r.emit(wrap.Event{Event: wrap.EventReleased})
 }
 
 // emit writes an event of the run itself.

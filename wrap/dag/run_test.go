@@ -318,6 +318,35 @@ func TestARunWaitsInTheRunQueue(t *testing.T) {
 	s.empty()
 }
 
+func TestARunInTheQueueSaysOnceForWhomItWaits(t *testing.T) {
+	s := newStage(t)
+	s.change(func(settings *backend.Settings) { settings.MaxRuns = 1 })
+	holder, err := s.space.Open().Enter(t.Context(), backend.Claim{ID: "h", RunID: "h", Runs: 1, Name: "nightly", Host: "far", PID: 7}, backend.EnterOptions{NoWait: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := s.begin("steps: {a: 'true'}")
+	waiting.until("it waits", named(wrap.EventBlocked, ""))
+	for i := range 3 { // others come and go before it: what blocks it changes
+		other, err := s.space.Open().Enter(t.Context(), backend.Claim{ID: fmt.Sprint(i), RunID: fmt.Sprint(i), Runs: 1, Priority: 9}, backend.EnterOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		other.Release(t.Context())
+	}
+	if !until.Within(patienceOfTests, func() bool { return strings.Contains(waiting.said.String(), "\n") }) {
+		t.Error("nothing is said")
+	}
+	holder.Release(t.Context())
+	waiting.wait().want(0, "a succeeded")
+	if said := waiting.said.String(); strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "limit: waiting for runs (1 of 1 used) held by nightly (far, pid 7, for 1s), position 1") {
+		t.Errorf("it says %q", said)
+	}
+	if out := waiting.out.String(); strings.Contains(out, "waiting") {
+		t.Errorf("standard output has %q", out)
+	}
+}
+
 func TestAStepGivesUpWaitingForItsPool(t *testing.T) {
 	s := newStage(t)
 	s.limits(map[string]int{"db": 1})

@@ -103,15 +103,6 @@ func (c *Console) Ticks() *time.Ticker {
 	return nil
 }
 
-// Queued says what keeps the run in the run queue.
-func (c *Console) Queued(blocks []backend.Block) {
-	if c.Progress == None {
-		return
-	}
-	c.say("%s waiting for a run slot: %s", c.mark(""), describe(blocks, nil))
-	c.Flush()
-}
-
 // Started says that an attempt has started.
 func (c *Console) Started(s *journal.Step, a *journal.Attempt) {
 	c.mu.Lock()
