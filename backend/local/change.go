@@ -50,13 +50,19 @@ func (s *Store) load() (*change, error) {
 	c := &change{s: s, now: s.clock()}
 	var err error
 	c.head, c.img, err = s.readState()
+	if err == nil {
+		c.passTokens()
+	}
 	switch {
 	case errors.Is(err, errNoState):
 		err = c.startAnew()
-	case err == nil && c.img.boot != s.boot:
+	case err == nil && c.img.boot != s.boot && !c.sameBoot():
 		err = c.startBoot()
 	case err == nil && c.head.unsure:
 		err = c.takeSettings()
+	}
+	if err == nil {
+		err = c.mend()
 	}
 	if err != nil {
 		return nil, err
@@ -65,6 +71,21 @@ func (s *Store) load() (*change, error) {
 		c.dirty = false // what was mended is for this reader alone
 	}
 	return c, nil
+}
+
+// mend writes again what a cleaner of old files has removed: once for each process, as nothing that is needed soon is among it.
+func (c *change) mend() error {
+	if c.s.mended || c.s.readOnly != nil || c.s.opts.examine {
+		return nil
+	}
+	c.s.mended = true
+	if c.img.ceiling > 0 && !c.s.has("tokens") {
+		c.img.ceiling, c.dirty = 0, true
+	}
+	if c.img.settingsSet && !c.s.has("settings") {
+		return c.s.writeSettings(c.img.settings, nil)
+	}
+	return nil
 }
 
 // startAnew makes an empty state where there is none or a damaged one, provided that no claim lives. What rates had
@@ -99,7 +120,7 @@ func (c *change) startBoot() error {
 	if err := c.clearClaims(); err != nil {
 		return err
 	}
-	c.img.restart(c.s.boot)
+	c.img.restart(c.s.boot, c.now)
 	ceiling, _, err := c.s.readTokens()
 	if err != nil {
 		return err
@@ -109,13 +130,31 @@ func (c *change) startBoot() error {
 	return c.takeSettings()
 }
 
+// sameBoot reports whether the state is of this boot though its identity is another: a container may have one of its own. A lock that is held
+// proves it. From then on the state's counts.
+func (c *change) sameBoot() bool {
+	names, err := namesIn(c.s.claims)
+	if err != nil {
+		return false
+	}
+	for _, name := range names {
+		if n, ok := parseFile(name); ok && !c.s.unlocked(n) {
+			c.s.boot = c.img.boot
+			return true
+		}
+	}
+	return false
+}
+
 // takeSettings brings the image up to the file settings.
 func (c *change) takeSettings() error {
 	settings, set, err := c.s.readSettings()
 	if err != nil {
 		return err
 	}
-	c.img.settings, c.img.settingsSet = settings, set
+	if set || !c.img.settingsSet { // else the file was removed: mend writes it again
+		c.img.settings, c.img.settingsSet = settings, set
+	}
 	c.dirty = true
 	c.refuse()
 	c.advance()
@@ -231,7 +270,7 @@ func (c *change) advance() {
 			i, _ := parseID(claim.ID) // the rule got it from a record
 			r := c.img.find(i)
 			c.grant(r, claim)
-			if i != c.within && !c.s.wake(r.file) {
+			if i != c.within && !c.reach(r) {
 				c.img.forgetStart(i)
 				c.bury(i)
 				again = true
@@ -277,7 +316,7 @@ func (c *change) mindGate() {
 	if keeper == nil || !keeper.standing() {
 		for c.img.anyStanding() {
 			heir := c.img.last()
-			if heir.id == c.within || c.s.wake(heir.file) {
+			if heir.id == c.within || c.reach(heir) {
 				return // it finds the gate vacant, and takes it
 			}
 			c.bury(heir.id)

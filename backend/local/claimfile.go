@@ -50,6 +50,12 @@ func (c *change) takeFile() (fileNumber, *os.File, error) {
 		if err == unix.EWOULDBLOCK {
 			continue
 		}
+		if err == unix.ENOENT { // the directory itself was removed
+			err = c.s.reopenClaims()
+			if err == nil {
+				fd, err = c.s.openFile(n)
+			}
+		}
 		if err != nil {
 			return 0, nil, fmt.Errorf("making %s: %w", c.s.file(n.path()), c.s.advise(err))
 		}
@@ -127,6 +133,15 @@ func (c *change) trim() {
 	for c.img.files > sparedFiles && c.s.removeFile(fileNumber(c.img.files-1)) {
 		c.img.files--
 	}
+}
+
+// reach wakes a claim, and returns false where that is dead. One whose file a cleaner has removed finds out when it looks the next time.
+func (c *change) reach(r *record) bool {
+	if c.s.wake(r.file) {
+		return true
+	}
+	file, free := c.s.free(r.file)
+	return free && file == (inode{}) && !c.dead(r)
 }
 
 // wake tells the claim that has a file to look at the state. It returns false where nobody is there to be told.

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -47,7 +48,14 @@ func bootID() (id, error) {
 	const file = "/proc/sys/kernel/random/boot_id"
 	b, err := readFileAt(unix.AT_FDCWD, file)
 	if err != nil {
-		return id{}, fmt.Errorf("reading %s: %w; mount /proc", file, err)
+		remedy := "mount /proc"
+		if exists("/proc/self") {
+			remedy = "let this process read it"
+		}
+		if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+			remedy = remedyDescriptors
+		}
+		return id{}, fmt.Errorf("reading %s: %v; %s", file, err, remedy) // not as an error of the store's own files
 	}
 	return parseUUID(b), nil
 }

@@ -72,7 +72,7 @@ func (s *Store) openDetails(generation uint32) error {
 		flags = unix.O_RDONLY
 	}
 	fd, err := s.openAt(s.fd, name, flags, unix.S_IFREG)
-	if notFound(err) && s.readOnly == nil {
+	if notFound(err) && s.readOnly == nil && !s.opts.examine {
 		fd, err = s.createAt(s.fd, name, flags)
 	}
 	if err != nil {

@@ -12,16 +12,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// What stands in the store's directory besides namespaces.
 const (
 	formatName = "format"
 	newName    = ".new" // a namespace in the making
+
+	// RunsName is the directory in which the runs of dags are kept, where the store's is the default one.
+	RunsName = "runs"
 )
+
+// ownName reports whether a name in the store's directory is no namespace's, and no foreign file's.
+func ownName(name string) bool {
+	return name == formatName || name == formatName+".tmp" || name == newName || name == RunsName || name == "lost+found"
+}
+
+// directoryOf is the name of a namespace's directory. One that was made under a name which is not given to namespaces any more keeps it.
+func directoryOf(opts Options) string {
+	if ownName(opts.Namespace) && opts.Namespace != formatName && isNamespace(opts.Dir, opts.Namespace) {
+		return opts.Namespace
+	}
+	return escape(opts.Namespace)
+}
 
 // openDirectory opens the namespace, and makes it where that is wanted.
 func (s *Store) openDirectory(ctx context.Context) error {
 	err := s.openNamespace()
 	if notFound(err) {
-		if !s.opts.Create {
+		if !s.opts.Create && (s.opts.examine || !isNamespace(s.opts.Dir, filepath.Base(s.path))) {
 			return fmt.Errorf("no claims were ever made in %s: %w", s.path, fs.ErrNotExist)
 		}
 		if err := s.create(ctx); err != nil {
@@ -37,7 +54,10 @@ func (s *Store) openDirectory(ctx context.Context) error {
 		return err
 	}
 	s.mode = mode & 0o666
-	if s.claims, err = openDir(s.fd, "claims"); err != nil {
+	if s.claims, err = openDir(s.fd, "claims"); err == unix.ENOENT && !s.opts.examine && s.readOnly == nil {
+		s.claims, err = s.restoreClaims()
+	}
+	if err != nil {
 		return fmt.Errorf("opening %s: %w", s.file("claims"), s.advise(err))
 	}
 	return s.openState()
@@ -69,6 +89,12 @@ func (s *Store) openState() error {
 	var err error
 	if s.readOnly == nil {
 		s.state, err = s.openAt(s.fd, "state", unix.O_RDWR, unix.S_IFREG)
+		if err == unix.ENOENT && !s.opts.examine {
+			if err := s.restore(); err != nil {
+				return err
+			}
+			s.state, err = s.openAt(s.fd, "state", unix.O_RDWR, unix.S_IFREG)
+		}
 		if err == nil {
 			return nil
 		}
@@ -133,7 +159,7 @@ func (s *Store) createIn(root int, mode uint32) error {
 	maker := &Store{opts: s.opts, path: s.opts.Dir, fd: root, mode: mode & 0o666}
 	switch err := s.checkFormat(root); {
 	case notFound(err):
-		if err := refuseForeign(root); err != nil {
+		if err := refuseForeign(root, s.opts.Dir); err != nil {
 			return err
 		}
 		s.step("write format")
@@ -153,7 +179,7 @@ func (s *Store) createIn(root int, mode uint32) error {
 		return err
 	}
 	s.step("make directory")
-	err := maker.makeNamespace(root, mode)
+	err := maker.makeNamespace(root, s.path, mode)
 	if err == nil {
 		s.step("rename directory")
 		err = unix.Renameat(root, newName, root, name)
@@ -167,7 +193,9 @@ func (s *Store) createIn(root int, mode uint32) error {
 
 // makeNamespace fills a directory with what a namespace needs. Space for the state is taken at once, so that claims can be released on a
 // full disk.
-func (s *Store) makeNamespace(root int, mode uint32) error {
+//
+// A state that processes still have open, of a directory at this place that was removed, is taken over: their claims live.
+func (s *Store) makeNamespace(root int, path string, mode uint32) error {
 	dirMode := mode & (0o777 | unix.S_ISGID)
 	fd, err := makeDir(root, newName, dirMode)
 	if err != nil {
@@ -182,12 +210,8 @@ func (s *Store) makeNamespace(root int, mode uint32) error {
 	if err := s.makeFIFO(fd, filepath.Join(s.path, newName), "gate"); err != nil {
 		return &fs.PathError{Op: "mkfifo", Path: "gate", Err: err}
 	}
-	state, err := s.createAt(fd, "state", unix.O_WRONLY)
-	if err != nil {
-		return &fs.PathError{Op: "create", Path: "state", Err: err}
-	}
-	defer unix.Close(state)
-	return pwriteFull(state, make([]byte, initialSize), 0)
+	fresh := &Store{opts: s.opts, path: path, fd: fd, state: -1, mode: s.mode}
+	return fresh.restore()
 }
 
 // makeDir makes a directory and opens it. The mode is given to what was opened, if that is ours: in a shared directory another may
@@ -216,15 +240,13 @@ func makeDir(at int, name string, mode uint32) (int, error) {
 }
 
 // refuseForeign fails for a directory that has anything in it which a store in the making has not.
-func refuseForeign(root int) error {
+func refuseForeign(root int, dir string) error {
 	names, err := namesIn(root)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		switch name {
-		case newName, formatName + ".tmp", "lost+found":
-		default:
+		if !ownName(name) && !isNamespace(dir, name) {
 			return fmt.Errorf("it is not empty and not an embedded store of limit (it has %q); choose an empty directory or a new one", name)
 		}
 	}

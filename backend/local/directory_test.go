@@ -153,11 +153,11 @@ func readState(t *testing.T, s *Store) []byte {
 }
 
 func TestANetworkFileSystemIsRefusedWithTheAdviceToUseEtcd(t *testing.T) {
-	network := func() string { return "nfs" }
-	refused(t, Options{Dir: t.TempDir(), Create: true, network: network}, "nfs", "etcd://")
+	network := func() string { return onNetwork("nfs") }
+	refused(t, Options{Dir: t.TempDir(), Create: true, fileSystem: network}, "nfs", "etcd://")
 	dir := t.TempDir()
 	open(t, dir).Close()
-	refused(t, Options{Dir: dir, network: network}, "nfs", "etcd://")
+	refused(t, Options{Dir: dir, fileSystem: network}, "nfs", "etcd://")
 }
 
 func TestADirectoryThatEverybodyCanWriteIsRefused(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 // Examine looks at everything that an embedded store needs, and makes nothing: opts.Create does not count.
 func Examine(ctx context.Context, opts Options) []backend.Finding {
 	d := &doctor{opts: opts}
-	d.opts.Create = false
+	d.opts.Create, d.opts.examine, d.opts.Namespace = false, true, orDefault(opts.Namespace)
 	if d.opts.Dir = absolute(opts.Dir); !d.directory() {
 		return d.found
 	}
@@ -69,8 +70,11 @@ func (d *doctor) directory() bool {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return d.noDirectory()
-	case err != nil:
+	case errors.Is(err, fs.ErrPermission):
 		d.broken("directory", "ask its owner for access, or "+remedyOther, "%v", err)
+		return false
+	case err != nil:
+		d.broken("directory", remedyOther, "%v", err)
 		return false
 	case !info.IsDir():
 		d.broken("directory", remedyOther, "%s is no directory", dir)
@@ -87,17 +91,18 @@ func (d *doctor) directory() bool {
 	shared := mode&unix.S_ISGID != 0 && mode&0o020 != 0
 	switch {
 	case mode&0o002 != 0:
-		d.broken("directory", "chmod o-w it (to share it with a group: chgrp GROUP, chmod g+rwxs)", "%s can be written by everybody, so nobody could trust it", dir)
+		d.broken("directory", remedyPublic(mode), "%s can be written by everybody, so nobody could trust it", dir)
 	case st.Uid != 0 && int(st.Uid) != os.Geteuid() && !shared && os.Geteuid() != 0:
 		d.broken("directory", remedyShare, "%s belongs to user %d, who does not share it", dir, st.Uid)
-	case unix.Access(dir, unix.W_OK|unix.X_OK|unix.R_OK) != nil:
-		d.broken("directory", remedyShare, "%s cannot be written by user %d", described, os.Geteuid())
+	case access(dir) != nil:
+		d.broken("directory", remedyAccess(&st, access(dir)), "%s cannot be written by user %d: %v", described, os.Geteuid(), access(dir))
 	case mode&0o020 != 0 && mode&unix.S_ISGID == 0:
-		d.warn("directory", "chmod g+s it, and what is in it", "%s can be written by its group, but what others make in it belongs to their own", dir)
+		d.warn("directory", "to share it: chmod g+s it, and what is in it; to keep it to yourself: chmod g-w", "%s can be written by its group, but what others make in it belongs to their own", dir)
 	default:
 		d.fine("directory", "%s", described)
 	}
 	d.parents()
+	d.cleaned()
 	return d.fileSystem()
 }
 
@@ -118,6 +123,7 @@ func (d *doctor) noDirectory() bool {
 		return false
 	}
 	d.fine("directory", "%s does not exist yet: the first claim makes it", d.opts.Dir)
+	d.cleaned()
 	return d.fileSystem()
 }
 
@@ -125,10 +131,44 @@ func (d *doctor) noDirectory() bool {
 func (d *doctor) parents() {
 	for dir := filepath.Dir(d.opts.Dir); ; dir = filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
-			d.warn("directory", "chmod o-w "+dir, "everybody can rename what is in %s", dir)
+			d.warn("directory", "let its owner take that right away (chmod o-w "+dir+"), or "+remedyOther, "everybody can rename what is in %s", dir)
 		}
 		if dir == filepath.Dir(dir) {
 			return
+		}
+	}
+}
+
+// access asks whether this user can read and write a directory.
+func access(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK|unix.R_OK) }
+
+// remedyAccess is what to do about a directory that cannot be written.
+func remedyAccess(st *unix.Stat_t, err error) string {
+	switch {
+	case err == unix.EROFS:
+		return remedyOther
+	case int(st.Uid) == os.Geteuid():
+		return "chmod u+rwx it"
+	}
+	return remedyShare
+}
+
+// cleaned warns of a directory from which something removes what was not used for long, or at the end of a session.
+func (d *doctor) cleaned() {
+	places := map[string]string{
+		"/tmp": "cleaners of old files look there, and many machines empty it at boot", "/var/tmp": "cleaners of old files look there",
+		"/run/user": "it is removed when the user logs out", "/dev/shm": "what a user has there is removed when he logs out",
+	}
+	if d.opts.cleaned != nil {
+		places = d.opts.cleaned
+	}
+	dir, err := filepath.EvalSymlinks(d.opts.Dir)
+	if err != nil {
+		dir = d.opts.Dir
+	}
+	for place, why := range places {
+		if strings.HasPrefix(dir, place+"/") {
+			d.warn("directory", remedyOther+"; or keep cleaners off it (in tmpfiles.d: x "+dir+")", "%s is below %s: %s", dir, place, why)
 		}
 	}
 }
@@ -146,14 +186,13 @@ func (d *doctor) fileSystem() bool {
 		d.broken("file system", remedyOther, "%s: %v", d.at, err)
 		return false
 	}
-	network, err := (&Store{opts: d.opts}).network(fd, &st)
+	fault, err := (&Store{opts: d.opts}).fileSystemFault(fd, &st)
 	switch {
 	case err != nil:
 		d.broken("file system", remedyOther, "%s: %v", d.at, err)
 		return false
-	case network != "":
-		d.broken("file system", "choose a local directory, or --backend etcd://HOST:2379 to share limits between machines",
-			"%s is on a network file system (%s), where locks of other machines do not hold", d.at, network)
+	case fault != "":
+		d.broken("file system", remedyFileSystem, "%s is on %s", d.at, fault)
 		return false
 	}
 	switch kind := fileSystemName(fd); kind {
@@ -230,6 +269,9 @@ func (d *doctor) locks() {
 
 // store opens the namespace and reads it as a claim would.
 func (d *doctor) store(ctx context.Context) {
+	if d.pieces() {
+		return
+	}
 	s, err := Open(ctx, d.opts)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -237,11 +279,7 @@ func (d *doctor) store(ctx context.Context) {
 			d.found = append(d.found, backend.FindingOf(backend.Broken, "store", err))
 			return
 		}
-		if namespace := filepath.Join(d.opts.Dir, escape(orDefault(d.opts.Namespace))); exists(namespace) {
-			d.broken("store", "end the commands that hold claims, then remove "+namespace+" and set the limits again", "%v", err)
-			return
-		}
-		d.fine("store", "no claims were ever made in namespace %s", orDefault(d.opts.Namespace))
+		d.fine("store", "no claims were ever made in namespace %s", d.opts.Namespace)
 		return
 	case err != nil:
 		d.found = append(d.found, backend.FindingOf(backend.Broken, "store", err))
@@ -265,12 +303,60 @@ func (d *doctor) store(ctx context.Context) {
 	}
 	if _, set, err := s.readSettings(); err != nil {
 		d.found = append(d.found, backend.FindingOf(backend.Broken, "settings", err))
+	} else if snapshot.SettingsSet && !set {
+		d.removed(s.file("settings"))
 	} else if set {
 		d.fine("settings", "limits are set")
 	} else {
 		d.fine("settings", "nobody has set any limit")
 	}
 	d.claims(snapshot)
+	d.claimFiles(ctx, s)
+}
+
+// removed warns of a file that a store has had.
+func (d *doctor) removed(file string) {
+	d.warn("files", "keep cleaners of old files off "+d.opts.Dir+"; the next claim makes it again", "%s is missing", file)
+}
+
+// pieces looks for the files without which nobody can read the store, and reports whether one is missing.
+func (d *doctor) pieces() (missing bool) {
+	path := newStore(d.opts).path
+	if !isNamespace(d.opts.Dir, filepath.Base(path)) {
+		return false
+	}
+	for _, file := range []string{filepath.Join(d.opts.Dir, formatName), filepath.Join(path, "state"), filepath.Join(path, "claims")} {
+		if !exists(file) {
+			d.removed(file)
+			missing = true
+		}
+	}
+	return missing
+}
+
+// claimFiles looks for the files that are there once somebody has claimed.
+func (d *doctor) claimFiles(ctx context.Context, s *Store) {
+	var files []string
+	err := s.change(ctx, func(c *change) error {
+		files = []string{"gate"}
+		if c.img.ceiling > 0 {
+			files = append(files, "tokens")
+		}
+		for i := range c.img.claims {
+			files = append(files, processesName, detailsName(c.img.detailsFile), c.img.claims[i].file.path())
+		}
+		c.dirty = false
+		return nil
+	})
+	if err != nil {
+		return // told already
+	}
+	slices.Sort(files)
+	for _, file := range slices.Compact(files) {
+		if !exists(s.file(file)) {
+			d.removed(s.file(file))
+		}
+	}
 }
 
 // foreign fails where the directory has what no store has.
@@ -281,7 +367,7 @@ func (d *doctor) foreign() error {
 	fd, err := unix.Open(d.opts.Dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err == nil {
 		defer unix.Close(fd)
-		err = refuseForeign(fd)
+		err = refuseForeign(fd, d.opts.Dir)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.opts.Dir, err)
@@ -295,7 +381,7 @@ func (d *doctor) claims(snapshot *backend.Snapshot) {
 	for _, h := range snapshot.Held {
 		if h.Orphaned {
 			pids := strings.Trim(fmt.Sprint(h.PIDs), "[]")
-			d.warn("claims", "let them end, or: kill "+pids, "the limit of claim %s (%s) is gone, processes of its command hold the slots", h.ID[:8], h.Name)
+			d.warn("claims", "let them end, or: kill "+pids, "the wrapper of claim %s (%s) is gone, processes of its command hold the slots", h.ID[:8], h.Name)
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package local
 
 import (
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -14,18 +16,47 @@ func (d *doctor) inotify() {
 		_, err = unix.InotifyAddWatch(fd, d.at, unix.IN_CLOSE_WRITE)
 		unix.Close(fd)
 	}
-	limit, variable := "", "fs.inotify.max_user_instances"
-	if err == unix.ENOSPC {
-		variable = "fs.inotify.max_user_watches"
-	}
-	if b, readErr := os.ReadFile("/proc/sys/" + strings.ReplaceAll(variable, ".", "/")); readErr == nil {
-		limit = strings.TrimSpace(string(b))
-	}
-	if err != nil {
-		d.warn("inotify", "raise it: sysctl "+variable+"=1024", "the kernel has no watch to give (%v; %s is %s): deaths are noticed by a poll every 100 ms", err, variable, limit)
+	if err == nil {
+		d.fine("inotify", "works")
 		return
 	}
-	d.fine("inotify", "works; %s is %s", variable, limit)
+	remedy, why := remedyInotify(err, readNumber)
+	d.warn("inotify", remedy, "the kernel has no watch to give (%s): deaths are noticed by a poll every 100 ms", why)
+}
+
+// remedyInotify says what to do about an error of inotify, and why, given the numbers of the kernel's settings.
+func remedyInotify(err error, setting func(name string) (int64, bool)) (remedy, why string) {
+	variable := "fs.inotify.max_user_instances"
+	switch {
+	case err == unix.ENOSPC:
+		variable = "fs.inotify.max_user_watches"
+	case err != unix.EMFILE:
+		return "go on without it: nothing else is wrong", err.Error()
+	case !spareDescriptor():
+		return remedyDescriptors, err.Error()
+	}
+	now, known := setting(variable)
+	if !known {
+		return "let root raise " + variable + " with sysctl", err.Error()
+	}
+	return fmt.Sprintf("raise it: sysctl %s=%d", variable, max(2*now, 1024)), fmt.Sprintf("%v; %s is %d", err, variable, now)
+}
+
+// spareDescriptor reports whether this process can open one more file: where it cannot, inotify fails as where its own limit is reached.
+func spareDescriptor() bool {
+	fd, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
+	unix.Close(fd)
+	return err == nil
+}
+
+// readNumber reads a setting of the kernel.
+func readNumber(name string) (int64, bool) {
+	b, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	return n, err == nil
 }
 
 // fileSystemName names the usual file systems, "" for others.
@@ -45,7 +76,7 @@ func fileSystemName(fd int) string {
 		return "btrfs"
 	case unix.OVERLAYFS_SUPER_MAGIC:
 		return "overlayfs"
-	case 0x2fc12fc1:
+	case zfsMagic:
 		return "zfs"
 	}
 	return ""

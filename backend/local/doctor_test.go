@@ -54,7 +54,8 @@ func finds(t *testing.T, opts Options, level backend.Level, words ...string) {
 
 func TestDoctorHasNothingToSayOfAStoreThatIsWell(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
-	if bad := worst(Examine(t.Context(), Options{Dir: dir})); len(bad) > 0 {
+	opts := Options{Dir: dir, cleaned: map[string]string{}}
+	if bad := worst(Examine(t.Context(), opts)); len(bad) > 0 {
 		t.Errorf("of one that is not made yet: %+v", bad)
 	}
 	if _, err := os.Stat(dir); !notFound(err) {
@@ -67,7 +68,7 @@ func TestDoctorHasNothingToSayOfAStoreThatIsWell(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Release(t.Context())
-	findings := Examine(t.Context(), Options{Dir: dir})
+	findings := Examine(t.Context(), opts)
 	if bad := worst(findings); len(bad) > 0 {
 		t.Errorf("of one in use: %+v", bad)
 	}
@@ -87,7 +88,7 @@ func TestDoctorFindsWhatIsWrongWithADirectoryAndHowToMendIt(t *testing.T) {
 		level backend.Level
 		words []string
 	}{
-		{"a network file system", func(_ *testing.T, _ string, o *Options) { o.network = func() string { return "nfs" } },
+		{"a network file system", func(_ *testing.T, _ string, o *Options) { o.fileSystem = func() string { return onNetwork("nfs") } },
 			backend.Broken, []string{"network file system (nfs)", "--backend etcd://"}},
 		{"a directory that everybody can write", func(t *testing.T, dir string, _ *Options) { chmod(t, dir, 0o777) },
 			backend.Broken, []string{"written by everybody", "chmod o-w"}},
@@ -108,8 +109,21 @@ func TestDoctorFindsWhatIsWrongWithADirectoryAndHowToMendIt(t *testing.T) {
 			os.RemoveAll(dir)
 			write(t, dir, "x")
 		}, backend.Broken, []string{"is no directory", "--backend local:DIR"}},
-		{"a store without its state", func(t *testing.T, dir string, _ *Options) { os.Remove(filepath.Join(dir, "default", "state")) },
-			backend.Broken, []string{"default", "then remove"}},
+		{"a store below a directory that is cleaned", func(t *testing.T, dir string, o *Options) {
+			o.cleaned = map[string]string{filepath.Dir(dir): "somebody cleans it"}
+		}, backend.Warning, []string{"somebody cleans it", "choose another directory"}},
+		{"a directory as /tmp is", func(t *testing.T, dir string, _ *Options) { chmod(t, dir, 0o777|os.ModeSticky) },
+			backend.Broken, []string{"written by everybody", "name a directory within it"}},
+		{"a directory whose owner took his own rights", func(t *testing.T, dir string, _ *Options) {
+			if os.Geteuid() == 0 {
+				t.Skip("SKIPPED: root may do everything")
+			}
+			chmod(t, dir, 0o500)
+		}, backend.Broken, []string{"cannot be written", "chmod u+rwx"}},
+		{"a file before the directory", func(t *testing.T, dir string, o *Options) {
+			write(t, filepath.Join(filepath.Dir(dir), "file"), "x")
+			o.Dir = filepath.Join(filepath.Dir(dir), "file", "store")
+		}, backend.Broken, []string{"not a directory; choose another"}},
 		{"a lock that somebody does not give back", func(t *testing.T, dir string, _ *Options) { holdLock(t, filepath.Join(dir, "default", "state")) },
 			backend.Broken, []string{"in the middle of a change"}},
 		{"a full disk", func(t *testing.T, dir string, _ *Options) { moveToTmpfs(t, dir, "size=128k", true) },

@@ -21,7 +21,7 @@ func (s *Store) Enter(ctx context.Context, claim backend.Claim, o backend.EnterO
 	e := newEntry(s, i, claim, o)
 	var busy error
 	err = s.change(ctx, func(c *change) (err error) {
-		c.within = i
+		c.within, e.moves = i, s.moves.Load()
 		busy, err = c.enter(e, o)
 		return err
 	})

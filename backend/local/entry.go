@@ -22,6 +22,7 @@ type entry struct {
 	claim backend.Claim
 	stay  backend.Stay
 
+	moves    int32 // of the store when the claim entered
 	witness  witness
 	released bool // nothing is to be witnessed any more
 
@@ -270,6 +271,9 @@ func (e *entry) Release(ctx context.Context) error {
 			heirs, settings = c.img.anyStanding(), c.img.settings
 			return nil
 		})
+		if isGone(err) {
+			err = nil // and the claim with it
+		}
 		if err == nil {
 			e.life.Close()
 			e.handGateOn(ctx, heirs)

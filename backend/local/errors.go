@@ -11,11 +11,16 @@ func newerError(file string) error {
 	return fmt.Errorf("%s was written by a newer limit; use that version here too, or another directory", file)
 }
 
+// remedyDescriptors is what to do where no file can be opened.
+const remedyDescriptors = "close some files, or allow more (ulimit -n; of the machine: sysctl fs.file-max)"
+
 // advise adds to an error of the file system what to do about it.
 func (s *Store) advise(err error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return fmt.Errorf("%w; free some space or inodes there, nothing was changed", err)
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+		return fmt.Errorf("%w; %s", err, remedyDescriptors)
 	case errors.Is(err, unix.ELOOP):
 		return fmt.Errorf("%w: %w", err, errPlanted)
 	case errors.Is(err, unix.ENOTDIR):

@@ -29,6 +29,9 @@ type header struct {
 	size   int
 	crc    uint32
 	keeper id // the gatekeeper
+
+	wrote int64  // when, in nanoseconds on the clock of files; 0: nobody noted it
+	self  uint64 // of the file that it was written into, see identify
 }
 
 func (h *header) encode() []byte {
@@ -45,6 +48,8 @@ func (h *header) encode() []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(h.size))
 	b = binary.LittleEndian.AppendUint32(b, h.crc)
 	b = append(b, h.keeper[:]...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(h.wrote))
+	b = binary.LittleEndian.AppendUint64(b, h.self)
 	b = append(b, make([]byte, headerSize-4-len(b))...)
 	return binary.LittleEndian.AppendUint32(b, checksum(b))
 }
@@ -67,6 +72,8 @@ func (s *Store) decodeHeader(b []byte) (header, error) {
 	h.size = int(binary.LittleEndian.Uint64(b[32:]))
 	h.crc = binary.LittleEndian.Uint32(b[40:])
 	copy(h.keeper[:], b[44:])
+	h.wrote = int64(binary.LittleEndian.Uint64(b[60:]))
+	h.self = binary.LittleEndian.Uint64(b[68:])
 	return h, nil
 }
 
@@ -128,9 +135,11 @@ func (s *Store) writeState(h *header, m *image) error {
 	next := *h
 	next.off, next.size, next.crc = h.place(len(b)), len(b), checksum(b)
 	next.gen++
+	next.self, _ = identify(s.state)
 	if err := s.pwrite("image", b, next.off); err != nil {
 		return err
 	}
+	next.wrote = fileClock().UnixNano()
 	if err := s.writeHeader(&next); err != nil {
 		return err
 	}

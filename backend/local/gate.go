@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -62,7 +63,9 @@ func (c *change) joinGate(e *entry, recheck bool) error {
 		}
 	}
 	if c.gateKept() && !late {
-		return g.listen(e)
+		if err := g.listen(e); !notFound(err) {
+			return err // of a gate that a cleaner has removed the new one is taken: nobody else has its writing end
+		}
 	}
 	return c.takeGate(e)
 }
@@ -71,6 +74,11 @@ func (c *change) joinGate(e *entry, recheck bool) error {
 func (c *change) takeGate(e *entry) error {
 	c.s.step("take gate")
 	fd, err := c.s.openAt(c.s.fd, "gate", unix.O_RDWR|unix.O_NONBLOCK, unix.S_IFIFO)
+	if err == unix.ENOENT {
+		if err = c.s.makeFIFO(c.s.fd, c.s.path, "gate"); err == nil {
+			fd, err = c.s.openAt(c.s.fd, "gate", unix.O_RDWR|unix.O_NONBLOCK, unix.S_IFIFO)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", c.s.file("gate"), c.s.advise(err))
 	}
@@ -79,6 +87,9 @@ func (c *change) takeGate(e *entry) error {
 	g.hold = os.NewFile(uintptr(fd), c.s.file("gate"))
 	if !c.s.opts.noWatch {
 		g.watch = newWatch(c.s.file("claims"), watchDeaths)
+		for dir := c.s.path; g.watch != nil && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+			g.watch.add(dir, watchGone)
+		}
 	}
 	if g.watch == nil {
 		g.pollTimer.set(jitter(pollEvery))
@@ -168,6 +179,10 @@ func (g *gate) note(s sight) {
 		g.sightTimer.set(sightAfter)
 	}
 	g.suspects, g.overflow = append(g.suspects, s.files...), g.overflow || s.overflow
+	if s.blind && g.watch != nil {
+		g.watch.close()
+		g.watch = nil // it polls from now on
+	}
 }
 
 // noted returns what was collected.

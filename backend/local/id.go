@@ -22,14 +22,14 @@ func parseID(s string) (id, error) {
 	return id{}, fmt.Errorf("claim id %q is not 32 hexadecimal digits in lower case", s)
 }
 
-// escape makes a namespace's name the name of a directory: no separators, no leading dot, never that of the file format.
+// escape makes a namespace's name the name of a directory: no separators, no leading dot, never one that the store's own files have.
 func escape(name string) string {
 	const digits = "0123456789ABCDEF"
 	escaped := make([]byte, 0, len(name))
 	for i := range len(name) {
 		c := name[i]
 		plain := c == '-' || c == '_' || c == '.' && i > 0 || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if plain && !(i == 0 && name == formatName) {
+		if plain && !(i == 0 && ownName(name)) {
 			escaped = append(escaped, c)
 		} else {
 			escaped = append(escaped, '%', digits[c>>4], digits[c&15])

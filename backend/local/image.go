@@ -151,12 +151,15 @@ func (m *image) forgetStart(i id) {
 }
 
 // restart carries the image over a reboot: all claims are gone, and what rates remember happened, at the latest, when the
-// new boot's clock began.
-func (m *image) restart(boot id) {
+// new boot's clock began. But it may be no reboot: one container after the other has an identity of its own. So what may have happened by
+// this clock did.
+func (m *image) restart(boot id, now time.Duration) {
 	m.boot, m.claims, m.shapes = boot, nil, nil
 	m.alarm, m.cursor, m.detailsEnd = never, 0, 0
 	m.token = max(m.token, m.ceiling)
 	for i := range m.starts {
-		m.starts[i].at = 0
+		if m.starts[i].at > now {
+			m.starts[i].at = 0
+		}
 	}
 }

@@ -72,6 +72,13 @@ func TestARateHoldsOverAReboot(t *testing.T) {
 	}
 	setRate(s, s.clock()+time.Hour)
 	enter(t, s, "p").Release(t.Context())
+	err := s.change(t.Context(), func(c *change) error { // the boot before was longer
+		c.img.starts[0].at, c.dirty = c.now+time.Hour, true
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.Close()
 	s = reboot(t, dir)
 	defer s.Close()

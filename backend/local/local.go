@@ -42,6 +42,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"limit/backend"
@@ -55,10 +56,12 @@ type Options struct {
 	Namespace string // "": default
 	Create    bool   // make the directory and the namespace where they do not exist; else Open fails with fs.ErrNotExist
 
-	step    func(string)  // tests: called at each step of each change
-	network func() string // tests: in place of asking the kernel for the kind of file system
-	noWatch bool          // tests: as where the kernel cannot watch a directory
-	recheck time.Duration
+	step       func(string)      // tests: called at each step of each change
+	fileSystem func() string     // tests: what is wrong with the kind of file system, in place of asking the kernel
+	cleaned    map[string]string // tests: directories that are cleaned, and how, in place of the usual
+	noWatch    bool              // tests: as where the kernel cannot watch a directory
+	recheck    time.Duration
+	examine    bool // nothing is made again: doctor looks at what is missing
 }
 
 // Store is one namespace of an embedded store.
@@ -81,6 +84,9 @@ type Store struct {
 	witnessing sync.Mutex // of the next
 	processes  int        // descriptor of the file processes, or -1
 
+	mended bool         // what cleaners remove was looked for
+	moves  atomic.Int32 // how often another directory came into the place of the namespace's
+
 	background sync.WaitGroup // goroutines of Changes
 }
 
@@ -102,7 +108,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("finding %s: %w", opts.Dir, err)
 	}
 	opts.Dir = dir
-	s := &Store{opts: opts, path: filepath.Join(dir, escape(opts.Namespace)), fd: -1, claims: -1, state: -1, details: -1, processes: -1, turn: make(chan struct{}, 1)}
+	s := newStore(opts)
 	if s.boot, err = bootID(); err != nil {
 		return nil, err
 	}
@@ -112,6 +118,13 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func newStore(opts Options) *Store {
+	return &Store{
+		opts: opts, path: filepath.Join(opts.Dir, directoryOf(opts)), turn: make(chan struct{}, 1),
+		fd: -1, claims: -1, state: -1, details: -1, processes: -1,
+	}
 }
 
 // String is local:DIR.
@@ -162,18 +175,46 @@ func (s *Store) lock(ctx context.Context) error {
 		<-s.turn
 		return context.Cause(ctx)
 	}
-	s.step("lock")
-	err := flock(s.state, unix.LOCK_EX|unix.LOCK_NB)
-	if err == unix.EWOULDBLOCK {
-		err = s.lockBusy(ctx)
-	}
-	if err != nil {
+	if err := s.lockState(ctx); err != nil {
 		if ctx.Err() == nil {
 			<-s.turn
 		}
 		return fmt.Errorf("locking %s: %w", s.file("state"), err)
 	}
+	if !s.current() {
+		if err := s.relock(ctx); err != nil {
+			return err
+		}
+	}
+	s.followClaims()
 	return nil
+}
+
+// relock locks the state that the path leads to now, in place of one that it does not lead to any more.
+func (s *Store) relock(ctx context.Context) error {
+	for !s.current() {
+		err := s.follow(ctx)
+		if err != nil {
+			s.unlock()
+			return err
+		}
+		if err := s.lockState(ctx); err != nil { // the lock of the old one went with its descriptor
+			if ctx.Err() == nil {
+				<-s.turn
+			}
+			return fmt.Errorf("locking %s: %w", s.file("state"), err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) lockState(ctx context.Context) error {
+	s.step("lock")
+	err := flock(s.state, unix.LOCK_EX|unix.LOCK_NB)
+	if err == unix.EWOULDBLOCK {
+		err = s.lockBusy(ctx)
+	}
+	return err
 }
 
 // lockBusy waits for the lock in a goroutine, so that ctx can end the wait. The goroutine then gives lock and turn back.

@@ -56,7 +56,10 @@ func (e *entry) run() {
 	for due := q.sweep; ; {
 		if due {
 			var err error
-			if f, err = e.look(q); err != nil {
+			if f, err = e.look(q); isGone(err) {
+				e.lostStore(err)
+				return
+			} else if err != nil {
 				f.failed = true
 				watch.Reset(retryAfter)
 			} else {
@@ -248,6 +251,8 @@ func (e *entry) act(f finding) {
 		e.end(backend.Event{Kind: backend.Refused, Err: f.err})
 	case f.asked && f.grant == nil:
 		e.end(backend.Event{Kind: backend.Cancelled, Reason: f.reason})
+	case f.gone && !held && e.s.moves.Load() != e.moves:
+		e.end(backend.Event{Kind: backend.Refused, Err: &goneError{e.s.path}})
 	case f.gone && held:
 		e.end(backend.Event{Kind: backend.Lost, Reason: dropped})
 	case f.gone:
@@ -260,6 +265,14 @@ func (e *entry) act(f finding) {
 		}
 	case f.blocks != nil:
 		e.blocked(*f.blocks)
+	}
+}
+
+// lostStore tells the owner of a claim that waits that its store is gone, and the others who wait: the gate opens. A holder goes on.
+func (e *entry) lostStore(err error) {
+	e.gate.drop()
+	if e.Claim().Grant == nil && !e.over {
+		e.end(backend.Event{Kind: backend.Refused, Err: err})
 	}
 }
 

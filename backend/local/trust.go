@@ -97,13 +97,12 @@ func (s *Store) examine(fd int, path string) (mode uint32, err error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return 0, fmt.Errorf("examining %s: %w", path, err)
 	}
-	network, err := s.network(fd, &st)
+	fault, err := s.fileSystemFault(fd, &st)
 	if err != nil {
 		return 0, fmt.Errorf("examining %s: %w", path, err)
 	}
-	if network != "" {
-		return 0, fmt.Errorf("%s is on a network file system (%s), where locks of other machines do not hold; "+
-			"choose a local directory, or --backend etcd://HOST:2379 to share limits between machines", path, network)
+	if fault != "" {
+		return 0, fmt.Errorf("%s is on %s; %s", path, fault, remedyFileSystem)
 	}
 	return uint32(st.Mode), s.trust(&st, path)
 }
@@ -114,19 +113,36 @@ func (s *Store) trust(st *unix.Stat_t, path string) error {
 	shared := mode&unix.S_ISGID != 0 && mode&0o020 != 0
 	switch {
 	case mode&0o002 != 0:
-		return fmt.Errorf("%s can be written by everybody, so nobody could trust it; "+
-			"chmod o-w it (to share it with a group: chgrp GROUP, chmod g+rwxs)", path)
+		return fmt.Errorf("%s can be written by everybody, so nobody could trust it; %s", path, remedyPublic(mode))
 	case st.Uid != 0 && int(st.Uid) != os.Geteuid() && !shared && s.readOnly == nil:
 		s.readOnly = fmt.Errorf("%s belongs to user %d, who does not share it; choose another directory, or let the owner share it (chgrp GROUP, chmod g+rwxs)", path, st.Uid)
 	}
 	return nil
 }
 
-func (s *Store) network(fd int, st *unix.Stat_t) (string, error) {
-	if s.opts.network != nil {
-		return s.opts.network(), nil
+// remedyPublic is what to do about a directory that everybody can write. One with the sticky bit is meant to be so, as /tmp is.
+func remedyPublic(mode uint32) string {
+	if mode&unix.S_ISVTX != 0 {
+		return "name a directory within it, which the first claim makes, or chmod o-w it if nobody else needs it"
 	}
-	return networkFileSystem(fd, st)
+	return "chmod o-w it (to share it with a group: chgrp GROUP, chmod g+rwxs)"
+}
+
+func (s *Store) fileSystemFault(fd int, st *unix.Stat_t) (string, error) {
+	if s.opts.fileSystem != nil {
+		return s.opts.fileSystem(), nil
+	}
+	return fileSystemFault(fd, st)
+}
+
+const remedyFileSystem = "choose a directory on a disk of this machine, or --backend etcd://HOST:2379 to share limits between machines"
+
+func onNetwork(kind string) string {
+	return "a network file system (" + kind + "), where locks of other machines do not hold"
+}
+
+func onShared(kind string) string {
+	return "a file system (" + kind + ") that has locks of its own: they do not hold for those who reach the same files by another path"
 }
 
 func openDir(at int, path string) (int, error) {

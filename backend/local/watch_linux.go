@@ -9,8 +9,11 @@ import (
 )
 
 const (
-	// watchDeaths: a description of a file in the directory that was open for writing was closed: by a death, a release, a wake.
-	watchDeaths = unix.IN_CLOSE_WRITE | unix.IN_EXCL_UNLINK | unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW
+	// watchDeaths: a description of a file in the directory that was open for writing was closed, by a death, a release, a wake; or the file
+	// was removed, after which no death of it shows.
+	watchDeaths = unix.IN_CLOSE_WRITE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_EXCL_UNLINK | unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW
+	// watchGone: the directory was removed or renamed, or a file in it.
+	watchGone = unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_ONLYDIR
 	// watchWrites: a file was written.
 	watchWrites = unix.IN_MODIFY
 )
@@ -19,6 +22,7 @@ const (
 type sight struct {
 	files    []fileNumber
 	overflow bool
+	blind    bool // a directory is gone: not all is seen any more
 }
 
 // watch is an inotify instance with a goroutine that reads it.
@@ -90,9 +94,11 @@ func parseEvents(b []byte) sight {
 		}
 		name := bytes.TrimRight(b[unix.SizeofInotifyEvent:unix.SizeofInotifyEvent+size], "\x00")
 		b = b[unix.SizeofInotifyEvent+size:]
-		if mask&(unix.IN_Q_OVERFLOW|unix.IN_IGNORED) != 0 {
+		gone := mask&(unix.IN_DELETE|unix.IN_MOVED_FROM) != 0
+		if mask&(unix.IN_Q_OVERFLOW|unix.IN_IGNORED|unix.IN_DELETE_SELF|unix.IN_MOVE_SELF) != 0 || gone && string(name) == "state" {
 			s.overflow = true
 		}
+		s.blind = s.blind || mask&unix.IN_IGNORED != 0
 		if n, ok := parseFile(string(name)); ok {
 			s.files = append(s.files, n)
 		}

@@ -2,12 +2,13 @@
 
 package local
 
-const watchDeaths, watchWrites = 1, 2
+const watchDeaths, watchWrites, watchGone = 1, 2, 4
 
 // sight is what a watch has seen.
 type sight struct {
 	files    []fileNumber
 	overflow bool
+	blind    bool
 }
 
 // watch is nothing here: the gatekeeper polls.

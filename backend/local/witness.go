@@ -93,8 +93,13 @@ func (s *Store) openProcesses() error {
 		flags = unix.O_RDONLY
 	}
 	fd, err := s.openAt(s.fd, processesName, flags, unix.S_IFREG)
-	if notFound(err) && s.readOnly == nil {
-		fd, err = s.createAt(s.fd, processesName, flags)
+	if notFound(err) && s.readOnly == nil && !s.opts.examine {
+		if fd, err = s.createAt(s.fd, processesName, flags); err == unix.EEXIST { // another was quicker
+			fd, err = s.openAt(s.fd, processesName, flags, unix.S_IFREG)
+		} else if was := s.openElsewhere(processesName); err == nil && was >= 0 { // removed: of claims that live
+			pwriteFull(fd, contentOf(was), 0)
+			unix.Close(was)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", s.file(processesName), s.advise(err))

@@ -1,0 +1,185 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A directory may be removed, renamed or made anew while it is in use, and a cleaner of old files may take single files out of it. So
+// whoever has locked the state asks whether it is still the one that its path leads to. Where the path leads to another, that is the
+// store now. Where the file alone is missing it is written again, from what is still open of it. Where the directory is missing, the store is gone.
+
+// goneError says that the store's directory was removed or renamed while it was in use.
+type goneError struct{ path string }
+
+func (e *goneError) Error() string {
+	return fmt.Sprintf("the store %s is gone: its directory was removed, renamed or made anew meanwhile; start the command again", e.path)
+}
+
+func isGone(err error) bool {
+	var gone *goneError
+	return errors.As(err, &gone)
+}
+
+// missingFor is how long a state may be missing from its directory before it is written again: its directory may be about to go as well.
+const missingFor = 100 * time.Millisecond
+
+// current reports whether the state that is open is the one that its path leads to. Where nobody can tell it is.
+func (s *Store) current() bool { return samePlace(s.state, s.file("state")) }
+
+func samePlace(fd int, path string) bool {
+	var open, there unix.Stat_t
+	if unix.Fstat(fd, &open) != nil {
+		return true
+	}
+	switch err := unix.Lstat(path, &there); err {
+	case nil:
+		return open.Dev == there.Dev && open.Ino == there.Ino
+	case unix.ENOENT, unix.ENOTDIR:
+		return false
+	}
+	return true
+}
+
+// follow opens what the path leads to now. The lock of the old state is held.
+func (s *Store) follow(ctx context.Context) error {
+	for wait := time.After(missingFor); !exists(s.file("state")); {
+		if !samePlace(s.fd, s.path) {
+			break
+		}
+		select {
+		case <-wait:
+			if err := s.restore(); err != nil {
+				return err
+			}
+		case <-time.After(missingFor / 10):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	fresh := newStore(s.opts)
+	fresh.opts.Create = false
+	if err := fresh.openDirectory(ctx); err != nil {
+		fresh.closeFiles()
+		if notFound(err) {
+			return &goneError{s.path}
+		}
+		return err
+	}
+	s.witnessing.Lock()
+	defer s.witnessing.Unlock()
+	moved := !samePlace(s.fd, s.path)
+	err := errors.Join(dupOnto(fresh.fd, s.fd), dupOnto(fresh.claims, s.claims), dupOnto(fresh.state, s.state))
+	s.readOnly, s.mode = fresh.readOnly, fresh.mode
+	for _, fd := range []*int{&s.details, &s.processes} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
+	}
+	if moved {
+		s.moves.Add(1)
+	}
+	fresh.closeFiles()
+	return err
+}
+
+// restore writes the file state again. One that is open still has it all; a process that uses the store may have it; else it is empty, and
+// the state begins anew.
+func (s *Store) restore() error {
+	if err := flock(s.fd, unix.LOCK_EX); err != nil { // one of us does it
+		return fmt.Errorf("locking %s: %w", s.path, err)
+	}
+	defer flock(s.fd, unix.LOCK_UN)
+	if s.has("state") {
+		return nil
+	}
+	content := make([]byte, initialSize)
+	if s.state >= 0 {
+		content = contentOf(s.state)
+	} else if open := s.openElsewhere("state"); open >= 0 {
+		defer unix.Close(open)
+		flock(open, unix.LOCK_EX) // nobody changes it any more: whoever gets the lock next finds the new one
+		content = contentOf(open)
+	}
+	s.step("restore state")
+	const fresh = "state.tmp"
+	unix.Unlinkat(s.fd, fresh, 0)
+	fd, err := s.createAt(s.fd, fresh, unix.O_WRONLY)
+	if err == nil {
+		err = pwriteFull(fd, content, 0)
+		unix.Close(fd)
+	}
+	if err == nil {
+		err = unix.Renameat(s.fd, fresh, s.fd, "state")
+	}
+	if err != nil {
+		unix.Unlinkat(s.fd, fresh, 0)
+		return fmt.Errorf("making %s again: %w", s.file("state"), s.advise(err))
+	}
+	return nil
+}
+
+// has reports whether a file stands in the namespace.
+func (s *Store) has(name string) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(s.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != unix.ENOENT
+}
+
+// contentOf is all of a file, at least what a new state has.
+func contentOf(fd int) []byte {
+	b := make([]byte, max(size(fd), initialSize))
+	preadFull(fd, b, 0)
+	return b
+}
+
+// restoreClaims makes the directory claims again.
+func (s *Store) restoreClaims() (int, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(s.fd, &st); err != nil {
+		return -1, err
+	}
+	fd, err := makeDir(s.fd, "claims", uint32(st.Mode)&(0o777|unix.S_ISGID))
+	if errors.Is(err, fs.ErrExist) {
+		return openDir(s.fd, "claims")
+	}
+	return fd, err
+}
+
+// reopenClaims does so for a store that is in use.
+func (s *Store) reopenClaims() error {
+	fd, err := s.restoreClaims()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return dupOnto(fd, s.claims)
+}
+
+// followClaims opens the directory claims that was made again in place of one that was removed.
+func (s *Store) followClaims() {
+	var st unix.Stat_t
+	if unix.Fstat(s.claims, &st) != nil || st.Nlink > 0 {
+		return
+	}
+	if fd, err := openDir(s.fd, "claims"); err == nil {
+		dupOnto(fd, s.claims)
+		unix.Close(fd)
+	}
+}
+
+// isNamespace reports whether a directory below the store's own is a namespace.
+func isNamespace(dir, name string) bool {
+	for _, has := range []string{"state", "claims"} {
+		if exists(filepath.Join(dir, name, has)) {
+			return true
+		}
+	}
+	return false
+}
