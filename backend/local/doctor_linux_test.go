@@ -25,7 +25,7 @@ func TestDoctorSeesEachFileThatACleanerHasRemoved(t *testing.T) {
 			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 				t.Fatal(err)
 			}
-			finds(t, Options{Dir: dir}, backend.Warning, filepath.Join(dir, name)+" is missing", "the next claim makes it again")
+			found(t, Examine(t.Context(), Options{Dir: dir}), backend.Warning, filepath.Join(dir, name)+" is missing", "the next claim makes it again")
 			if exists(filepath.Join(dir, name)) {
 				t.Error("doctor has made it again")
 			}

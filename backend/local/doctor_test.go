@@ -29,7 +29,12 @@ func finds(t *testing.T, opts Options, level backend.Level, words ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	all := Examine(ctx, opts)
+	found(t, Examine(ctx, opts), level, words...)
+}
+
+// found is finds for what was found already.
+func found(t *testing.T, all []backend.Finding, level backend.Level, words ...string) {
+	t.Helper()
 	bad := worst(all)
 	for _, f := range bad {
 		if f.Remedy == "" {

@@ -253,9 +253,11 @@ func (e *entry) Release(ctx context.Context) error {
 	e.release.Do(func() {
 		e.listens.Do(func() {}) // nobody starts to listen now
 		e.cancel()
+		e.mu.Lock()
 		if e.ears != nil {
 			e.ears.Close()
 		}
+		e.mu.Unlock()
 		e.running.Wait()
 		heirs := false
 		var settings backend.Settings

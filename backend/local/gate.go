@@ -33,6 +33,7 @@ type gate struct {
 	exits   map[survivor]*os.File // of processes whose claims live without a lock
 	ended   chan fileNumber       // whose process has
 	unheard bool                  // the end of one cannot be waited for
+	astray  bool                  // one who waits cannot be told: its file is missing
 
 	suspects []fileNumber // seen since the last look
 	overflow bool

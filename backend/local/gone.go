@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,12 +34,14 @@ const missingFor = 100 * time.Millisecond
 // current reports whether the state that is open is the one that its path leads to. Where nobody can tell it is.
 func (s *Store) current() bool { return samePlace(s.state, s.file("state")) }
 
-func samePlace(fd int, path string) bool {
+func samePlace(fd int, path string) bool { return samePlaceAt(fd, unix.AT_FDCWD, path) }
+
+func samePlaceAt(fd, at int, path string) bool {
 	var open, there unix.Stat_t
 	if unix.Fstat(fd, &open) != nil {
 		return true
 	}
-	switch err := unix.Lstat(path, &there); err {
+	switch err := unix.Fstatat(at, path, &there, unix.AT_SYMLINK_NOFOLLOW); err {
 	case nil:
 		return open.Dev == there.Dev && open.Ino == there.Ino
 	case unix.ENOENT, unix.ENOTDIR:
@@ -137,6 +140,57 @@ func contentOf(fd int) []byte {
 	b := make([]byte, max(size(fd), initialSize))
 	preadFull(fd, b, 0)
 	return b
+}
+
+// refile gives a claim that waits another file where its own was removed: nobody could tell it anything.
+func (c *change) refile(e *entry) error {
+	r := c.img.find(e.id)
+	if r == nil || r.grant != nil || samePlaceAt(int(e.life.Fd()), c.s.claims, e.file.name()) {
+		return nil
+	}
+	file, life, err := c.takeFile()
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ctx.Err() != nil {
+		life.Close()
+		return nil // it leaves
+	}
+	e.life.Close()
+	c.img.find(e.id).file, c.dirty = file, true
+	e.file, e.life = file, life
+	if e.ears != nil {
+		e.ears.Close()
+		if err := e.openEars(); err != nil {
+			return err
+		}
+		e.running.Add(1)
+		go e.hear(e.ears, e.woken)
+	}
+	return e.testify()
+}
+
+// recall lets all who wait look at the state where one of them cannot be told: each then sees to its own file. Not at once: the directory may be
+// about to go.
+func (c *change) recall(e *entry, q quest) {
+	g := &e.gate
+	stray := slices.ContainsFunc(c.survivors, func(s survivor) bool {
+		return slices.ContainsFunc(c.img.claims, func(r record) bool { return r.file == s.file && r.standing() })
+	})
+	switch {
+	case !stray:
+		g.astray = g.astray && !q.sweep
+	case !g.astray || !q.sweep:
+		g.astray = true
+		g.pollTimer.set(missingFor)
+	default:
+		g.astray = false
+		c.head.keeper, c.dirty = id{}, true
+		g.drop()
+		e.nudge()
+	}
 }
 
 // restoreClaims makes the directory claims again.

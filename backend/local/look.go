@@ -135,6 +135,7 @@ func (e *entry) look(q quest) (finding, error) {
 		f, err = c.look(e, q)
 		if e.gate.hold != nil {
 			e.gate.await(e, c.survivors)
+			c.recall(e, q)
 		}
 		return err
 	})
@@ -159,6 +160,9 @@ func (s *Store) files(ctx context.Context) (all []fileNumber, err error) {
 // look does the part under the lock.
 func (c *change) look(e *entry, q quest) (finding, error) {
 	c.within = e.id
+	if err := c.refile(e); err != nil {
+		return finding{}, err
+	}
 	if c.buryDead(c.owners(q.suspects)) {
 		c.advance()
 	}
