@@ -73,7 +73,7 @@ func (s *Store) openDetails(generation uint32) error {
 	}
 	fd, err := s.openAt(s.fd, name, flags, unix.S_IFREG)
 	if notFound(err) && s.readOnly == nil && !s.opts.examine {
-		fd, err = s.createAt(s.fd, name, flags)
+		fd, err = s.createAgain(name, flags)
 	}
 	if err != nil {
 		s.details = -1

@@ -129,6 +129,19 @@ func (s *Store) restore() error {
 	return nil
 }
 
+// createAgain makes a file. Where it was removed while a process still has it open, it gets what that has.
+func (s *Store) createAgain(name string, flags int) (int, error) {
+	fd, err := s.createAt(s.fd, name, flags)
+	if err == unix.EEXIST { // another was quicker
+		return s.openAt(s.fd, name, flags, unix.S_IFREG)
+	}
+	if was := s.openElsewhere(name); err == nil && was >= 0 {
+		pwriteFull(fd, contentOf(was), 0)
+		unix.Close(was)
+	}
+	return fd, err
+}
+
 // has reports whether a file stands in the namespace.
 func (s *Store) has(name string) bool {
 	var st unix.Stat_t

@@ -170,6 +170,9 @@ func TestAStoreThatIsRemovedAndMadeAnewGivesNoSlotTwice(t *testing.T) {
 			anew := open(t, dir)
 			defer anew.Close()
 			busy(t, anew, "p")
+			if held := snapshot(t, anew).Held; len(held) != 1 || held[0].PID != holder.cmd.Process.Pid || held[0].Orphaned {
+				t.Errorf("held %+v, want the claim of process %d, which lives", held, holder.cmd.Process.Pid)
+			}
 			waiter := launch(t, "claim", dir, "p", "1")
 			waiter.says("waiting")
 			waiter.quiet()

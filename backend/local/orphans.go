@@ -58,7 +58,7 @@ func noteSurvivors(snap *backend.Snapshot, held []fileNumber, survivors []surviv
 	for n := range snap.Held {
 		h := &snap.Held[n]
 		for _, s := range survivors {
-			if pid := s.process.pid; s.file == held[n] && !wraps(pid, h) && !slices.Contains(h.PIDs, pid) {
+			if pid := s.process.pid; !s.owner && s.file == held[n] && !wraps(pid, h) && !slices.Contains(h.PIDs, pid) {
 				h.Orphaned, h.PIDs = true, append(h.PIDs, pid)
 			}
 		}

@@ -94,12 +94,7 @@ func (s *Store) openProcesses() error {
 	}
 	fd, err := s.openAt(s.fd, processesName, flags, unix.S_IFREG)
 	if notFound(err) && s.readOnly == nil && !s.opts.examine {
-		if fd, err = s.createAt(s.fd, processesName, flags); err == unix.EEXIST { // another was quicker
-			fd, err = s.openAt(s.fd, processesName, flags, unix.S_IFREG)
-		} else if was := s.openElsewhere(processesName); err == nil && was >= 0 { // removed: of claims that live
-			pwriteFull(fd, contentOf(was), 0)
-			unix.Close(was)
-		}
+		fd, err = s.createAgain(processesName, flags)
 	}
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", s.file(processesName), s.advise(err))
@@ -219,21 +214,21 @@ func (s *Store) inUse(n fileNumber) bool {
 
 // survivor returns a process for which a claim counts as alive though its file can be locked: one of its commands, and where the file is
 // not the one that the claim has locked, its owner. claim is zero where nobody knows whose the file is.
-func (s *Store) survivor(n fileNumber, claim id, file inode) (p lifeOf, ok bool) {
+func (s *Store) survivor(n fileNumber, claim id, file inode) (who survivor, ok bool) {
 	w, ok := s.readWitness(n)
 	if !ok || w.boot != s.boot || !claim.zero() && w.claim != claim {
-		return p, false
+		return who, false
 	}
 	processes := w.commands
 	if file != w.file {
 		processes = append(processes, w.owner)
 	}
-	for _, p := range processes {
+	for i, p := range processes {
 		if here, ok := s.find(p, w.pidNamespace); ok {
-			return here, true
+			return survivor{n, here, i == len(w.commands)}, true
 		}
 	}
-	return p, false
+	return who, false
 }
 
 // dead reports whether a claim has no process any more: its lock is free, and none of its processes lives. Of one that lives without
@@ -243,9 +238,9 @@ func (c *change) dead(r *record) bool {
 	if !free {
 		return false
 	}
-	p, alive := c.s.survivor(r.file, r.id, file)
+	who, alive := c.s.survivor(r.file, r.id, file)
 	if alive {
-		c.survivors = append(c.survivors, survivor{r.file, p})
+		c.survivors = append(c.survivors, who)
 	}
 	return !alive
 }
@@ -254,4 +249,5 @@ func (c *change) dead(r *record) bool {
 type survivor struct {
 	file    fileNumber
 	process lifeOf
+	owner   bool // not the command: the claim has lost its file alone
 }
