@@ -39,6 +39,10 @@ func Main(args []string, streams Streams) int {
 		runtime.GOMAXPROCS(1)
 	}
 	p := &program{Streams: streams, env: process.Environ()}
+	if err := process.Preflight(); err != nil {
+		p.complain(err)
+		return wrap.CodeFailed
+	}
 	app := p.app(firstWord(args))
 	err := p.call(app, args)
 	var end *exitError

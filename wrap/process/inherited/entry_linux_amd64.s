@@ -11,6 +11,21 @@ GLOBL	·inherited(SB), NOPTR, $80
 DATA	_cgo_init(SB)/8, $·read(SB)
 GLOBL	_cgo_init(SB), NOPTR, $8
 
+// tooSmall is what is said where the address space is too small for the runtime, of which leastSpace bytes are enough.
+#define leastSpace 1468006400
+#define tooSmallLength 80
+DATA	·tooSmall+0(SB)/8, $"limit: t"
+DATA	·tooSmall+8(SB)/8, $"oo littl"
+DATA	·tooSmall+16(SB)/8, $"e addres"
+DATA	·tooSmall+24(SB)/8, $"s space "
+DATA	·tooSmall+32(SB)/8, $"is allow"
+DATA	·tooSmall+40(SB)/8, $"ed; rais"
+DATA	·tooSmall+48(SB)/8, $"e the li"
+DATA	·tooSmall+56(SB)/8, $"mit (uli"
+DATA	·tooSmall+64(SB)/8, $"mit -v 1"
+DATA	·tooSmall+72(SB)/8, $"468006)\n"
+GLOBL	·tooSmall(SB), NOPTR|RODATA, $80
+
 // read runs on the operating system's stack, without a g. It keeps the C calling convention's registers and, in the
 // end, points FS where the runtime expects its g, which it leaves to _cgo_init.
 TEXT ·read(SB),NOSPLIT|NOFRAME,$0
@@ -64,6 +79,26 @@ open:
 	CMPQ	R12, $3
 	JLT	descriptor
 	MOVQ	R13, ·inherited+16(SB)
+
+	// prlimit64(0, RLIMIT_AS, nil, &old): without room the runtime gives up, with a traceback
+	MOVQ	$302, AX
+	XORQ	DI, DI
+	MOVQ	$9, SI
+	XORQ	DX, DX
+	LEAQ	·inherited+32(SB), R10
+	SYSCALL
+	MOVQ	$leastSpace, CX
+	CMPQ	·inherited+32(SB), CX
+	JCC	enough
+	MOVQ	$1, AX // write
+	MOVQ	$2, DI
+	LEAQ	·tooSmall(SB), SI
+	MOVQ	$tooSmallLength, DX
+	SYSCALL
+	MOVQ	$231, AX // exit_group
+	MOVQ	$125, DI
+	SYSCALL
+enough:
 
 	// arch_prctl(ARCH_SET_FS): g lies at -8(FS)
 	MOVQ	$158, AX
