@@ -36,6 +36,11 @@ func (m *Messages) Error(format string, args ...any) { m.say(Quiet, format, args
 func (m *Messages) Info(format string, args ...any)  { m.say(Normal, format, args) }
 func (m *Messages) Debug(format string, args ...any) { m.say(Verbose, format, args) }
 
+// Unkillable says that a process is waited for, see process.Command.
+func (m *Messages) Unkillable(pid int) {
+	m.Error("waiting for process %d, which limit may not signal: the slots are kept until it ends", pid)
+}
+
 // Informs tells whether Info writes anything.
 func (m *Messages) Informs() bool { return m.level >= Normal }
 

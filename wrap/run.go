@@ -84,6 +84,7 @@ func (r *Run) withoutStore(err error) (Exit, error) {
 
 // command runs a command to its end and decides the end of limit. q is its claim, or nil.
 func (r *Run) command(command process.Command, q *Queue) (Exit, error) {
+	command.Unkillable = r.Messages.Unkillable
 	p, err := r.Start(command)
 	if err != nil {
 		return Exit{Code: process.StartCode(err)}, err
@@ -125,6 +126,8 @@ func (r *Run) reportExit(e process.Exit) {
 		r.Messages.Info("timed out after %s, killed after %s more", r.Command.Timeout, r.Command.Grace)
 	case e.Reason == process.TimedOut:
 		r.Messages.Info("timed out after %s", r.Command.Timeout)
+	case e.Reason == process.Overdue:
+		r.Messages.Info("killed: it had not ended %s after the signal that was handed on", r.Command.Grace)
 	case e.Signal != 0:
 		r.Messages.Debug("killed by %s", SignalName(e.Signal))
 	default:

@@ -96,5 +96,13 @@ func (r *recording) expect(sig int, d time.Duration) {
 	}
 }
 
-// ownSession lets a program start in a session of its own, so that a signal to its group reaches it alone.
+// ownSession lets a program start in a session of its own, so that a signal to its group reaches its own processes only.
 func ownSession(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+
+// expectNothing waits for d in which the recorder is to get no signal.
+func (r *recording) expectNothing(d time.Duration) {
+	r.b.Helper()
+	if line, ok := r.said.within(d); ok {
+		r.b.Errorf("the command says %q, want that it got no more", line)
+	}
+}

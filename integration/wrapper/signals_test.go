@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,7 +19,9 @@ import (
 func signalCases() []testCase {
 	return []testCase{
 		{26, "every signal sent to it alone reaches the command once", anything, everySignalOnce},
-		{27, "CHLD URG PROF and faults are not handed on", anything, notHandedOn},
+		{26, "a signal to the group or to every process reaches the command once", limitOnly, signalToAllOnce},
+		{26, "a TERM that is handed on starts the grace", limitOnly, handedOnThenKill},
+		{27, "CHLD URG and faults are not handed on", anything, notHandedOn},
 		{28, "TERM arrives after a flood of INT", anything, flood},
 		{29, "a signal ends the waiting within 100 ms", slots, signalWhileWaiting},
 		{30, "a signal at any moment is neither lost nor kept", anything, signalAnyMoment},
@@ -30,7 +33,7 @@ func signalCases() []testCase {
 }
 
 func everySignalOnce(b *bench) {
-	signals := []int{1, 2, 3, 15, 10, 12, 14, 13, 18, 28, 29, 30, 24, 26}
+	signals := []int{1, 2, 3, 15, 10, 12, 14, 13, 18, 27, 28, 29, 30, 24, 26}
 	for n := 35; n <= 64; n++ {
 		signals = append(signals, n)
 	}
@@ -48,8 +51,37 @@ func everySignalOnce(b *bench) {
 	}
 }
 
+func signalToAllOnce(b *bench) {
+	once := b.w.argv(b)
+	twice := append(slices.Clone(once), append(slices.Clone(once[:4]), "--")...)
+	for _, argv := range [][]string{once, twice} {
+		signals := []int{1, 2, 15, 10, 28, 40}
+		r := b.record(argv, ownSession, signals...)
+		for _, n := range signals {
+			syscall.Kill(-r.pid(), syscall.Signal(n))
+			r.expect(n, patience)
+			r.expectNothing(150 * time.Millisecond) // an echo would be a second one
+			exec.Command("pkill", fmt.Sprintf("-%d", n), "-s", fmt.Sprint(r.pid())).Run()
+			r.expect(n, patience)
+			r.expectNothing(150 * time.Millisecond)
+		}
+		if counts, end := r.finish(); len(counts) != 0 || end.code() != 0 {
+			b.Errorf("%q: signals came too often: %v; %s", argv, counts, end)
+		}
+	}
+}
+
+func handedOnThenKill(b *bench) {
+	p := b.start(append(b.w.argv(b, "--grace", "0.5"), "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done"), ownSession)
+	b.eventually("the command runs", patience, func() bool { return strings.Contains(p.so(), "up") })
+	p.kill(syscall.SIGTERM)
+	if r := p.wait(patience); r.status.Signal() != syscall.SIGKILL || !strings.Contains(r.err, "killed") {
+		b.Errorf("%s; want it killed after the grace, and a line that says so", r)
+	}
+}
+
 func notHandedOn(b *bench) {
-	quiet := []int{int(syscall.SIGCHLD), int(syscall.SIGURG), int(syscall.SIGPROF)}
+	quiet := []int{int(syscall.SIGCHLD), int(syscall.SIGURG)}
 	r := b.record(b.w.argv(b), ownSession, append(quiet, int(syscall.SIGUSR1))...)
 	for _, n := range quiet {
 		r.kill(syscall.Signal(n))

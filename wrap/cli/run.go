@@ -66,7 +66,7 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "name", Usage: "`LABEL` shown in status (default: the command)", Category: claim},
 		&cli.StringFlag{Name: "c", Usage: "run sh -c `STRING` in place of CMD", Category: command},
 		durationFlag("timeout", 0, "run time of the command: TERM, then KILL after --grace; exit 124", command),
-		durationFlag("grace", defaultGrace, "between TERM and KILL", command),
+		durationFlag("grace", defaultGrace, "between the first signal and KILL: after --timeout, cancellation, loss, and a TERM, INT or HUP that is handed on", command),
 		&cli.StringFlag{Name: "signal", Usage: "the signal `SIG` sent first, in place of TERM", Category: command},
 		&cli.BoolFlag{Name: "hold-tree", Usage: "keep the slots until all descendants of the command are gone, daemons included", Category: command},
 		durationFlag("min-hold", 0, "keep the slots at least this long", command),

@@ -66,7 +66,7 @@ func (l *loop) command(s *journal.Step, attempt int, script string, c *claim) pr
 	command := process.Command{
 		Args: argv, Dir: s.Dir, Group: true, Mark: output,
 		Stdin: l.null, Grace: s.Grace, Timeout: s.Timeout,
-		Keep: l.keep,
+		Keep: l.keep, Unkillable: l.r.Messages.Unkillable,
 	}
 	if c != nil {
 		env = wrap.Environment(env, c.Held(), l.namespace)

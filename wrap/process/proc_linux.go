@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processes returns all processes that /proc shows, and whether one was gone before its turn to be read. Each is read soon after it
-// was listed, with its mark, since processes come and go meanwhile.
+// processes returns all processes that /proc shows, and whether there may be more: one was gone before its turn to be read, or no
+// descriptor was left to read it. Each is read soon after it was listed, with its mark, since processes come and go meanwhile.
 func processes(mark string) (all []info, vanished bool) {
 	dir, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, false
+		return nil, err != unix.ENOENT
 	}
 	defer unix.Close(dir)
 	var buf [512]byte // some twenty names
@@ -106,21 +106,24 @@ func (i info) midExec() bool {
 	return err == nil && len(line) == 0
 }
 
-// signal sends sig to this very process, not to one that has its number by now. It tells whether
-// there was one that may be signalled.
-func (i info) signal(sig syscall.Signal) bool {
+// signal sends sig to this very process, not to one that has its number by now. The error is ESRCH where there is none any more,
+// EPERM where it may not be signalled.
+func (i info) signal(sig syscall.Signal) error {
 	fd, err := unix.PidfdOpen(i.pid, 0)
-	if errors.Is(err, unix.ENOSYS) {
-		return syscall.Kill(i.pid, sig) == nil
-	}
-	if err != nil {
-		return false
+	switch {
+	case err == unix.ESRCH, err == unix.EINVAL:
+		return unix.ESRCH
+	case err != nil: // an old kernel, or no descriptor is left
+		if find(i.pid).start != i.start {
+			return unix.ESRCH
+		}
+		return syscall.Kill(i.pid, sig)
 	}
 	defer unix.Close(fd)
 	if find(i.pid).start != i.start {
-		return false
+		return unix.ESRCH
 	}
-	return unix.PidfdSendSignal(fd, sig, nil, 0) == nil
+	return unix.PidfdSendSignal(fd, sig, nil, 0)
 }
 
 const (

@@ -14,7 +14,7 @@ func processes(string) (all []info, vanished bool) { return nil, false }
 
 func find(int) info { return info{} }
 
-func (i info) signal(sig syscall.Signal) bool { return syscall.Kill(i.pid, sig) == nil }
+func (i info) signal(sig syscall.Signal) error { return syscall.Kill(i.pid, sig) }
 
 const (
 	running = iota

@@ -37,6 +37,10 @@ type Command struct {
 	// DeathSignal is what the kernel sends to the command when this process dies, on Linux; 0: nothing.
 	DeathSignal syscall.Signal
 
+	// Unkillable is called, from a goroutine of the Supervisor, with each process that outlives SIGKILL because this process may not
+	// signal it (what sudo has started). It is waited for.
+	Unkillable func(pid int)
+
 	// HoldTree keeps Done open until all descendants of this process (but those of Session) are gone, daemons
 	// included. Needs Forward, and Linux: elsewhere it changes nothing.
 	HoldTree bool
@@ -46,7 +50,7 @@ type Command struct {
 	Mark string
 
 	Signal  syscall.Signal // what Stop sends first; 0: SIGTERM
-	Grace   time.Duration  // between Signal and SIGKILL; 0: SIGKILL follows at once
+	Grace   time.Duration  // between Signal, or a TERM, INT or HUP that is handed on, and SIGKILL; 0: SIGKILL follows at once
 	Timeout time.Duration  // Stop(TimedOut) after this; 0: never
 }
 
@@ -61,6 +65,7 @@ const (
 	TimedOut               // Command.Timeout
 	Stopped                // Stop as the caller asked: cancelled, not needed any more
 	Lost                   // what it needs was lost: StopBy
+	Overdue                // a signal that was handed on told it to end, and it had not when Grace was over
 )
 
 // Exit is how a command ended.
@@ -103,6 +108,10 @@ type Process struct {
 	killAt   time.Duration // on the clock of now
 	timeout  *time.Timer
 	stopBy   *alarm
+	overdue  *alarm         // until SIGKILL, since a signal was handed on that tells it to end
+	fault    syscall.Signal // that this process was sent: it is to end as by that
+
+	unkillable []info // that Unkillable was called for; only the goroutine of end uses it
 }
 
 // PID returns the process id of the command. It is for showing: use Signal, which never hits a stranger.

@@ -25,7 +25,7 @@ func (s *Supervisor) forwardOnly() []syscall.Signal {
 
 // always are the signals that are taken from the start.
 func (s *Supervisor) always() []syscall.Signal {
-	return append(slices.DeleteFunc(ending(), s.ignored), syscall.SIGCHLD)
+	return slices.Concat(slices.DeleteFunc(ending(), s.ignored), sigsource.Faults(), []syscall.Signal{syscall.SIGCHLD})
 }
 
 // ignoreInherited ignores what was ignored at the start: the runtime has installed handlers meanwhile.
@@ -52,20 +52,24 @@ func (s *Supervisor) receive(m sigsource.Signal) {
 	defer s.mu.Unlock()
 	p := s.forward
 	switch {
+	case m.Sig == 0:
+		s.settle()
+	case m.Witnessed:
+		s.witnessed(m)
 	case m.Sig == syscall.SIGCHLD:
 		s.reap()
 	case m.SentByProcess() && m.PID == s.self:
 		// of our own making: SIGPIPE of a message that nobody reads
 	case p == nil:
-		s.offer(m.Sig)
+		s.hear(m.Sig)
 	case deliveredByTerminal(m, s.leader):
 	case m.PID > 0 && m.SentByProcess() && s.descends(m.PID):
 		// the command signals its parent or its group: it is not to hear itself
-	case m.Sig == syscall.SIGCONT:
-		s.passContinue(p)
+	case slices.Contains(sigsource.Faults(), m.Sig):
+		p.fault = m.Sig
+		p.beginStop(Stopped, now()+p.c.Grace)
 	default:
-		s.handedStop = s.handedStop || m.Sig == syscall.SIGTSTP
-		p.send(m.Sig)
+		s.hear(m.Sig)
 	}
 }
 
@@ -112,15 +116,27 @@ func (s *Supervisor) offer(sig syscall.Signal) {
 // handOver sends to the command what was deferred and what nobody has read.
 func (s *Supervisor) handOver(p *Process) {
 	for _, sig := range s.deferred {
-		p.send(sig)
+		p.handOn(sig)
 	}
 	s.deferred = nil
 	for {
 		select {
 		case sig := <-s.signals:
-			p.send(sig)
+			p.handOn(sig)
 		default:
 			return
+		}
+	}
+}
+
+// handOn sends the command a signal that was sent to this process. If that asks it to end, the grace begins: after it comes
+// SIGKILL, as of timeout -k.
+func (p *Process) handOn(sig syscall.Signal) {
+	p.send(sig)
+	switch sig {
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGABRT:
+		if p.overdue == nil && !p.s.ignored(sig) {
+			p.overdue = p.s.alarm(now()+p.c.Grace, func() { p.stop(Overdue, now()) })
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package process
 
 import (
+	"errors"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -15,11 +17,15 @@ func (p *Process) hasEnded(status syscall.WaitStatus, usage syscall.Rusage) {
 	} else {
 		p.exit.Code = status.ExitStatus()
 	}
+	if p.fault != 0 {
+		p.exit.Signal = p.fault
+	}
 	p.gone = true
 	close(p.ended)
 	if s.forward == p {
 		s.forward = nil
 		s.source.GiveBack(s.forwardOnly()...)
+		s.unwatch()
 	}
 	switch {
 	case p.stopping: // end goes on from here
@@ -43,12 +49,17 @@ func (p *Process) stopTimers() {
 		p.timeout.Stop()
 	}
 	p.stopBy.cancel()
+	p.overdue.cancel()
 }
 
 // stop begins to end the command, or brings forward when it is killed. It takes the lock.
 func (p *Process) stop(why Reason, killAt time.Duration) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
+	p.beginStop(why, killAt)
+}
+
+func (p *Process) beginStop(why Reason, killAt time.Duration) {
 	switch {
 	case p.finished:
 	case !p.stopping:
@@ -80,17 +91,28 @@ func (p *Process) end() {
 		first = syscall.SIGTERM
 	}
 	if p.untilKill() > 0 {
-		p.signalAll(first, syscall.SIGCONT) // a stopped command dies of the first only when continued
+		p.signalAll(p.firstSignals(first)...) // a stopped command dies of the first only when continued
 		p.awaitEnd()
 	}
 	for pause := time.Millisecond; p.anyLeft(); pause = min(2*pause, time.Second) {
 		p.noteKilled()
 		p.signalAll(syscall.SIGKILL)
+		p.tellUnkillable()
 		p.pause(pause)
 	}
 	p.s.mu.Lock()
 	p.finish()
 	p.s.mu.Unlock()
+}
+
+// firstSignals are first, unless the whole command has been sent it already, and CONT. It takes the lock.
+func (p *Process) firstSignals(first syscall.Signal) []syscall.Signal {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if p.s.toldAll(first) {
+		return []syscall.Signal{syscall.SIGCONT}
+	}
+	return []syscall.Signal{first, syscall.SIGCONT}
 }
 
 // awaitEnd returns when nothing of the command is left or when it is to be killed.
@@ -154,8 +176,21 @@ func (p *Process) anyLeft() bool {
 	return !p.gone || p.treeLeft()
 }
 
-// treeLeft tells whether anything of the group or tree lives. Processes that we may not signal do not count: nobody
-// could wait for them.
+// tellUnkillable calls Unkillable for each process that is left and may not be signalled, once. It takes the lock.
+func (p *Process) tellUnkillable() {
+	p.s.mu.Lock()
+	members, _ := p.members()
+	p.s.mu.Unlock()
+	for _, m := range members {
+		known := slices.Contains(p.unkillable, m.identity())
+		if p.c.Unkillable != nil && !known && errors.Is(m.signal(0), syscall.EPERM) {
+			p.unkillable = append(p.unkillable, m.identity())
+			p.c.Unkillable(m.pid)
+		}
+	}
+}
+
+// treeLeft reports whether anything of the group or tree lives, processes that this one may not signal included.
 //
 // /proc is read while processes fork and exit: one that is made after the list was read, by one that exits before its turn,
 // is not seen. But then a child of ours has exited (orphans are children of ours), and nobody else reaps it: only when
@@ -164,7 +199,7 @@ func (p *Process) treeLeft() bool {
 	for {
 		found, unsure := p.members()
 		for _, m := range found {
-			if m.signal(0) {
+			if m.signal(0) != syscall.ESRCH {
 				return true
 			}
 		}

@@ -30,6 +30,8 @@ type Supervisor struct {
 	handedStop bool           // TSTP was handed on to forward, which has not stopped yet
 	deferred   []syscall.Signal
 	unread     [65]uint8 // upper bound of what is in signals of each
+	echoes     echoes
+	told       [65]time.Duration // when all processes were last sent a signal, on the clock of now
 }
 
 // NewSupervisor takes over the signals whose default is to end a process: they come from Signals, or
@@ -96,8 +98,12 @@ func (s *Supervisor) start(c Command) (*Process, error) {
 	if c.Forward {
 		s.forward = p
 		s.source.Take(s.forwardOnly()...)
+		s.watch(false)
 		s.handOver(p)
 		syscall.Chdir("/")
+	}
+	if c.Group {
+		s.watch(true) // what signals the group of this process does not mean the command
 	}
 	return p, nil
 }
@@ -140,6 +146,7 @@ func (s *Supervisor) reapAll() bool {
 		case p == nil: // an orphan of some command, or disowned
 			if !status.Stopped() {
 				delete(s.apart, pid)
+				s.unwitnessed(pid)
 			}
 		case status.Stopped():
 			s.noteStop(p, status.StopSignal())
@@ -157,6 +164,9 @@ func (s *Supervisor) Signals() <-chan syscall.Signal { return s.signals }
 
 // Close ends what the Supervisor does, when all commands are Done, and gives the signals back to their defaults.
 func (s *Supervisor) Close() {
+	s.mu.Lock()
+	s.unwatch()
+	s.mu.Unlock()
 	s.source.Close()
 	s.tasks.Wait()
 }

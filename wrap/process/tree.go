@@ -77,8 +77,8 @@ func (p *Process) members() (found []info, unsure bool) {
 
 // KillTree kills root with all that descends from it and all processes with the entry mark (NAME=value, "": none) in the
 // environment they were started with, again and again until none is left or ctx ends: then its error. It needs no
-// parenthood: a guardian beside the wrapper uses it when the wrapper is dead. This process itself is spared, and so are
-// processes it may not signal.
+// parenthood: a guardian beside the wrapper uses it when the wrapper is dead. This process itself is spared. A process that this one
+// may not signal is waited for.
 // Without /proc (darwin) it kills root and its process group alone.
 func KillTree(ctx context.Context, root int, mark string) error {
 	killGroup(root)
@@ -86,19 +86,32 @@ func KillTree(ctx context.Context, root int, mark string) error {
 	h := &hunt{root: first.identity(), mark: mark, died: map[info]bool{}}
 	const patience = 20 // scans without a find, though there may be somebody: it is a busy machine
 	for empty := 0; empty < patience; {
-		if h.killAll() {
+		pause := time.Millisecond
+		switch h.killAll() {
+		case allGone:
+			if empty++; h.sure {
+				return nil
+			}
+		case someSpared:
+			empty, pause = 0, tick
+		case someKilled:
 			empty = 0
-		} else if empty++; h.sure {
-			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 	return nil
 }
+
+// What killAll found.
+const (
+	allGone    = iota // nothing
+	someSpared        // only processes that may not be signalled
+	someKilled
+)
 
 // hunt looks for processes that come and go while it looks.
 type hunt struct {
@@ -124,9 +137,9 @@ func (h *hunt) scan() []info {
 	return tree(all, root, func(i info) bool { return i.pid == os.Getpid() })
 }
 
-// killAll kills what is found, and reports whether there was any. First all are stopped, until a scan finds no others: what is
+// killAll kills what is found. First all are stopped, until a scan finds no others: what is
 // stopped makes no children, and its children do not lose their parent.
-func (h *hunt) killAll() bool {
+func (h *hunt) killAll() (result int) {
 	stopped := map[info]bool{}
 	const rounds = 10 // against one who makes children as fast as that
 	found := h.scan()
@@ -135,7 +148,7 @@ func (h *hunt) killAll() bool {
 		for _, i := range found {
 			if key := i.identity(); !stopped[key] {
 				stopped[key] = true
-				more = i.signal(syscall.SIGSTOP) || more
+				more = i.signal(syscall.SIGSTOP) == nil || more
 			}
 		}
 		if !more {
@@ -143,9 +156,13 @@ func (h *hunt) killAll() bool {
 		}
 		found = h.scan()
 	}
-	killed := false
 	for _, i := range found {
-		killed = i.signal(syscall.SIGKILL) || killed
+		switch i.signal(syscall.SIGKILL) {
+		case nil:
+			result = someKilled
+		case syscall.EPERM:
+			result = max(result, someSpared)
+		}
 	}
-	return killed
+	return result
 }

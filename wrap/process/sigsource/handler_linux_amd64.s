@@ -2,8 +2,8 @@
 
 #include "textflag.h"
 
-// struct catch: descriptor to report to, signals that did not fit in.
-GLOBL	·caught(SB), NOPTR, $16
+// struct catch: descriptor to report to, signals that did not fit in, faults, the runtime's handler.
+GLOBL	·caught(SB), NOPTR, $32
 
 // func catchState() *catch
 TEXT ·catchState(SB),NOSPLIT,$0-8
@@ -27,7 +27,16 @@ TEXT ·restorerPC(SB),NOSPLIT,$0-8
 // bytes) to the descriptor, or, when that is full, sets the signal's bit. It is called with all signals blocked, on the
 // alternate stack that each thread of the runtime has, and touches nothing of the runtime. The
 // kernel restores all registers.
+// A fault that no process sent goes to the runtime's handler, called as the kernel would.
 TEXT ·handle(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	CMPL	8(SI), $0
+	JLE	report
+	MOVQ	·caught+16(SB), AX
+	BTQ	DI, AX
+	JCC	report
+	MOVQ	·caught+24(SB), AX
+	JMP	AX
+report:
 	SUBQ	$24, SP
 	MOVL	DI, 0(SP)
 	MOVL	8(SI), AX

@@ -2,8 +2,8 @@
 
 #include "textflag.h"
 
-// struct catch: descriptor to report to, signals that did not fit in.
-GLOBL	·caught(SB), NOPTR, $16
+// struct catch: descriptor to report to, signals that did not fit in, faults, the runtime's handler.
+GLOBL	·caught(SB), NOPTR, $32
 
 // func catchState() *catch
 TEXT ·catchState(SB),NOSPLIT,$0-8
@@ -27,7 +27,18 @@ TEXT ·restorerPC(SB),NOSPLIT,$0-8
 // bytes) to the descriptor, or, when that is full, sets the signal's bit. It is called with all signals blocked, on the
 // alternate stack that each thread of the runtime has, and touches nothing of the runtime. The
 // kernel restores all registers; R30 is where it wants us to return to.
+// A fault that no process sent goes to the runtime's handler, called as the kernel would.
 TEXT ·handle(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVW	8(R1), R9
+	CMPW	$0, R9
+	BLE	report
+	MOVD	$·caught(SB), R10
+	MOVD	16(R10), R9
+	LSR	R0, R9, R9
+	TBZ	$0, R9, report
+	MOVD	24(R10), R9
+	JMP	(R9)
+report:
 	SUB	$16, RSP
 	MOVD	R0, R9
 	MOVW	R0, 0(RSP)

@@ -18,6 +18,8 @@ type Signal struct {
 	Sig  syscall.Signal
 	Code int32 // Kernel, User, or another si_code of sigaction(2)
 	PID  int   // of the sender; 0: not known, or outside of this PID namespace
+
+	Witnessed bool // the witness received it, not this process: see Watch
 }
 
 // Values of Signal.Code.
@@ -36,4 +38,14 @@ func FromTerminal(sig syscall.Signal) bool {
 		return true
 	}
 	return false
+}
+
+// Faults are the signals by which the kernel reports a fault of the program. Taking them leaves those to the runtime, and receives
+// what processes send.
+func Faults() []syscall.Signal { return append(portableFaults(), systemFaults()...) }
+
+func portableFaults() []syscall.Signal {
+	return []syscall.Signal{
+		syscall.SIGILL, syscall.SIGTRAP, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGSEGV, syscall.SIGSYS,
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,7 +20,9 @@ import (
 // catch is what the handler uses, in this order; assembly keeps the one there is.
 type catch struct {
 	fd     int64
-	missed uint64 // bit n-1: signal n came when the pipe was full
+	missed uint64  // bit n-1: signal n came when the pipe was full
+	faults uint64  // bit n: signal n goes to next where no process sent it
+	next   uintptr // the runtime's handler
 }
 
 func catchState() *catch
@@ -43,6 +46,8 @@ const (
 	saRestart  = 0x10000000
 )
 
+func fault(sig syscall.Signal) bool { return slices.Contains(Faults(), sig) }
+
 func sigaction(sig syscall.Signal, action, old *kernelSigaction) {
 	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(action)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
 }
@@ -65,9 +70,18 @@ func New() (*Source, error) {
 	}
 	state := catchState()
 	state.fd = int64(p[1])
+	for _, sig := range Faults() {
+		state.faults |= 1 << sig
+	}
 	c := &Source{pipe: os.NewFile(uintptr(p[0]), "signals"), read: p[0], write: p[1]}
 	c.polls = c.pipe.SetReadDeadline(time.Time{}) != nil
 	return c, nil
+}
+
+// Tick has Receive call each with a Signal of number 0, when it has done so for all that came before.
+func (c *Source) Tick() {
+	var record [16]byte
+	syscall.Write(c.write, record[:]) // where the pipe is full, Receive has enough to do
 }
 
 // Take routes signals to Receive.
@@ -82,6 +96,9 @@ func (c *Source) Take(signals ...syscall.Signal) {
 		if !c.ours[sig] {
 			c.ours[sig] = true
 			sigaction(sig, &action, &c.old[sig])
+			if fault(sig) {
+				catchState().next = c.old[sig].handler // one for all
+			}
 		}
 	}
 }
@@ -112,10 +129,12 @@ func (c *Source) Receive(blocked uint64, each func(Signal), settled func()) {
 		}
 		n, err := c.pipe.Read(buf[:])
 		for b := buf[:n]; len(b) >= 16; b = b[16:] {
+			n := binary.NativeEndian.Uint32(b)
 			each(Signal{
-				Sig:  syscall.Signal(binary.NativeEndian.Uint32(b)),
-				Code: int32(binary.NativeEndian.Uint32(b[4:])),
-				PID:  int(int32(binary.NativeEndian.Uint32(b[8:]))),
+				Sig:       syscall.Signal(n &^ witnessed),
+				Code:      int32(binary.NativeEndian.Uint32(b[4:])),
+				PID:       int(int32(binary.NativeEndian.Uint32(b[8:]))),
+				Witnessed: n&witnessed != 0,
 			})
 		}
 		for missed := atomic.SwapUint64(&state.missed, 0); missed != 0; missed &= missed - 1 {

@@ -3,6 +3,7 @@
 package sigsource
 
 import (
+	"errors"
 	"math/bits"
 	"os"
 	"os/signal"
@@ -39,6 +40,12 @@ func (c *Source) GiveBack(signals ...syscall.Signal) {
 		signal.Reset(sig)
 	}
 }
+
+// Tick does nothing here: it is for the reports of a witness.
+func (c *Source) Tick() {}
+
+// Watch is not supported here.
+func (c *Source) Watch(bool) (pid int, err error) { return 0, errors.ErrUnsupported }
 
 // Receive calls each for every signal until Close, and settled when it has done so for all that came.
 func (c *Source) Receive(_ uint64, each func(Signal), settled func()) {

@@ -25,3 +25,5 @@ func sigprocmask(how uintptr, set uint64) (old uint64) {
 	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, how, uintptr(unsafe.Pointer(&set)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
 	return old
 }
+
+func systemFaults() []syscall.Signal { return []syscall.Signal{syscall.SIGSTKFLT} }

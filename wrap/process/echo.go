@@ -1,0 +1,153 @@
+package process
+
+import (
+	"slices"
+	"syscall"
+	"time"
+
+	"limit/wrap/process/sigsource"
+)
+
+// A signal may be sent to this process alone, which hands it on, or to all of a process group, a control group (systemd's default) or
+// a tree: then the command has it already. A witness shows which: another process of the same group, which reports what it is sent.
+// So a signal waits this long before it is handed on. Equal signals that come meanwhile are one, as they are while they are pending:
+// timeout(1) signals its child and then its group.
+const echoWindow = 50 * time.Millisecond
+
+// echoes are the signals that this process and its witness have received of late. The Supervisor's lock is held for all of it.
+type echoes struct {
+	witness int               // its process id; 0: there is none
+	waiting []arrival         // received by this process, in order
+	seen    [65]time.Duration // when the witness received it and this process had not; on the clock of now
+}
+
+// arrival is a signal that waits.
+type arrival struct {
+	sig syscall.Signal
+	at  time.Duration
+	all bool // the witness received it too
+}
+
+// isRealTime reports whether sig is queued: two of it are two.
+func isRealTime(sig syscall.Signal) bool { return sig >= 32 }
+
+// received notes a signal of this process, and reports whether it is a new one.
+func (e *echoes) received(sig syscall.Signal) bool {
+	if !isRealTime(sig) && slices.ContainsFunc(e.waiting, func(a arrival) bool { return a.sig == sig }) {
+		return false
+	}
+	all := e.seen[sig] > 0 && now()-e.seen[sig] < echoWindow
+	e.seen[sig] = 0
+	e.waiting = append(e.waiting, arrival{sig, now(), all})
+	return true
+}
+
+// reported notes a signal of the witness.
+func (e *echoes) reported(sig syscall.Signal) {
+	i := slices.IndexFunc(e.waiting, func(a arrival) bool { return a.sig == sig && !a.all })
+	if i < 0 {
+		e.seen[sig] = now()
+		return
+	}
+	e.waiting[i].all = true
+}
+
+// due removes and returns the signals that have waited long enough.
+func (e *echoes) due() (due []arrival) {
+	for len(e.waiting) > 0 && now()-e.waiting[0].at >= echoWindow {
+		due = append(due, e.waiting[0])
+		e.waiting = e.waiting[1:]
+	}
+	return due
+}
+
+// watch starts a witness, where there is none yet. Without one all signals are handed on but those that a terminal sent.
+func (s *Supervisor) watch(ownGroup bool) {
+	if s.echoes.witness != 0 {
+		return
+	}
+	pid, err := s.source.Watch(ownGroup)
+	if err != nil {
+		return
+	}
+	s.echoes = echoes{witness: pid}
+	s.apart[pid] = true
+}
+
+// unwatch ends the witness. Signals that wait are forgotten: they were for a command that has ended.
+func (s *Supervisor) unwatch() {
+	if pid := s.echoes.witness; pid != 0 {
+		s.echoes = echoes{}
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+// unwitnessed notes that a child has ended; if it was the witness, what waits is taken as it is.
+func (s *Supervisor) unwitnessed(pid int) {
+	if pid != s.echoes.witness {
+		return
+	}
+	waiting := s.echoes.waiting
+	s.echoes = echoes{}
+	for _, a := range waiting {
+		s.take(a)
+	}
+}
+
+// hear has a signal wait for its echo. Without a witness it is taken at once.
+func (s *Supervisor) hear(sig syscall.Signal) {
+	switch pid := s.echoes.witness; {
+	case pid == 0:
+		s.take(arrival{sig: sig})
+		return
+	case sig == syscall.SIGCONT:
+		syscall.Kill(pid, sig) // whatever stopped this process may have stopped the witness
+	}
+	if s.echoes.received(sig) {
+		time.AfterFunc(echoWindow, s.source.Tick)
+	}
+}
+
+// witnessed deals with a report of the witness.
+func (s *Supervisor) witnessed(m sigsource.Signal) {
+	if !m.SentByProcess() || m.PID != s.self {
+		s.echoes.reported(m.Sig)
+	}
+}
+
+// settle takes the signals that have waited long enough. A witness that is about to report is waited for: the machine is busy.
+func (s *Supervisor) settle() {
+	if pid := s.echoes.witness; pid != 0 && find(pid).state == 'R' {
+		time.AfterFunc(time.Millisecond, s.source.Tick)
+		return
+	}
+	for _, a := range s.echoes.due() {
+		s.take(a)
+	}
+}
+
+// take hands a signal to the command, unless that has it. Where no command with Forward runs, it is for the caller.
+func (s *Supervisor) take(a arrival) {
+	p := s.forward
+	switch {
+	case p == nil:
+		if a.all {
+			s.told[a.sig] = now()
+		}
+		s.offer(a.sig)
+	case a.sig == syscall.SIGCONT:
+		if !a.all || s.handedStop {
+			s.passContinue(p)
+		}
+	case !a.all:
+		s.handedStop = s.handedStop || a.sig == syscall.SIGTSTP
+		p.handOn(a.sig)
+	}
+}
+
+// toldAll reports whether every process of the commands was sent sig a moment ago, by whoever signalled this process: it is not to
+// come twice.
+func (s *Supervisor) toldAll(sig syscall.Signal) bool {
+	at := s.told[sig]
+	return at > 0 && now()-at < time.Second
+}
