@@ -54,6 +54,7 @@ type Events struct {
 	mu     sync.Mutex
 	w      io.Writer
 	file   *os.File // to be closed
+	outlet *Outlet  // that w is, after Queue
 	failed func(error)
 }
 
@@ -94,6 +95,25 @@ func (e *Events) Emit(event Event) {
 			e.failed(fmt.Errorf("writing events: %w; no more events are written", err))
 		}
 	}
+}
+
+// Queue lets Emit return at once from now on, however slow the stream's reader is. Drain writes what is left.
+func (e *Events) Queue() {
+	if e != nil {
+		e.outlet = NewOutlet(e.w)
+		e.w = e.outlet
+	}
+}
+
+// Drain ends what Queue began, as Outlet.Close does.
+func (e *Events) Drain(patience time.Duration, hurry <-chan struct{}) error {
+	if e == nil || e.outlet == nil {
+		return nil
+	}
+	if err := e.outlet.Close(patience, hurry); err != nil {
+		return fmt.Errorf("writing events: %w", err)
+	}
+	return nil
 }
 
 // Close closes the file that OpenEvents has opened.
