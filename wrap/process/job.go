@@ -2,6 +2,7 @@ package process
 
 import (
 	"syscall"
+	"time"
 
 	"limit/wrap/process/inherited"
 )
@@ -51,4 +52,29 @@ func (s *Supervisor) passContinue(p *Process) {
 		p.send(syscall.SIGCONT)
 	}
 	s.handedStop = false
+}
+
+// HeedStop lets SIGTSTP (^Z) come from Signals, for one who runs commands with Group: a terminal does not reach those. It is to
+// suspend them and call StopSelf. The returned function gives the signal back to its default.
+func (s *Supervisor) HeedStop() (giveBack func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if inherited.Has(s.in.Ignored, int(syscall.SIGTSTP)) {
+		return func() {}
+	}
+	s.heedStop = true
+	s.source.Take(syscall.SIGTSTP)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.heedStop = false
+		s.source.GiveBack(syscall.SIGTSTP)
+	}
+}
+
+// StopSelf stops this process as SIGTSTP does, and returns when it is continued; at once where no shell could do that.
+func (s *Supervisor) StopSelf() {
+	for !s.source.StopBy(syscall.SIGTSTP, func() bool { return false }) {
+		time.Sleep(time.Millisecond) // signals that came before are received first
+	}
 }

@@ -32,7 +32,7 @@ type Command struct {
 
 	Forward bool // signals sent to this process go to the command, not to Signals; when it stops, this process does. For one command at a time
 	Group   bool // a process group of its own, which Stop and Kill signal. Without: that of this process
-	Session bool // a session of its own and no part of any tree: neither HoldTree nor the Kill of others concerns it
+	Session bool // a session of its own, without a terminal; without Group also no part of any tree: neither HoldTree nor the Kill of others concerns it
 
 	// DeathSignal is what the kernel sends to the command when this process dies, on Linux; 0: nothing.
 	DeathSignal syscall.Signal
@@ -89,6 +89,8 @@ func (e Exit) Status() int {
 }
 
 func (c *Command) ownGroup() bool { return c.Group || c.Session }
+
+func (c *Command) apart() bool { return c.Session && !c.Group }
 
 // Process is a started command.
 type Process struct {
@@ -155,6 +157,19 @@ func (p *Process) Signal(sig syscall.Signal) {
 		p.send(sig)
 	}
 }
+
+// Suspend stops the command by SIGSTOP, its whole group where it has one, until Continue: while this process is to be stopped
+// itself. One that is being ended is left to go on.
+func (p *Process) Suspend() {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if !p.gone && !p.stopping {
+		p.send(syscall.SIGSTOP)
+	}
+}
+
+// Continue undoes Suspend.
+func (p *Process) Continue() { p.Signal(syscall.SIGCONT) }
 
 // Stop ends the command: Command.Signal and SIGCONT to its group and tree, and SIGKILL after Grace to
 // what is left. It returns at once; Done tells when all is gone. Later calls change nothing.

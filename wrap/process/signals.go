@@ -77,7 +77,7 @@ func (s *Supervisor) receive(m sigsource.Signal) {
 func (s *Supervisor) descends(pid int) bool {
 	for range 100 {
 		if p := s.procs[pid]; p != nil {
-			return !p.c.Session
+			return !p.c.apart()
 		}
 		if s.apart[pid] {
 			return false
@@ -98,7 +98,7 @@ func (s *Supervisor) descends(pid int) bool {
 // command. Signals of job control come late: they were taken for a command that has ended meanwhile.
 func (s *Supervisor) offer(sig syscall.Signal) {
 	switch {
-	case sig == syscall.SIGTSTP || sig == syscall.SIGCONT || sig == syscall.SIGWINCH:
+	case sig == syscall.SIGTSTP && !s.heedStop || sig == syscall.SIGCONT || sig == syscall.SIGWINCH:
 	case s.ignored(sig):
 	case inherited.Has(s.in.Blocked, int(sig)):
 		s.deferred = append(s.deferred, sig)

@@ -27,6 +27,7 @@ type Supervisor struct {
 	forward    *Process       // the command that signals go to
 	held       *Process       // ended, but Done waits for its descendants
 	stopped    syscall.Signal // by what forward has stopped, and this process is to
+	heedStop   bool           // TSTP comes from Signals, see HeedStop
 	handedStop bool           // TSTP was handed on to forward, which has not stopped yet
 	deferred   []syscall.Signal
 	unread     [65]uint8 // upper bound of what is in signals of each
