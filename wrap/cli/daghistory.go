@@ -115,11 +115,8 @@ func (p *program) dagShowCommand() *cli.Command {
 		Usage:       "show the steps of a run and how they went",
 		UsageText:   "limit dag show [flags] [RUN]",
 		Description: "RUN is the beginning of a run's id; without it, the latest run.\n\nEXIT STATUS: 0; 2 usage, or there is no such run; 125 limit itself failed.",
-		Flags: []cli.Flag{logDirFlag(),
-			&cli.StringFlag{Name: "junit", Usage: "write JUnit XML to `FILE`", Category: "Reports"},
-			&cli.StringFlag{Name: "trace", Usage: "write a Chrome trace to `FILE`", Category: "Reports"},
-			&cli.StringFlag{Name: "report", Usage: "write one HTML page to `FILE`", Category: "Reports"}},
-		Action: p.dagShow,
+		Flags:       append([]cli.Flag{logDirFlag()}, reportFlags()...),
+		Action:      p.dagShow,
 	}
 }
 
@@ -131,6 +128,11 @@ func (p *program) dagShow(c *cli.Context) error {
 	if err != nil {
 		return failWith(dag.CodeUsage, err)
 	}
+	reports, err := openReports(c)
+	if err != nil {
+		return err
+	}
+	defer reports.close()
 	if err := report.Show(p.Out, report.NewLook(e, time.Now(), nil, false)); err != nil {
 		return err
 	}
@@ -139,8 +141,7 @@ func (p *program) dagShow(c *cli.Context) error {
 		retry = "limit dag retry " + short(e.ID)
 	}
 	report.WriteSummary(p.Out, e.Run, e.Dir, false, retry)
-	d := &dagRun{p: p, c: c, record: e.Run}
-	return d.reports(e.Dir)
+	return reports.write(e.Run, e.Dir)
 }
 
 func (p *program) dagLogsCommand() *cli.Command {

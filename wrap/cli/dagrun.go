@@ -2,12 +2,10 @@ package cli
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -67,7 +65,7 @@ func (p *program) dagRunCommand() *cli.Command {
 // dagRunFlags are those that run and retry share.
 func dagRunFlags() []cli.Flag {
 	const steps, claim, reports = "Steps", "Claim", "Reports"
-	return []cli.Flag{
+	return append([]cli.Flag{
 		jFlag(),
 		&cli.StringFlag{Name: "fail-mode", Value: "continue", Usage: "`continue|stop|kill`: after a failure: go on with what does not need it; start nothing further; stop what runs too", Category: steps},
 		&cli.StringSliceFlag{Name: "tag", Usage: "tag the run, `KEY[=VALUE]`, for the tag limits of the run queue; repeatable", Category: claim},
@@ -77,10 +75,7 @@ func dagRunFlags() []cli.Flag {
 		&cli.StringFlag{Name: "progress", Value: "auto", Usage: "`auto|tty|plain|none`", Category: reports},
 		logDirFlag(),
 		&cli.StringFlag{Name: "events", Usage: "append events to `FILE` as JSON lines; - for standard error", Category: reports},
-		&cli.StringFlag{Name: "junit", Usage: "write JUnit XML to `FILE`", Category: reports},
-		&cli.StringFlag{Name: "trace", Usage: "write a Chrome trace to `FILE`", Category: reports},
-		&cli.StringFlag{Name: "report", Usage: "write one HTML page to `FILE`", Category: reports},
-	}
+	}, reportFlags()...)
 }
 
 func (p *program) dagRun(c *cli.Context) error {
@@ -120,7 +115,6 @@ type dagRun struct {
 // run carries the run out and writes its reports.
 func (d *dagRun) run() error {
 	defer debug.SetGCPercent(debug.SetGCPercent(lazyGC))
-	messages := d.p.messages(d.c)
 	mask, err := d.check()
 	if err != nil {
 		return err
@@ -131,45 +125,76 @@ func (d *dagRun) run() error {
 		return err
 	}
 	d.options.Weights, _ = journal.Weights(root, absolute, d.file)
+	reports, err := openReports(d.c) // these may wait for a reader: the supervisor would take the signals
+	if err != nil {
+		return err
+	}
+	defer reports.close()
+	events, err := wrap.OpenEvents(d.c.String("events"), d.p.Err, nil)
+	if err != nil {
+		return err
+	}
+	defer events.Close()
 	supervisor, err := process.NewSupervisor()
 	if err != nil {
 		return err
 	}
 	defer supervisor.Close()
 	d.p.supervisor = supervisor
-	events, err := wrap.OpenEvents(d.c.String("events"), d.p.Err, func(err error) { messages.Error("%v", err) })
-	if err != nil {
-		return err
+	v := newVoice(d.p, d.c, events)
+	defer v.restore()
+	exit, err := d.carryOut(v, mask, root, absolute, reports)
+	err = errors.Join(err, v.end(d.c.Context, exit.Signal != 0 || d.record != nil && d.record.Reason != ""))
+	if err != nil && exit == (wrap.Exit{}) {
+		exit.Code = wrap.CodeFailed // whatever the steps did, something was lost
 	}
-	defer events.Close()
-	s, sig, err := d.p.heeding(d.c, func() (*store, error) { return d.open(messages) })
-	switch {
-	case sig != 0:
-		return &exitError{exit: wrap.Exit{Signal: sig}}
-	case err != nil:
-		return err
+	return &exitError{exit: exit, err: err}
+}
+
+// carryOut opens the store, and runs the steps.
+func (d *dagRun) carryOut(v *voice, mask *dag.Mask, root, absolute string, reports *reportFiles) (wrap.Exit, error) {
+	s, sig, err := d.p.heeding(d.c, func() (*store, error) { return d.open(v.messages) })
+	if sig != 0 || err != nil {
+		return exitOr(err, sig)
 	}
 	defer s.Close()
 	writer, err := d.begin(root, absolute)
 	if err != nil {
-		return err
+		return exitOr(err, 0)
 	}
 	defer writer.Close()
-	console, err := d.console(writer.Dir)
+	console, err := d.console(v, writer.Dir)
 	if err != nil {
-		return err
+		return exitOr(err, 0)
 	}
 	run := &dag.Run{
-		File: d.file, Plan: d.options, Backend: s, Namespace: s.namespace, Supervisor: supervisor, Messages: messages,
-		Events: events, Console: console, Journal: writer, Record: d.record, Claim: d.claim, Env: d.p.env, Mask: mask,
+		File: d.file, Plan: d.options, Backend: s, Namespace: s.namespace, Supervisor: d.p.supervisor, Messages: v.messages,
+		Events: v.events, Console: console, Journal: writer, Record: d.record, Claim: d.claim, Env: d.p.env, Mask: mask,
+		Terminal: d.p.isTerminal(),
 	}
 	if wait, set := durationOf(d.c, "wait"); set {
 		run.Wait = max(wait, time.Millisecond)
 	}
 	exit, err := run.Do(d.c.Context)
 	console.Summary(d.retryCommand())
-	err = errors.Join(err, d.reports(writer.Dir), journal.KeepWeights(root, d.record), journal.Prune(root, keepRuns))
-	return &exitError{exit: exit, err: err}
+	for _, kept := range []error{journal.KeepWeights(root, d.record), journal.Prune(root, keepRuns)} {
+		if kept != nil {
+			v.messages.Error("%v", kept)
+		}
+	}
+	return exit, errors.Join(err, reports.write(d.record, writer.Dir))
+}
+
+// exitOr is the end of a run that did not begin: by a signal, or as err has it.
+func exitOr(err error, sig syscall.Signal) (wrap.Exit, error) {
+	var end *exitError
+	switch {
+	case sig != 0:
+		return wrap.Exit{Signal: sig}, nil
+	case errors.As(err, &end):
+		return end.exit, end.err
+	}
+	return wrap.Exit{Code: wrap.CodeFailed}, err
 }
 
 // check finds what is wrong with the call before anything is opened.
@@ -276,10 +301,10 @@ func (d *dagRun) begin(root, absolute string) (*journal.Writer, error) {
 }
 
 // console makes what the run is shown with.
-func (d *dagRun) console(dir string) (*report.Console, error) {
+func (d *dagRun) console(v *voice, dir string) (*report.Console, error) {
 	getenv := func(name string) string { return wrap.Getenv(d.p.env, name) }
 	k := &report.Console{
-		Out: d.p.Out, Output: report.Output(d.c.String("output")), Progress: report.Progress(d.c.String("progress")),
+		Out: v.out, Output: report.Output(d.c.String("output")), Progress: report.Progress(d.c.String("progress")),
 		Fold: report.DetectFold(getenv), Size: d.p.size, Dir: dir, Run: d.record, Expected: d.options.Weights,
 	}
 	switch k.Output {
@@ -313,31 +338,6 @@ func (d *dagRun) retryCommand() string {
 		command += " --log-dir " + dir
 	}
 	return command
-}
-
-// reports writes the files that were asked for. One that cannot be written does not keep the others from being.
-func (d *dagRun) reports(dir string) error {
-	var all error
-	for flag, write := range map[string]func(io.Writer, *journal.Run) error{
-		"junit":  func(w io.Writer, r *journal.Run) error { return report.JUnit(w, r, dir) },
-		"trace":  report.Trace,
-		"report": report.Page,
-	} {
-		if path := d.c.String(flag); path != "" {
-			if err := writeReport(path, d.record, write); err != nil {
-				all = errors.Join(all, fmt.Errorf("writing --%s: %w", flag, err))
-			}
-		}
-	}
-	return all
-}
-
-func writeReport(path string, r *journal.Run, write func(io.Writer, *journal.Run) error) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(f, r), f.Close())
 }
 
 // lookupEnv finds a variable, and whether it is set.

@@ -50,13 +50,15 @@ func BenchmarkRun(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
+				out := wrap.NewOutlet(io.Discard)
 				run := &Run{File: f, Backend: memory.NewSpace().Open(), Supervisor: supervisor, Messages: wrap.NewMessages(io.Discard, wrap.Normal),
 					Plan: plan.Options{MaxConcurrent: 2}, Record: r, Journal: w, Claim: backend.Claim{ID: r.ID, RunID: r.ID, Runs: 1}, Env: os.Environ(),
-					Console: &report.Console{Out: io.Discard, Output: report.Group, Progress: report.Plain, Run: r}}
+					Console: &report.Console{Out: out, Output: report.Group, Progress: report.Plain, Run: r}}
 				if exit, err := run.Do(context.Background()); err != nil || exit.Code != 0 {
 					b.Fatal(exit, err)
 				}
 				w.Close()
+				out.Close(time.Minute, nil)
 			}
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*steps), "µs/step")
 		})

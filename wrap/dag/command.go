@@ -59,23 +59,27 @@ func (l *loop) stepEnvironment(s *journal.Step) []string {
 }
 
 // command is what starts a step's script.
-func (l *loop) command(s *journal.Step, attempt int, script string, c *claim) process.Command {
+func (l *loop) command(e *execution, s *journal.Step) (process.Command, error) {
+	script := s.Run
+	if e.condition {
+		script = s.If
+	}
 	argv := append(append(make([]string, 0, len(s.Shell)+1), s.Shell...), script)
-	output := envOutput + "=" + l.journal.OutputName(s.ID, attempt)
+	output := envOutput + "=" + l.journal.OutputName(s.ID, e.number)
 	env := l.stepEnvironment(s)
 	command := process.Command{
-		Args: argv, Dir: s.Dir, Group: true, Mark: output,
+		Args: argv, Dir: s.Dir, Group: true, Session: true, Mark: output,
 		Stdin: l.null, Grace: s.Grace, Timeout: s.Timeout,
 		Keep: l.keep, Unkillable: l.r.Messages.Unkillable,
 	}
-	if c != nil {
+	if c := e.claim; c != nil {
 		env = wrap.Environment(env, c.Held(), l.namespace)
 		if f := c.Inherit(); f != nil {
 			command.Keep = append(append([]*os.File(nil), l.keep...), f)
 		}
 	}
 	command.Env = append(env[:len(env):len(env)], output)
-	return command
+	return command, nil
 }
 
 // find returns the file of a step's shell. It is looked for once for each shell and directory.

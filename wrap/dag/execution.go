@@ -2,14 +2,18 @@ package dag
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/plan"
+	"limit/wrap/dag/report"
 	"limit/wrap/dag/stepfile"
 	"limit/wrap/process"
 )
@@ -17,11 +21,20 @@ import (
 // execution is one command of a step that runs: an attempt, or its condition.
 type execution struct {
 	step      int
+	number    int // of the attempt
 	condition bool
+	console   bool // it has the terminal
 	attempt   *journal.Attempt
 	process   *process.Process
 	capture   *capture // nil: the step has the terminal
 	claim     *claim
+}
+
+// suspend stops the command for as long as limit is stopped. The terminal has reached one of its own group.
+func (e *execution) suspend() {
+	if !e.console {
+		e.process.Suspend()
+	}
 }
 
 // prepare notes in the journal that an attempt is about to start.
@@ -51,62 +64,79 @@ func (l *loop) prepare(a plan.Action) {
 	}
 }
 
-// start starts a command. What cannot be started has failed, with the code a shell would give.
+// start starts a command; one that is to have the terminal when that is lent to it.
 func (l *loop) start(a plan.Action) {
 	s := l.record.Steps[a.Step]
-	e := &execution{step: a.Step, condition: a.Kind == plan.Check}
-	script := s.Run
-	if e.condition {
-		script = s.If
-	} else {
+	e := &execution{step: a.Step, number: a.Attempt, condition: a.Kind == plan.Check}
+	if !e.condition {
 		e.attempt, e.claim = s.Attempt(a.Attempt), l.claims[a.Step]
+		e.console = s.Console && l.r.Terminal
 	}
-	if err := l.fork(e, s, a.Attempt, script); err != nil {
+	if !e.console {
+		l.begin(e)
+		return
+	}
+	lent := l.r.Console.Lend()
+	l.open++
+	go func() {
+		select { // a terminal that is not read does not keep the run from being stopped
+		case <-lent:
+		case <-l.halted:
+		}
+		l.post(message{kind: terminalLent, exec: e})
+	}()
+}
+
+// begin starts a command now. What cannot be started has failed, with the code a shell would give.
+func (l *loop) begin(e *execution) {
+	s := l.record.Steps[e.step]
+	if e.console && l.decided {
+		l.r.Console.TakeBack()
+		l.finish(e, plan.Exit{Code: 1, Reason: l.record.Reason, Final: true}, nil)
+		return
+	}
+	if err := l.fork(e, s); err != nil {
 		exit := plan.Exit{Code: process.StartCode(err), Reason: l.mask.String("cannot be started: " + err.Error())}
 		l.finish(e, exit, nil)
 		return
 	}
-	l.active[a.Step] = e
+	l.active[e.step] = e
 	l.claim.Attach(e.process)
 	if e.claim != nil {
 		e.claim.AttachCommand(e.process)
 	}
-	if l.decided {
-		e.process.Stop(process.Stopped)
+	if l.suspending {
+		e.suspend()
 	}
 	if !e.condition {
 		e.attempt.PID = e.process.PID()
-		l.emit(a.Step, wrap.Event{Event: wrap.EventStarted, Attempt: a.Attempt, PID: e.attempt.PID})
+		l.emit(e.step, wrap.Event{Event: wrap.EventStarted, Attempt: e.number, PID: e.attempt.PID})
 		l.r.Console.Started(s, e.attempt)
 	}
 	l.open++
 	go l.await(e)
 }
 
-// fork starts the process with its output in a pipe, or on the terminal.
-func (l *loop) fork(e *execution, s *journal.Step, attempt int, script string) error {
-	command := l.command(s, attempt, script, e.claim)
-	path, err := l.find(s, command.Env)
-	if err != nil {
-		return err
+// fork starts the process: with its output in a pipe, in a session of its own, where what wants a terminal fails at once as
+// it does under cron; or on the terminal.
+func (l *loop) fork(e *execution, s *journal.Step) error {
+	command, err := l.command(e, s)
+	if err == nil {
+		command.Path, err = l.find(s, command.Env)
 	}
-	command.Path = path
-	if s.Console && !e.condition {
-		l.r.Console.Lend()
-		command.Stdin, command.Stdout, command.Stderr = nil, nil, nil
-		command.Group = false // in the group that the terminal's signals go to
-	} else {
-		name := s.ID
-		if e.condition {
-			name += "?"
+	switch {
+	case err != nil:
+	case e.console:
+		command.Stdin = nil
+		command.Group, command.Session = false, false // in the group that the terminal's signals go to
+	default:
+		if e.capture, err = l.capture(e, s); err == nil {
+			command.Stdout, command.Stderr = e.capture.writer, e.capture.writer
 		}
-		e.capture, err = newCapture(l.journal.Dir, name, attempt, l.mask, l.r.Console.Live(s, e.condition), l.buffers)
-		if err != nil {
-			return err
-		}
-		command.Stdout, command.Stderr = e.capture.writer, e.capture.writer
 	}
-	e.process, err = l.r.Supervisor.Start(command)
+	if err == nil {
+		e.process, err = l.r.Supervisor.Start(command)
+	}
 	if err != nil {
 		l.notStarted(e)
 		if info, statErr := os.Stat(s.Dir); statErr != nil || !info.IsDir() {
@@ -120,13 +150,28 @@ func (l *loop) fork(e *execution, s *journal.Step, attempt int, script string) e
 	return nil
 }
 
+// capture makes what reads a command's output.
+func (l *loop) capture(e *execution, s *journal.Step) (*capture, error) {
+	name := s.ID
+	if e.condition {
+		name += "?"
+	}
+	path := filepath.Join(l.journal.Dir, filepath.FromSlash(journal.LogName(name, e.number)))
+	var live *report.Live
+	if !e.condition {
+		live = l.r.Console.Live(s, path)
+	}
+	return newCapture(path, l.mask, l.r.LogLimit, live, l.buffers)
+}
+
 // notStarted undoes what was made ready for a command.
 func (l *loop) notStarted(e *execution) {
 	if e.capture != nil {
 		e.capture.abandon()
-		return
 	}
-	l.r.Console.TakeBack()
+	if e.console {
+		l.r.Console.TakeBack()
+	}
 }
 
 // await waits for the command to end, and for what it has printed.
@@ -147,11 +192,19 @@ func (l *loop) ended(ctx context.Context, e *execution) {
 	if exit.Final && l.record.Reason != "" {
 		exit.Reason = l.record.Reason
 	}
-	if e.capture == nil {
+	if e.console {
 		l.r.Console.TakeBack()
 	}
 	l.finish(e, exit, e.capture)
 	l.act(ctx, nil)
+}
+
+// ends is when a command has ended, by the run's clock: however late that is dealt with.
+func (l *loop) ends(e *execution) time.Duration {
+	if e.process == nil {
+		return l.now()
+	}
+	return max(e.process.Exit().Ended.Sub(l.record.Started), 0)
 }
 
 // finish records the end of an attempt, or of a condition, and asks the plan what follows.
@@ -159,6 +212,7 @@ func (l *loop) finish(e *execution, exit plan.Exit, c *capture) {
 	s := l.record.Steps[e.step]
 	now := l.now()
 	if e.condition {
+		l.leave(s, c)
 		if exit.Code == 0 && exit.Reason == "" {
 			s.Passed = now
 			l.journal.Passed(s.ID, now)
@@ -174,17 +228,32 @@ func (l *loop) finish(e *execution, exit plan.Exit, c *capture) {
 		}
 	}
 	a := e.attempt
-	a.End, a.Ended, a.Code, a.Signal, a.Reason = now, true, exit.Code, exit.Signal, exit.Reason
+	a.End, a.Ended, a.Code, a.Signal, a.Reason = max(l.ends(e), a.Start), true, exit.Code, exit.Signal, exit.Reason
 	s.Outputs = outputs
-	if c != nil && c.wrote > 0 {
+	if c != nil && c.had > 0 {
 		a.Log = journal.LogName(s.ID, a.Number)
 	}
-	if c != nil && c.failed != nil {
-		l.r.Messages.Error("keeping the output of step %s: %v", s.ID, c.failed)
-	}
+	l.leave(s, c)
 	l.journal.End(s.ID, a, outputs)
 	l.exited(e, exit)
 	l.todo = append(l.todo, l.plan.Finished(e.step, exit, now)...)
+}
+
+// errOutputLost keeps a run that lost something from ending as if all were well.
+var errOutputLost = errors.New("not all that the steps have printed could be kept")
+
+// leave notes what has become of a command's output, and keeps the capture of one that has left others behind, who print on.
+func (l *loop) leave(s *journal.Step, c *capture) {
+	if c == nil {
+		return
+	}
+	if c.left {
+		l.left = append(l.left, c)
+	}
+	if c.fault != nil {
+		l.lost = errOutputLost
+		l.r.Messages.Error("keeping the output of step %s: %v", s.ID, c.fault)
+	}
 }
 
 func (l *loop) exited(e *execution, exit plan.Exit) {

@@ -45,9 +45,14 @@ type loop struct {
 	naming bool // holders are being looked up
 	named  time.Time
 
+	left       []*capture // of steps that have ended and left somebody behind who prints
+	lost       error      // of the steps' output
+	suspending bool       // ^Z was typed
+
 	signal  syscall.Signal // that cancelled the run
 	end     wrap.Exit      // where not the steps decide it
 	decided bool
+	halted  chan struct{} // closed when decided
 }
 
 // message is what the goroutines of commands and claims post to the loop.
@@ -66,6 +71,7 @@ type messageKind int
 
 const (
 	commandEnded messageKind = iota
+	terminalLent
 	poolGranted
 	poolBlocked
 	poolRefused
@@ -82,7 +88,7 @@ const inboxSize = 256
 func newLoop(r *Run, p *plan.Plan, q *wrap.Queue, null *os.File) *loop {
 	l := &loop{
 		r: r, plan: p, record: r.Record, journal: r.Journal, mask: r.Mask, claim: q, namespace: r.Namespace, null: null,
-		shells: map[string]string{}, inbox: make(chan message, inboxSize),
+		shells: map[string]string{}, inbox: make(chan message, inboxSize), halted: make(chan struct{}),
 		blockedBy: map[int]string{}, active: map[int]*execution{}, claims: map[int]*claim{}, ready: make([]time.Duration, len(r.Record.Steps)),
 		buffers: &sync.Pool{New: func() any { return new([bufferSize]byte) }},
 	}
@@ -107,6 +113,7 @@ func (l *loop) run(ctx context.Context) {
 	if t := l.r.File.Timeout; t > 0 {
 		timeout = time.After(t)
 	}
+	defer l.r.Supervisor.HeedStop()()
 	l.r.Console.Begin(l.plan.Waiting)
 	l.act(ctx, l.plan.Begin(l.now()))
 	var tick <-chan time.Time
@@ -117,6 +124,7 @@ func (l *loop) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for !l.plan.Done() || l.open > 0 {
+		l.suspend()
 		l.setTimer(timer)
 		l.tellBlocked()
 		l.r.Console.Flush()
@@ -137,8 +145,23 @@ func (l *loop) run(ctx context.Context) {
 			l.nameHolders(ctx)
 		}
 	}
+	for _, c := range l.left {
+		c.shut()
+	}
 	l.journal.Flush()
 	l.record.Ended = l.now()
+}
+
+// suspend stops this process after a ^Z, and the steps with it, when every slot of a step that has ended is given back.
+func (l *loop) suspend() {
+	if !l.suspending || l.open > len(l.active)+len(l.claims) {
+		return
+	}
+	l.suspending = false
+	l.r.Supervisor.StopSelf()
+	for _, e := range l.active {
+		e.process.Continue()
+	}
 }
 
 // tellBlocked writes an event for each step that other limits of the executor block than before. It looks at
@@ -174,6 +197,10 @@ func (l *loop) handle(ctx context.Context, m message) {
 	case commandEnded:
 		l.open--
 		l.ended(ctx, m.exec)
+	case terminalLent:
+		l.open--
+		l.begin(m.exec)
+		l.act(ctx, nil)
 	case poolGranted:
 		if l.claims[m.step] == m.claim {
 			l.act(ctx, l.plan.Granted(m.step, l.now()))
@@ -285,6 +312,14 @@ func (l *loop) perform(ctx context.Context, a plan.Action) {
 func (l *loop) signalled(ctx context.Context, sig syscall.Signal) {
 	switch sig {
 	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
+	case syscall.SIGTSTP:
+		if !l.decided && !l.suspending { // who ends commands has to stay awake
+			l.suspending = true
+			for _, e := range l.active {
+				e.suspend()
+			}
+		}
+		return
 	default:
 		return
 	}
@@ -312,7 +347,8 @@ func (l *loop) halt(ctx context.Context, end wrap.Exit, reason string) {
 	if l.decided {
 		return
 	}
-	l.end, l.decided = end, true
+	l.end, l.decided, l.suspending = end, true, false
+	close(l.halted)
 	l.record.Reason = l.mask.String(reason)
 	l.r.Console.Halting(l.record.Reason, len(l.active))
 	l.act(ctx, l.plan.Cancel(l.record.Reason, l.now()))

@@ -19,3 +19,6 @@ func pipeCloseOnExec(fds *[2]int) error {
 	unix.CloseOnExec(fds[1])
 	return nil
 }
+
+// unread is how many bytes a pipe holds at most: how many it has cannot be asked everywhere.
+func unread(int) int { return 64 << 10 }

@@ -43,6 +43,9 @@ type Run struct {
 	Env   []string      // of the steps, before what the file adds
 	Mask  *Mask         // of the secrets
 
+	Terminal bool  // there is one, for steps with console
+	LogLimit int64 // of a step's log, in bytes; 0: none
+
 	ended chan wrap.News // the run's claim is cancelled or lost
 }
 
@@ -93,7 +96,7 @@ func (r *Run) do(ctx context.Context) (wrap.Exit, error) {
 	defer null.Close()
 	l := newLoop(r, p, q, null)
 	l.run(ctx)
-	return l.exit(), nil
+	return l.exit(), l.lost
 }
 
 // CodeUsage is the exit code for a call or a file that is wrong; CodeStepFailed for a run with a failed step.

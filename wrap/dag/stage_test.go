@@ -112,10 +112,13 @@ type play struct {
 	run    *Run
 	dir    string
 	out    lockedBuffer // what the console wrote
+	to     io.Writer    // in place of out
 	said   lockedBuffer // messages
 	events lockedBuffer
 	exit   wrap.Exit
 	err    error
+	unread error // of the console
+	hurry  chan struct{}
 	over   chan struct{}
 }
 
@@ -161,11 +164,13 @@ func (s *stage) begin(text string, settings ...setting) *play {
 		File: f, Backend: s.store, Namespace: "default", Supervisor: s.supervisor, Messages: wrap.NewMessages(&p.said, wrap.Normal), Events: events,
 		Plan:   plan.Options{MaxConcurrent: r.Max, TagLimits: f.Executor.TagLimits},
 		Record: r, Claim: backend.Claim{ID: id, RunID: id, Runs: 1, Name: f.Name, Tags: f.Tags, Priority: f.Priority}, Env: os.Environ(),
-		Console: &report.Console{Out: &p.out, Output: report.Group, Progress: report.Plain, Run: r, Size: func() (int, int) { return 80, 24 }},
+		Console: &report.Console{Output: report.Group, Progress: report.Plain, Run: r, Size: func() (int, int) { return 80, 24 }},
 	}
+	p.to = &p.out
 	for _, set := range settings {
 		set(p)
 	}
+	p.run.Console.Out = wrap.NewOutlet(p.to)
 	if p.run.Journal, err = journal.Create(filepath.Join(s.root, "runs"), r, f.Source, nil); err != nil {
 		s.t.Fatal(err)
 	}
@@ -175,6 +180,7 @@ func (s *stage) begin(text string, settings ...setting) *play {
 		defer close(p.over)
 		p.exit, p.err = p.run.Do(context.Background())
 		p.run.Console.Summary("")
+		p.unread = p.run.Console.Out.Close(patienceOfTests, p.hurry)
 		p.run.Journal.Close()
 	}()
 	s.t.Cleanup(func() { p.wait() })

@@ -3,7 +3,6 @@
 package report
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"limit/backend"
+	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/plan"
 )
@@ -36,9 +36,10 @@ const (
 	None     Progress = "none"  // nothing but the output of steps
 )
 
-// Console shows a run while it happens. Its methods may be called by several goroutines.
+// Console shows a run while it happens. Its methods may be called by several goroutines, and none waits for whoever
+// reads Out: logs are queued by name, and read when their turn has come.
 type Console struct {
-	Out      io.Writer
+	Out      *wrap.Outlet
 	Output   Output
 	Progress Progress
 	Fold     Fold
@@ -58,12 +59,12 @@ type Console struct {
 	region   region
 	next     []string // what the region is to be
 	lent     bool     // the terminal is a step's
+	behind   int64    // bytes of live output that nobody has read yet
 	spoke    time.Time
 	active   map[int]*journal.Step
 	held     map[int][]backend.Block // what blocks steps in the store
 	names    map[string]string       // of claims, by id
-	partial  map[string]*bytes.Buffer
-	failed   error
+	live     map[string]*Live        // of attempts that run, by step
 }
 
 // The pace of a live region, and of a log that nobody watches.
@@ -88,7 +89,7 @@ func (c *Console) Begin(waiting func(time.Duration) []plan.Waiting) {
 	defer c.mu.Unlock()
 	c.Waiting = waiting
 	c.total = c.Run.Count().Total
-	c.active, c.held, c.names, c.partial = map[int]*journal.Step{}, map[int][]backend.Block{}, map[string]string{}, map[string]*bytes.Buffer{}
+	c.active, c.held, c.names, c.live = map[int]*journal.Step{}, map[int][]backend.Block{}, map[string]string{}, map[string]*Live{}
 	c.spoke = c.now()
 }
 
@@ -194,7 +195,7 @@ func (c *Console) ended(s *journal.Step, a *journal.Attempt, word, why string) {
 	shown := a.Log != "" && (c.Output == Group || c.Output == Failed && word != "ok")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.endPartial(s.ID)
+	c.endLive(s.ID)
 	fold := c.Fold
 	if word == "FAILED" || !shown {
 		fold = NoFold // what failed is to be seen
@@ -203,7 +204,7 @@ func (c *Console) ended(s *journal.Step, a *journal.Attempt, word, why string) {
 		c.add(fold.open(head, s.ID, c.now()))
 	}
 	if shown {
-		c.copyLog(filepath.Join(c.Dir, filepath.FromSlash(a.Log)))
+		c.showLog(filepath.Join(c.Dir, filepath.FromSlash(a.Log)))
 	}
 	if c.Progress != None {
 		c.add(fold.close(s.ID, c.now()))
@@ -216,7 +217,7 @@ func (c *Console) Halting(reason string, running int) {
 		return
 	}
 	c.say("%s %s: stopping %s", c.mark("stop"), clean(reason), plural(running, "step"))
-	c.Flush()
+	c.show()
 }
 
 // Blocked says what blocks a step in the store.
@@ -271,29 +272,40 @@ func (c *Console) add(text string) {
 	}
 }
 
-// Flush writes what was said, where nobody waits for the next frame.
+// Flush shows what was said, where nobody waits for the next frame.
 func (c *Console) Flush() {
-	if c.Progress == Terminal {
-		return
+	if c.Progress != Terminal {
+		c.show()
 	}
+}
+
+func (c *Console) show() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.write()
 }
 
-// write hands pending text to the terminal or file, the live region taken away around it.
+// write queues pending text, the live region taken away around it.
 func (c *Console) write() {
-	if c.lent || len(c.pending) == 0 && c.Progress != Terminal {
-		return
-	}
 	text := c.pending
-	if c.Progress == Terminal {
+	if c.Progress == Terminal && !c.lent {
 		text = c.frame()
 	}
-	if c.failed == nil && len(text) > 0 {
-		_, c.failed = c.Out.Write(text) // nobody reads any more: the run goes on
-	}
+	c.Out.Write(text)
 	c.pending = c.pending[:0]
+}
+
+// later queues what is written when its turn has come, below all that was said so far.
+func (c *Console) later(write func(io.Writer) error) {
+	if c.Progress == Terminal && !c.lent {
+		c.wipe()
+	} else {
+		c.write()
+	}
+	c.Out.Later(write)
+	if c.Progress == Terminal && !c.lent {
+		c.write() // the live region again
+	}
 }
 
 // Tick draws the live region, or breaks a long silence.
@@ -301,7 +313,7 @@ func (c *Console) Tick() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.Progress == Terminal && !c.lent:
+	case c.Progress == Terminal && !c.lent && c.Out.Idle(): // a terminal that is not read gets no further frames
 		c.next = c.view()
 		c.write()
 	case c.Progress == Plain && c.now().Sub(c.spoke) >= silence:
@@ -310,16 +322,16 @@ func (c *Console) Tick() {
 	}
 }
 
-// Lend gives the terminal to a step; nothing is written until TakeBack.
-func (c *Console) Lend() {
+// Lend gives the terminal to a step: it has it when the channel is closed, and nothing is written until TakeBack.
+func (c *Console) Lend() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.Progress == Terminal {
-		c.add("")
 		c.wipe()
 	}
 	c.write()
 	c.lent = true
+	return c.Out.Lend()
 }
 
 // TakeBack ends Lend.
@@ -327,6 +339,7 @@ func (c *Console) TakeBack() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lent = false
+	c.Out.TakeBack()
 }
 
 // counter is [done/total].

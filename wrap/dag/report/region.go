@@ -37,12 +37,9 @@ func (c *Console) frame() []byte {
 // wipe takes the region away with the next write.
 func (c *Console) wipe() {
 	width, _ := c.Size()
-	out := append(c.region.erase(width), c.pending...)
+	c.Out.Write(append(c.region.erase(width), c.pending...))
 	c.pending = c.pending[:0]
-	c.region.lines, c.next = nil, nil
-	if len(out) > 0 && c.failed == nil {
-		_, c.failed = c.Out.Write(out)
-	}
+	c.region.lines = nil
 }
 
 // erase moves to the first line of the region and clears from there. A terminal that became narrower may have wrapped the lines.

@@ -322,7 +322,7 @@ func TestGraphsHaveEveryStepAndNeed(t *testing.T) {
 
 // screenOf is a console on a terminal of a test.
 func consoleOf(r *journal.Run, progress Progress, out io.Writer, width, height int, clock *time.Time) *Console {
-	return &Console{Out: out, Output: Group, Progress: progress, Run: r, Size: func() (int, int) { return width, height },
+	return &Console{Out: wrap.NewOutlet(out), Output: Group, Progress: progress, Run: r, Size: func() (int, int) { return width, height },
 		Clock: func() time.Time { return *clock }}
 }
 
@@ -349,6 +349,7 @@ func TestTheLiveRegionFitsTheTerminal(t *testing.T) {
 			c.Started(r.Steps[i], r.Steps[i].Last())
 		}
 		c.Tick()
+		c.Out.Flush()
 		lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 		if len(lines) > max(4, size[1]) {
 			t.Errorf("%v: %d lines", size, len(lines))
@@ -390,6 +391,7 @@ func TestALogBreaksAMinuteOfSilence(t *testing.T) {
 	c.Begin(nil)
 	c.Started(r.Steps[0], r.Steps[0].Last())
 	c.Flush()
+	c.Out.Flush()
 	out.Reset()
 	now = now.Add(59 * time.Second)
 	c.Tick()
@@ -398,6 +400,7 @@ func TestALogBreaksAMinuteOfSilence(t *testing.T) {
 	}
 	now = now.Add(2 * time.Second)
 	c.Tick()
+	c.Out.Flush()
 	if got := out.String(); got != "[0/2] still running after 1m01s: slow (1m01s)\n" {
 		t.Errorf("%q", got)
 	}

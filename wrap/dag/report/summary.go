@@ -34,17 +34,11 @@ const worthTelling = 50 * time.Millisecond
 func (c *Console) Summary(retry string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lent = false
-	if c.Progress == Terminal {
-		c.next = nil
-	}
+	c.next = nil
 	if c.Progress != None {
 		var b bytes.Buffer
 		WriteSummary(&b, c.Run, c.Dir, c.Output == Group, retry)
 		c.pending = append(c.pending, c.safe(b.Bytes())...)
-	}
-	if c.Progress == Terminal {
-		c.wipe()
 	}
 	c.write()
 }

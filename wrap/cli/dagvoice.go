@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"limit/wrap"
+)
+
+// voice is all that a run of a dag says: on standard output, standard error, and as events. Whoever reads it may be slow, or
+// gone: the run does not wait for that.
+type voice struct {
+	p        *program
+	out, err *wrap.Outlet
+	stderr   io.Writer // as it was
+	messages *wrap.Messages
+	events   *wrap.Events
+}
+
+// patience is how long a reader that reads nothing is waited for when a run has ended.
+const patience = 15 * time.Second
+
+func newVoice(p *program, c *cli.Context, events *wrap.Events) *voice {
+	v := &voice{p: p, out: wrap.NewOutlet(p.Out), err: wrap.NewOutlet(p.Err), stderr: p.Err, events: events}
+	events.Queue()
+	p.Err = v.err
+	v.messages = p.messages(c)
+	return v
+}
+
+// restore gives standard error back to the program.
+func (v *voice) restore() { v.p.Err = v.stderr }
+
+// end writes what is left to say, and returns what could not be. A reader that does not read is waited for a while, and no
+// longer once a signal comes; a run that was stopped waits for nobody.
+func (v *voice) end(ctx context.Context, stopped bool) error {
+	ctx, hurry := context.WithCancel(ctx)
+	if stopped {
+		hurry()
+	}
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		select {
+		case <-v.p.supervisor.Signals():
+			hurry()
+		case <-ctx.Done():
+		}
+	})
+	lost := v.out.Close(patience, ctx.Done())
+	if lost != nil {
+		lost = fmt.Errorf("writing standard output: %w; 'limit dag show' and 'limit dag logs' have what was lost", lost)
+	}
+	if err := v.events.Drain(patience, ctx.Done()); err != nil && lost == nil {
+		lost = err
+	}
+	v.err.Close(patience, ctx.Done()) // a standard error that nobody reads is nobody's concern
+	hurry()
+	listening.Wait()
+	return lost
+}
