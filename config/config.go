@@ -57,7 +57,8 @@ type Config struct {
 	File        string // the file it was read from; "" where there was none
 	Backend     Backend
 	Namespace   string
-	Settings    backend.Settings   // what the file's concurrency block says; backend.NewSettings where there is none
+	Settings    backend.Settings // what the file's concurrency block says; backend.NewSettings where there is none
+	Dag         Dag
 	HasSettings bool               // the file has a concurrency block
 	Warnings    []*yamlpos.Problem // what the user should be told, once
 
@@ -92,7 +93,7 @@ func Parse(name, dir string, data []byte) (*Config, error) {
 }
 
 func empty() *Config {
-	return &Config{Namespace: DefaultNamespace, Settings: backend.NewSettings(), origins: map[string]string{}}
+	return &Config{Namespace: DefaultNamespace, Dag: defaultDag(), Settings: backend.NewSettings(), origins: map[string]string{}}
 }
 
 // override lets flags beat the environment and both beat the file.

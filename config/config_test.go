@@ -218,7 +218,11 @@ concurrency.runs.max_concurrent_runs = unlimited (default)
 concurrency.runs.tag:k = 3 (limit.yaml:11)
 concurrency.reserve_after = 5m (default)
 concurrency.hide_commands = false (default)
-concurrency.history_entries = default (default)`
+concurrency.history_entries = default (default)
+dag.keep_runs = 50 (default)
+dag.keep_days = 30 (default)
+dag.keep_bytes = 2147483648 (default)
+dag.log_limit = 104857600 (default)`
 	if got := strings.Join(lines, "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // The keys of a limit.yaml, by the mapping they stand in.
-func topKeys() []string     { return []string{"backend", "namespace", "concurrency"} }
+func topKeys() []string     { return []string{"backend", "namespace", "concurrency", "dag"} }
 func backendKeys() []string { return []string{"local", "etcd"} }
 func etcdKeys() []string    { return []string{"endpoints", "tls", "username", "password_file"} }
 func tlsKeys() []string     { return []string{"ca", "cert", "key", "server_name"} }
@@ -30,6 +30,7 @@ func readDocument(doc *yamlpos.Document, dir string) (*Config, error) {
 	r.backend(top.Get("backend"))
 	r.namespace(top.Get("namespace"))
 	r.concurrency(top.Get("concurrency"))
+	r.dag(top.Get("dag"))
 	r.warnIgnored()
 	r.config.Warnings = doc.Warnings()
 	if err := doc.Err(); err != nil {

@@ -11,6 +11,18 @@ const schema = `{
   "type": ["object", "null"],
   "additionalProperties": false,
   "properties": {
+    "dag": {
+      "description": "What runs of dags leave behind, of each dag by itself. Its last failed run is always kept.",
+      "type": ["object", "null"],
+      "additionalProperties": false,
+      "properties": {
+        "keep_runs": {"description": "How many runs are kept. Default: 50.", "type": ["integer", "null"], "minimum": 1, "maximum": 2147483647},
+        "keep_days": {"description": "How many days runs are kept. Default: 30.", "type": ["integer", "null"], "minimum": 1, "maximum": 36500},
+        "keep_bytes": {"description": "How much is kept. Default: 2GiB.", "$ref": "#/$defs/size"},
+        "log_limit": {"description": "How long the log of a step may be. Default: 100MiB.", "$ref": "#/$defs/size"},
+        "log_dir": {"description": "Where runs are kept, relative to this file.", "$ref": "#/$defs/path"}
+      }
+    },
     "backend": {
       "type": ["object", "null"],
       "additionalProperties": false,
@@ -211,6 +223,13 @@ const schema = `{
     "default_op_concurrency_limit": {"description": "Dagster's older spelling; use concurrency.", "deprecated": true, "not": {}}
   },
   "$defs": {
+    "size": {
+      "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": 9223372036854775807},
+        {"type": "string", "pattern": "^0*[1-9][0-9]*( *[KMGT]iB)?$"},
+        {"type": "null"}
+      ]
+    },
     "slots": {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 2147483647}, {"const": "unlimited"}]},
     "path": {
       "type": ["string", "null"],

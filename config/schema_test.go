@@ -85,6 +85,7 @@ func TestSchemaAndParserAgreeOnACorpus(t *testing.T) {
 			"concurrency: {pools: {limits: {a: {rate: 10/1m}, b: {limit: 0}, c: unlimited, d: {limit: unlimited, rate: ' 5 / 1h30m '}}}}",
 			"concurrency: {runs: {max_concurrent_runs: -1, tag_concurrency_limits: []}}",
 			"backend: {etcd: {endpoints: [h], tls: {cert: , key: }, username: , password_file: }}",
+			"dag:", "dag: {keep_runs: 5, keep_days: 3, keep_bytes: 2GiB, log_limit: 5000000, log_dir: runs}", "dag: {log_limit: 100 KiB}",
 		},
 		false: {
 			"5", "[]", "backend: local", "backend: {local: {}, etcd: {endpoints: h}}", "backend: {etcd: {}}", "backend: {etcd: }",
@@ -95,6 +96,7 @@ func TestSchemaAndParserAgreeOnACorpus(t *testing.T) {
 			"concurrency: {pools: {limits: {a: {rate: 0/1m}}}}", "concurrency: {pools: {limits: {a: {rate: 1/x}}}}",
 			"concurrency: {runs: {tag_concurrency_limits: [{key: a, limit: 1}, {key: a, limit: 1}]}}",
 			"concurrency: {runs: {tag_concurrency_limits: [{key: a=b, limit: 1}]}}", "concurrency: {reserve_after: 5}", "concurrency: {reserve_after: 5d}",
+			"dag: {keep_runs: 0}", "dag: {keep_days: x}", "dag: {keep_bytes: 0}", "dag: {keep_bytes: 5GB}", "dag: {keep: 1}", "dag: {log_dir: ''}",
 		},
 	} {
 		for _, text := range texts {

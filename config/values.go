@@ -47,6 +47,11 @@ func (c *Config) Values() []Value {
 	add("concurrency.reserve_after", backend.ShortDuration(s.Reserve()))
 	add("concurrency.hide_commands", strconv.FormatBool(s.HideCommands))
 	add("concurrency.history_entries", historyText(s))
+	add("dag.keep_runs", strconv.Itoa(c.Dag.Runs))
+	add("dag.keep_days", strconv.Itoa(int(c.Dag.Age.Hours()/24)))
+	add("dag.keep_bytes", strconv.FormatInt(c.Dag.Bytes, 10))
+	add("dag.log_limit", strconv.FormatInt(c.Dag.LogLimit, 10))
+	add("dag.log_dir", c.Dag.LogDir)
 	return values
 }
 

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"limit/config"
 	"limit/config/yamlpos"
 	"limit/wrap"
 	"limit/wrap/dag"
@@ -89,15 +91,70 @@ func parseParams(c *cli.Context) (map[string]string, error) {
 }
 
 func logDirFlag() cli.Flag {
-	return &cli.StringFlag{Name: "log-dir", Usage: "keep runs, with their logs, in `DIR` (default: the runs directory of limit's state directory)", Category: "Reports"}
+	return &cli.StringFlag{Name: "log-dir", Usage: "keep runs, with their logs, in `DIR` (default: dag.log_dir of limit.yaml, or the runs directory of limit's state directory)", Category: "Reports"}
 }
 
 // runsDir is where runs are kept.
-func (p *program) runsDir(c *cli.Context) string {
+func (p *program) runsDir(c *cli.Context) (string, error) {
 	if dir := c.String("log-dir"); dir != "" {
-		return dir
+		return dir, nil
+	}
+	cfg, err := p.configuration(c, "")
+	if err != nil {
+		return "", err
+	}
+	return p.runsDirOf(cfg), nil
+}
+
+func (p *program) runsDirOf(cfg *config.Config) string {
+	if cfg.Dag.LogDir != "" {
+		return cfg.Dag.LogDir
 	}
 	return journal.DefaultDir(os.Getuid(), func(name string) string { return wrap.Getenv(p.env, name) })
+}
+
+// findRun finds the run that an operand names: by the beginning of its id, as the latest of a step file, or, for "" and -, as the
+// latest of a step file of this directory. The error ends limit with 2.
+func (p *program) findRun(c *cli.Context, operand string) (*journal.Entry, error) {
+	root, err := p.runsDir(c)
+	if err != nil {
+		return nil, err
+	}
+	var e *journal.Entry
+	switch {
+	case operand == "" || operand == "-":
+		e, err = journal.Latest(root, func(file string) bool { return sameFile(filepath.Dir(file), ".") })
+		if e == nil && err == nil {
+			err = fmt.Errorf("no step file of this directory was run, as far as %s has it; give the file or the id of a run, which 'limit dag list' shows", root)
+		}
+	case isStepFile(operand):
+		e, err = journal.Latest(root, func(file string) bool { return sameFile(file, operand) })
+		if e == nil && err == nil {
+			err = fmt.Errorf("there is no run of %s in %s", operand, root)
+		}
+	default:
+		e, err = journal.Find(root, operand)
+	}
+	if err != nil {
+		return nil, failWith(dag.CodeUsage, err)
+	}
+	return e, nil
+}
+
+// isStepFile reports whether an operand names a file rather than a run.
+func isStepFile(operand string) bool {
+	info, err := os.Stat(operand)
+	return err == nil && info.Mode().IsRegular() || strings.ContainsAny(operand, "./")
+}
+
+// sameFile reports whether two paths are of one file; also where that is no longer there.
+func sameFile(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	if errA == nil && errB == nil {
+		return os.SameFile(infoA, infoB)
+	}
+	return absolutePath(a) == absolutePath(b)
 }
 
 // slots is how many slots the executor has: -j, what the file says, or the number of CPUs. A step that asks for more than

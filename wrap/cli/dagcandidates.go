@@ -2,9 +2,9 @@ package cli
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
+	"limit/config"
 	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/stepfile"
@@ -15,7 +15,13 @@ func (p *program) runsGiven(q *completion) string {
 	if dir := q.given["log-dir"]; dir != "" {
 		return dir
 	}
-	return journal.DefaultDir(os.Getuid(), func(name string) string { return wrap.Getenv(p.env, name) })
+	at := config.OS()
+	at.Env = func(name string) string { return wrap.Getenv(p.env, name) }
+	cfg, err := config.Load(config.Flags{Config: q.given["config"]}, at)
+	if err != nil {
+		cfg = &config.Config{}
+	}
+	return p.runsDirOf(cfg)
 }
 
 // runs are the dags that were run.

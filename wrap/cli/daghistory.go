@@ -1,15 +1,20 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"limit/config"
 	"limit/wrap"
 	"limit/wrap/dag"
 	"limit/wrap/dag/journal"
@@ -29,13 +34,18 @@ func (p *program) dagRetryCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "retry",
 		Usage:     "go on with a run from what failed",
-		UsageText: "limit dag retry [flags] [RUN]",
+		UsageText: "limit dag retry [flags] [RUN | FILE]",
 		Description: `Runs again what failed, was not run, or had not ended when the run was killed, and everything that needs it. RUN is the
-beginning of a run's id; without it, the latest run. A step file that has changed since is refused. Steps of the
-run that outlived it are waited for: --force goes on beside them, and with a changed file.
+beginning of a run's id; FILE means its latest run, and nothing the latest run of a step file of this directory. What
+the run was given is kept: parameters, selection, --tag, --priority, -j, --fail-mode, namespace and store; flags
+stand in place of it, but for another store or namespace, which is refused.
 
-EXIT STATUS: that of 'limit dag run'; 0 where there is nothing to retry.`,
-		Flags:  append(dagRunFlags(), &cli.BoolFlag{Name: "force", Usage: "though the file has changed, or steps of the run still run", Category: "Steps"}),
+A step file that has changed since is refused. A run that was retried already is not retried again: the retry goes on with
+what did that, and is refused where it succeeded or still runs. Steps of the run that outlived it are waited for, for
+as long as --wait says. --force does it all the same.
+
+EXIT STATUS: that of 'limit dag run'; 0 where there is nothing to retry; 75 steps of the run still live after --wait.`,
+		Flags:  append(dagRunFlags(), &cli.BoolFlag{Name: "force", Usage: "though the file has changed, steps of the run still run, or it was retried", Category: "Steps"}),
 		Action: p.dagRetry,
 	}
 }
@@ -44,11 +54,16 @@ func (p *program) dagRetry(c *cli.Context) error {
 	if c.NArg() > 1 {
 		return usageError(c, "one run at most")
 	}
-	e, err := journal.Find(p.runsDir(c), c.Args().First())
+	e, err := p.findRun(c, c.Args().First())
 	if err != nil {
-		return failWith(dag.CodeUsage, err)
+		return err
 	}
-	if e.Running && !c.Bool("force") {
+	e, guard, err := p.guard(c, e)
+	if err != nil {
+		return err
+	}
+	defer guard.Close()
+	if !e.Finished && !c.Bool("force") {
 		if e, err = p.outlive(c, e); err != nil {
 			return err
 		}
@@ -57,34 +72,147 @@ func (p *program) dagRetry(c *cli.Context) error {
 		p.messages(c).Info("run %s has succeeded: there is nothing to retry", short(e.ID))
 		return nil
 	}
-	f, err := p.readSteps(c, e.File, e.Params)
+	if err := p.keepGiven(c, e); err != nil {
+		return err
+	}
+	mask, err := dag.NewMask(e.Secrets(), p.lookup)
+	if err != nil {
+		return failWith(dag.CodeUsage, err)
+	}
+	for key, value := range e.Given.Tags {
+		e.Given.Tags[key] = mask.Unseal(value)
+	}
+	params := map[string]string{}
+	for name, value := range e.Sealed {
+		params[name] = mask.Unseal(value)
+	}
+	f, err := p.readSteps(c, e.File, params)
 	if err != nil {
 		return err
 	}
 	if journal.Hash(f.Source) != e.Hash && !c.Bool("force") {
 		return failWith(dag.CodeUsage, fmt.Errorf("%s has changed since run %s; run it anew, or retry with --force", e.File, short(e.ID)))
 	}
-	d := &dagRun{p: p, c: c, file: f, params: e.Params, earlier: e}
+	d := &dagRun{p: p, c: c, file: f, params: params, earlier: e, guard: guard}
 	if e.Selected != nil {
-		d.options.Selected = make([]bool, len(f.Steps))
-		for _, id := range e.Selected {
-			if s, ok := f.Find(id); ok {
-				d.options.Selected[s.Index] = true
-			}
-		}
+		d.options.Selected = d.selected(mask)
 	}
 	return d.run()
 }
 
-// outlive waits for a run, or for those of its steps that outlived it, and reads it again.
+// selected are the steps that the earlier run had selected.
+func (d *dagRun) selected(mask *dag.Mask) []bool {
+	now := journal.NewRun(d.file)
+	mask.Hide(now)
+	selected := make([]bool, len(now.Steps))
+	for i, s := range now.Steps {
+		selected[i] = slices.Contains(d.earlier.Selected, s.ID)
+	}
+	return selected
+}
+
+// guard keeps others from retrying a run, and follows it to the run that has retried it last.
+func (p *program) guard(c *cli.Context, e *journal.Entry) (*journal.Entry, *journal.Guard, error) {
+	for {
+		guard, by, err := e.Guard()
+		switch {
+		case errors.Is(err, journal.ErrRetried) && c.Bool("force"):
+			return e, nil, nil
+		case errors.Is(err, journal.ErrRetried):
+			return nil, nil, failWith(dag.CodeUsage, fmt.Errorf("run %s is being retried%s; --force retries it beside that", short(e.ID), as(by)))
+		case err != nil:
+			return nil, nil, err
+		case by == "" || c.Bool("force"):
+			return e, guard, nil
+		}
+		guard.Close()
+		next, err := journal.Find(filepath.Dir(e.Dir), by)
+		if err != nil || next.Finished && next.Code == 0 {
+			return nil, nil, failWith(dag.CodeUsage, fmt.Errorf("run %s was retried%s, which %s; --force retries it again",
+				short(e.ID), as(by), map[bool]string{true: "succeeded", false: "is not kept any more"}[err == nil]))
+		}
+		p.messages(c).Info("run %s was retried%s: going on with that", short(e.ID), as(by))
+		e = next
+	}
+}
+
+func as(id string) string {
+	if id == "" {
+		return ""
+	}
+	return " as " + short(id)
+}
+
+// outlive waits for those steps of a run that outlived it, and reads it again.
 func (p *program) outlive(c *cli.Context, e *journal.Entry) (*journal.Entry, error) {
-	p.messages(c).Info("run %s, or a step of it, still runs; waiting for its end (--force does not)", short(e.ID))
 	ctx, cancel := p.untilInterrupted(c.Context)
 	defer cancel()
-	if err := journal.WaitUntilOver(e.Dir, ctx.Done()); err != nil {
+	if wait, set := durationOf(c, "wait"); set {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, wait)
+		defer stop()
+	}
+	who, told := "a process that cannot be looked at", false
+	err := e.WaitForSteps(ctx, func(left []journal.Survivor) {
+		if len(left) > 0 {
+			names := make([]string, len(left))
+			for i, s := range left {
+				names[i] = s.String()
+			}
+			who = strings.Join(names, ", ")
+		}
+		if !told {
+			p.messages(c).Info("of run %s still live: %s; waiting for the end (--force does not)", short(e.ID), who)
+		}
+		told = true
+	})
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, failWith(wrap.CodeBusy, fmt.Errorf("of run %s still live: %s; end them, or retry with --force", short(e.ID), who))
+	case errors.Is(err, context.Canceled):
+		return nil, exitWith(130)
+	case err != nil:
 		return nil, err
 	}
 	return journal.Load(e.Dir)
+}
+
+// keepGiven gives the flags that were not given now the values that the run had. Another store or namespace is refused: its pools
+// are others, and its slots would be taken beside those that the run's steps had.
+func (p *program) keepGiven(c *cli.Context, e *journal.Entry) error {
+	cfg, err := p.configuration(c, "")
+	if err != nil {
+		return err
+	}
+	g := e.Given
+	for _, k := range []struct{ name, was, is string }{{"backend", g.Backend, cfg.Backend.String()}, {"namespace", g.Namespace, cfg.Namespace}} {
+		switch from := cfg.From(k.name); {
+		case k.was == "" || k.was == k.is:
+		case from == config.FromDefault:
+			if err := c.Set(k.name, k.was); err != nil {
+				return err
+			}
+		default:
+			return failWith(dag.CodeUsage, fmt.Errorf("run %s was in %s %s, and %s says %s, whose pools are others; retry it there, or run the file anew",
+				short(e.ID), k.name, k.was, from, k.is))
+		}
+	}
+	set := map[string]string{}
+	if g.Slots > 0 {
+		set["j"] = strconv.Itoa(g.Slots)
+	}
+	if g.Priority != nil {
+		set["priority"] = strconv.Itoa(int(*g.Priority))
+	}
+	if g.FailMode != "" {
+		set["fail-mode"] = g.FailMode
+	}
+	for name, value := range set {
+		if !c.IsSet(name) {
+			err = errors.Join(err, c.Set(name, value))
+		}
+	}
+	return err
 }
 
 func (p *program) dagListCommand() *cli.Command {
@@ -102,7 +230,11 @@ func (p *program) dagList(c *cli.Context) error {
 	if c.NArg() > 0 {
 		return usageError(c, "list takes no operands")
 	}
-	runs, err := journal.List(p.runsDir(c))
+	root, err := p.runsDir(c)
+	if err != nil {
+		return err
+	}
+	runs, err := journal.List(root)
 	if err != nil {
 		return err
 	}
@@ -113,8 +245,8 @@ func (p *program) dagShowCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "show",
 		Usage:       "show the steps of a run and how they went",
-		UsageText:   "limit dag show [flags] [RUN]",
-		Description: "RUN is the beginning of a run's id; without it, the latest run.\n\nEXIT STATUS: 0; 2 usage, or there is no such run; 125 limit itself failed.",
+		UsageText:   "limit dag show [flags] [RUN | FILE]",
+		Description: "RUN is the beginning of a run's id; FILE means its latest run, and nothing the latest run of a step file of this directory.\n\nEXIT STATUS: 0; 2 usage, or there is no such run; 125 limit itself failed.",
 		Flags:       append([]cli.Flag{logDirFlag()}, reportFlags()...),
 		Action:      p.dagShow,
 	}
@@ -124,9 +256,9 @@ func (p *program) dagShow(c *cli.Context) error {
 	if c.NArg() > 1 {
 		return usageError(c, "one run at most")
 	}
-	e, err := journal.Find(p.runsDir(c), c.Args().First())
+	e, err := p.findRun(c, c.Args().First())
 	if err != nil {
-		return failWith(dag.CodeUsage, err)
+		return err
 	}
 	reports, err := openReports(c)
 	if err != nil {
@@ -149,7 +281,8 @@ func (p *program) dagLogsCommand() *cli.Command {
 		Name:      "logs",
 		Usage:     "print what a step of a run has printed",
 		UsageText: "limit dag logs [-f] RUN STEP",
-		Description: `Prints the output of the step's last attempt. RUN is the beginning of a run's id; - is the latest run. With -f it follows
+		Description: `Prints the output of the step's last attempt. RUN is the beginning of a run's id; a step file means its latest run, and - the
+latest run of a step file of this directory. With -f it follows
 a step that runs, or is yet to run, to its end.
 
 EXIT STATUS: 0; 2 usage, or there is no such run or step; 125 limit itself failed.`,
@@ -164,13 +297,10 @@ func (p *program) dagLogs(c *cli.Context) error {
 	if c.NArg() != 2 {
 		return usageError(c, "give a run and a step")
 	}
-	prefix, id := c.Args().Get(0), c.Args().Get(1)
-	if prefix == "-" {
-		prefix = ""
-	}
-	e, err := journal.Find(p.runsDir(c), prefix)
+	id := c.Args().Get(1)
+	e, err := p.findRun(c, c.Args().First())
 	if err != nil {
-		return failWith(dag.CodeUsage, err)
+		return err
 	}
 	s := e.Step(id)
 	if s == nil {

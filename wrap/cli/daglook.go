@@ -143,7 +143,11 @@ func (p *program) showPlan(c *cli.Context, f *stepfile.File, selected []bool) er
 	if err != nil {
 		return err
 	}
-	weights, known := journal.Weights(p.runsDir(c), absolutePath(f.Path), f)
+	root, err := p.runsDir(c)
+	if err != nil {
+		return err
+	}
+	weights, known := journal.Weights(root, absolutePath(f.Path), f)
 	durations := weights
 	if durations == nil {
 		durations = make([]time.Duration, len(f.Steps))

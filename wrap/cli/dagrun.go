@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -47,9 +48,6 @@ EXAMPLES:
 // lazyGC lets the heap grow further before it is collected: a dag's lives from start to end, and looking through it
 // again and again takes time from the steps.
 const lazyGC = 400
-
-// keepRuns is how many runs are kept with their logs.
-const keepRuns = 100
 
 func (p *program) dagRunCommand() *cli.Command {
 	return &cli.Command{
@@ -107,6 +105,8 @@ type dagRun struct {
 	file    *stepfile.File
 	params  map[string]string
 	earlier *journal.Entry // the run that is retried, or nil
+	guard   *journal.Guard // of that
+	given   journal.Given
 	options plan.Options
 	record  *journal.Run
 	claim   backend.Claim
@@ -119,7 +119,10 @@ func (d *dagRun) run() error {
 	if err != nil {
 		return err
 	}
-	root := d.p.runsDir(d.c)
+	root, err := d.p.runsDir(d.c)
+	if err != nil {
+		return err
+	}
 	absolute, err := filepath.Abs(d.file.Path)
 	if err != nil {
 		return err
@@ -143,6 +146,9 @@ func (d *dagRun) run() error {
 	d.p.supervisor = supervisor
 	v := newVoice(d.p, d.c, events)
 	defer v.restore()
+	for _, name := range mask.Exposed() {
+		v.messages.Info("secret %s has a line of fewer than 4 characters, which is not masked", name)
+	}
 	exit, err := d.carryOut(v, mask, root, absolute, reports)
 	err = errors.Join(err, v.end(d.c.Context, exit.Signal != 0 || d.record != nil && d.record.Reason != ""))
 	if err != nil && exit == (wrap.Exit{}) {
@@ -158,11 +164,14 @@ func (d *dagRun) carryOut(v *voice, mask *dag.Mask, root, absolute string, repor
 		return exitOr(err, sig)
 	}
 	defer s.Close()
-	writer, err := d.begin(root, absolute)
+	writer, err := d.begin(s, mask, root, absolute)
 	if err != nil {
 		return exitOr(err, 0)
 	}
 	defer writer.Close()
+	if err := d.guard.By(d.record.ID); err != nil {
+		return exitOr(err, 0)
+	}
 	console, err := d.console(v, writer.Dir)
 	if err != nil {
 		return exitOr(err, 0)
@@ -170,14 +179,16 @@ func (d *dagRun) carryOut(v *voice, mask *dag.Mask, root, absolute string, repor
 	run := &dag.Run{
 		File: d.file, Plan: d.options, Backend: s, Namespace: s.namespace, Supervisor: d.p.supervisor, Messages: v.messages,
 		Events: v.events, Console: console, Journal: writer, Record: d.record, Claim: d.claim, Env: d.p.env, Mask: mask,
-		Terminal: d.p.isTerminal(),
+		Terminal: d.p.isTerminal(), LogLimit: s.config.Dag.LogLimit,
 	}
 	if wait, set := durationOf(d.c, "wait"); set {
 		run.Wait = max(wait, time.Millisecond)
 	}
 	exit, err := run.Do(d.c.Context)
 	console.Summary(d.retryCommand())
-	for _, kept := range []error{journal.KeepWeights(root, d.record), journal.Prune(root, keepRuns)} {
+	bounds := s.config.Dag
+	keep := journal.Keep{Runs: bounds.Runs, Age: bounds.Age, Bytes: bounds.Bytes}
+	for _, kept := range []error{journal.KeepWeights(root, d.record), journal.Prune(root, absolute, keep, time.Now())} {
 		if kept != nil {
 			v.messages.Error("%v", kept)
 		}
@@ -202,7 +213,7 @@ func (d *dagRun) check() (*dag.Mask, error) {
 	if missing := d.file.Missing(); len(missing) > 0 {
 		return nil, usageError(d.c, "parameter %s has no value; give --param %s=…", missing[0], missing[0])
 	}
-	mask, err := dag.NewMask(d.file.Secrets, func(name string) (string, bool) { return lookupEnv(d.p.env, name) })
+	mask, err := dag.NewMask(d.file.Secrets, d.p.lookup)
 	if err != nil {
 		return nil, failWith(dag.CodeUsage, err)
 	}
@@ -228,17 +239,24 @@ func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
 	if err != nil {
 		return nil, usageError(d.c, "flag --tag: %v", err)
 	}
-	if d.claim.Tags == nil {
-		d.claim.Tags = tags
-	} else {
-		maps.Copy(d.claim.Tags, tags)
+	if d.earlier != nil {
+		kept := maps.Clone(d.earlier.Given.Tags)
+		tags = merge(kept, tags)
 	}
+	d.given.Tags, d.claim.Tags = tags, merge(d.claim.Tags, tags)
 	if d.c.IsSet("priority") {
 		priority := d.c.Int("priority")
 		if int(int32(priority)) != priority {
 			return nil, usageError(d.c, "flag --priority: %d is no 32-bit number", priority)
 		}
 		d.claim.Priority = int32(priority)
+		d.given.Priority = &d.claim.Priority
+	}
+	if d.c.IsSet("j") {
+		d.given.Slots = d.c.Int("j")
+	}
+	if d.c.IsSet("fail-mode") {
+		d.given.FailMode = d.c.String("fail-mode")
 	}
 	d.p.describeOwner(&d.claim, d.file.Name, []string{"limit", "dag", "run", d.file.Path})
 	var grace time.Duration
@@ -268,14 +286,34 @@ func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
 	return s, nil
 }
 
+// merge adds tags to others, in place of those with the same keys.
+func merge(into, tags map[string]string) map[string]string {
+	if into == nil {
+		return tags
+	}
+	maps.Copy(into, tags)
+	return into
+}
+
 // begin makes the record and the journal.
-func (d *dagRun) begin(root, absolute string) (*journal.Writer, error) {
+func (d *dagRun) begin(s *store, mask *dag.Mask, root, absolute string) (*journal.Writer, error) {
 	r := journal.NewRun(d.file)
+	mask.Hide(r)
+	r.Given = d.given
+	r.Given.Backend, r.Given.Namespace = s.config.Backend.String(), s.namespace
+	r.Given.Tags = map[string]string{}
+	for key, value := range d.given.Tags {
+		r.Given.Tags[key] = mask.Seal(value)
+	}
+	r.Sealed, r.Params = map[string]string{}, map[string]string{}
+	for name, value := range d.params {
+		r.Sealed[name], r.Params[name] = mask.Seal(value), mask.String(value)
+	}
 	r.ID = d.claim.RunID
 	if wrap.Getenv(d.p.env, wrap.EnvRunID) != "" {
 		r.ID = d.claim.ID // nested: the run's own id is that of the outer one
 	}
-	r.File, r.Hash, r.Params, r.Host, r.PID, r.Started = absolute, journal.Hash(d.file.Source), d.params, d.claim.Host, d.claim.PID, time.Now()
+	r.File, r.Hash, r.Host, r.PID, r.Started = absolute, journal.Hash(d.file.Source), d.claim.Host, d.claim.PID, time.Now()
 	r.Max, r.TagLimits = d.options.MaxConcurrent, d.options.TagLimits
 	if d.options.Selected != nil {
 		r.Selected = []string{}
@@ -294,10 +332,10 @@ func (d *dagRun) begin(root, absolute string) (*journal.Writer, error) {
 	r.Leave()
 	if d.earlier != nil {
 		r.Retries = d.earlier.ID
-		d.options.Done = dag.Resume(d.file, r, d.earlier.Run)
+		d.options.Done = dag.Resume(d.file, r, d.earlier.Run, mask)
 	}
 	d.record = r
-	return journal.Create(root, r, d.file.Source, d.options.Done)
+	return journal.Create(root, r, d.file.Source, d.options.Done, mask.Seal)
 }
 
 // console makes what the run is shown with.
@@ -335,10 +373,24 @@ func (d *dagRun) console(v *voice, dir string) (*report.Console, error) {
 func (d *dagRun) retryCommand() string {
 	command := "limit dag retry " + short(d.record.ID)
 	if dir := d.c.String("log-dir"); dir != "" {
-		command += " --log-dir " + dir
+		command += " --log-dir " + quote(dir)
 	}
 	return command
 }
+
+// quote is a word for a shell.
+func quote(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+=:,@%", r)
+	}
+	if strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// lookup finds a variable of this process, and whether it is set.
+func (p *program) lookup(name string) (string, bool) { return lookupEnv(p.env, name) }
 
 // lookupEnv finds a variable, and whether it is set.
 func lookupEnv(env []string, name string) (string, bool) {

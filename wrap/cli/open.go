@@ -27,12 +27,7 @@ func (p *program) load(c *cli.Context) (*config.Config, error) { return p.loadFi
 
 // loadFile reads a given file, "" for the one in force, with flags and environment over it.
 func (p *program) loadFile(c *cli.Context, file string) (*config.Config, error) {
-	if file == "" {
-		file = text(c, "config")
-	}
-	at := config.OS()
-	at.Env = func(name string) string { return wrap.Getenv(p.env, name) }
-	cfg, err := config.Load(config.Flags{Config: file, Backend: text(c, "backend"), Namespace: text(c, "namespace")}, at)
+	cfg, err := p.configuration(c, file)
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +35,16 @@ func (p *program) loadFile(c *cli.Context, file string) (*config.Config, error) 
 		p.messages(c).Info("%v", warning)
 	}
 	return cfg, nil
+}
+
+// configuration is loadFile that says nothing.
+func (p *program) configuration(c *cli.Context, file string) (*config.Config, error) {
+	if file == "" {
+		file = text(c, "config")
+	}
+	at := config.OS()
+	at.Env = func(name string) string { return wrap.Getenv(p.env, name) }
+	return config.Load(config.Flags{Config: file, Backend: text(c, "backend"), Namespace: text(c, "namespace")}, at)
 }
 
 // open opens the store for a verb that runs no command.

@@ -41,7 +41,11 @@ func (p *program) why(c *cli.Context) error {
 	if storeErr != nil {
 		snapshot = &backend.Snapshot{}
 	}
-	found, err := p.subjects(p.runsDir(c), snapshot, c.Args().First())
+	root, err := p.runsDir(c)
+	if err != nil {
+		return err
+	}
+	found, err := p.subjects(root, snapshot, c.Args().First())
 	if len(found) == 0 && storeErr != nil {
 		return storeErr
 	}

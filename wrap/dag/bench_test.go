@@ -46,7 +46,7 @@ func BenchmarkRun(b *testing.B) {
 				}
 				r := journal.NewRun(f)
 				r.ID, r.Started, r.Max = backend.NewID(), time.Now(), 2
-				w, err := journal.Create(b.TempDir(), r, f.Source, nil)
+				w, err := journal.Create(b.TempDir(), r, f.Source, nil, nil)
 				if err != nil {
 					b.Fatal(err)
 				}

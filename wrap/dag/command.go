@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ func environment(r *Run, env []string) []string {
 }
 
 // stepEnvironment adds to the run's environment what is a step's own: its variables, its matrix, the outputs of its needs.
-func (l *loop) stepEnvironment(s *journal.Step) []string {
+func (l *loop) stepEnvironment(s *stepfile.Step) []string {
 	var added []string
 	for _, v := range s.Env {
 		added = append(added, v.Name+"="+v.Value)
@@ -47,9 +48,8 @@ func (l *loop) stepEnvironment(s *journal.Step) []string {
 		added = append(added, "MATRIX_"+stepfile.VariableName(v.Name)+"="+v.Value)
 	}
 	for _, n := range s.Needs {
-		need := l.record.Steps[n]
-		for _, o := range need.Outputs {
-			added = append(added, "OUT_"+stepfile.VariableName(need.ID)+"_"+stepfile.VariableName(o.Name)+"="+l.mask.resolve(o.Value))
+		for _, o := range l.record.Steps[n].Outputs {
+			added = append(added, "OUT_"+stepfile.VariableName(l.r.File.Steps[n].ID)+"_"+stepfile.VariableName(o.Name)+"="+o.Value)
 		}
 	}
 	if len(added) == 0 {
@@ -60,13 +60,14 @@ func (l *loop) stepEnvironment(s *journal.Step) []string {
 
 // command is what starts a step's script.
 func (l *loop) command(e *execution, s *journal.Step) (process.Command, error) {
-	script := s.Run
+	real := l.r.File.Steps[e.step] // the record's is masked
+	script := real.Run
 	if e.condition {
-		script = s.If
+		script = real.If
 	}
 	argv := append(append(make([]string, 0, len(s.Shell)+1), s.Shell...), script)
 	output := envOutput + "=" + l.journal.OutputName(s.ID, e.number)
-	env := l.stepEnvironment(s)
+	env := l.stepEnvironment(real)
 	command := process.Command{
 		Args: argv, Dir: s.Dir, Group: true, Session: true, Mark: output,
 		Stdin: l.null, Grace: s.Grace, Timeout: s.Timeout,
@@ -114,11 +115,16 @@ func (l *loop) outputs(s *journal.Step, attempt int) ([]stepfile.Var, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading its outputs: %w", err)
 	}
-	vars, err := parseOutputs(text)
-	for i := range vars {
-		vars[i].Value = l.mask.reference(vars[i].Value)
+	return parseOutputs(text)
+}
+
+// sealed are outputs as the journal keeps them.
+func (l *loop) sealed(outputs []stepfile.Var) []stepfile.Var {
+	sealed := slices.Clone(outputs)
+	for i := range sealed {
+		sealed[i].Value = l.mask.Seal(sealed[i].Value)
 	}
-	return vars, err
+	return sealed
 }
 
 // parseOutputs reads key=value lines; a later line of the same key takes the place of an earlier one.

@@ -234,7 +234,7 @@ func (l *loop) finish(e *execution, exit plan.Exit, c *capture) {
 		a.Log = journal.LogName(s.ID, a.Number)
 	}
 	l.leave(s, c)
-	l.journal.End(s.ID, a, outputs)
+	l.journal.End(s.ID, a, l.sealed(outputs))
 	l.exited(e, exit)
 	l.todo = append(l.todo, l.plan.Finished(e.step, exit, now)...)
 }

@@ -114,7 +114,7 @@ func (l *loop) run(ctx context.Context) {
 		timeout = time.After(t)
 	}
 	defer l.r.Supervisor.HeedStop()()
-	l.r.Console.Begin(l.plan.Waiting)
+	l.r.Console.Begin(l.waiting)
 	l.act(ctx, l.plan.Begin(l.now()))
 	var tick <-chan time.Time
 	if t := l.r.Console.Ticks(); t != nil {
@@ -152,6 +152,17 @@ func (l *loop) run(ctx context.Context) {
 	l.record.Ended = l.now()
 }
 
+// waiting is what waits for what, as it may be shown.
+func (l *loop) waiting(now time.Duration) []plan.Waiting {
+	all := l.plan.Waiting(now)
+	if l.mask != nil {
+		for i := range all {
+			all[i].Blocks = l.mask.blocks(all[i].Blocks)
+		}
+	}
+	return all
+}
+
 // suspend stops this process after a ^Z, and the steps with it, when every slot of a step that has ended is given back.
 func (l *loop) suspend() {
 	if !l.suspending || l.open > len(l.active)+len(l.claims) {
@@ -179,7 +190,7 @@ func (l *loop) tellBlocked() {
 		}
 		if l.blockedBy[w.Step] != limits.String() && len(w.Blocks) > 0 {
 			l.blockedBy[w.Step] = limits.String()
-			l.emit(w.Step, wrap.Event{Event: wrap.EventBlocked, BlockedBy: w.Blocks})
+			l.emit(w.Step, wrap.Event{Event: wrap.EventBlocked, BlockedBy: l.mask.blocks(w.Blocks)})
 		}
 	}
 }

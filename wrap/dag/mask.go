@@ -3,20 +3,32 @@ package dag
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
+
+	"limit/backend"
+	"limit/wrap/dag/journal"
+	"limit/wrap/dag/stepfile"
 )
 
 // masked stands where a secret stood.
 const masked = "***"
 
+// shortest is how long a secret, or a line of one, must be to be masked: what is shorter stands in too much that is none.
+const shortest = 4
+
 // Mask replaces the values of secrets. A nil *Mask replaces nothing.
 type Mask struct {
-	names  []string
-	values []string
-	words  [][]byte // what is replaced, longest first
+	words   [][]byte // what is replaced, longest first
+	seal    *strings.Replacer
+	unseal  *strings.Replacer
+	exposed []string // names of secrets that are not masked in whole
 }
+
+// word is a secret, or a line of one, with what stands for it in a journal.
+type word struct{ text, mark string }
 
 // NewMask returns a Mask of the environment variables named, or an error for one that is not set. Each line of a value
 // with several is a secret too, since tools print them apart. An empty value has nothing to hide.
@@ -26,30 +38,60 @@ func NewMask(names []string, lookup func(string) (string, bool)) (*Mask, error) 
 	}
 	m := &Mask{}
 	var missing []string
-	value := func(name string) string { v, _ := lookup(name); return v }
-	names = slices.Clone(names)
-	sort.SliceStable(names, func(a, b int) bool { return len(value(names[a])) > len(value(names[b])) })
+	var words []word
 	for _, name := range names {
 		value, ok := lookup(name)
 		if !ok {
 			missing = append(missing, name)
 			continue
 		}
-		if value == "" {
-			continue
-		}
-		m.names, m.values = append(m.names, name), append(m.values, value)
-		for _, word := range append(strings.Split(value, "\n"), value) {
-			if word = strings.Trim(word, "\r\n"); strings.TrimSpace(word) != "" {
-				m.words = append(m.words, []byte(word))
-			}
+		found, all := wordsOf(name, value)
+		words = append(words, found...)
+		if !all {
+			m.exposed = append(m.exposed, name)
 		}
 	}
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("the file's secrets are not set: %s; export them", strings.Join(missing, ", "))
 	}
-	sort.SliceStable(m.words, func(a, b int) bool { return len(m.words[a]) > len(m.words[b]) })
+	sort.SliceStable(words, func(a, b int) bool { return len(words[a].text) > len(words[b].text) })
+	var seal, unseal []string
+	for _, w := range words {
+		m.words = append(m.words, []byte(w.text))
+		seal, unseal = append(seal, w.text, w.mark), append(unseal, w.mark, w.text)
+	}
+	m.seal, m.unseal = strings.NewReplacer(seal...), strings.NewReplacer(unseal...)
 	return m, nil
+}
+
+// wordsOf returns what is to be masked of a secret, and whether that is all of it.
+func wordsOf(name, value string) (words []word, all bool) {
+	all = true
+	lines := strings.Split(value, "\n")
+	if len(lines) == 1 {
+		lines = nil
+	}
+	for i, line := range append(lines, strings.Trim(value, "\r\n")) {
+		if i < len(lines) {
+			line = strings.TrimSpace(line)
+		}
+		switch {
+		case strings.TrimSpace(line) == "":
+		case len(line) < shortest:
+			all = false
+		default:
+			words = append(words, word{line, fmt.Sprintf("%s%s:%d%s", journal.Seal, name, i, journal.Seal)})
+		}
+	}
+	return words, all
+}
+
+// Exposed returns the names of secrets that are not masked, or not in whole, as they have lines of fewer than 4 characters.
+func (m *Mask) Exposed() []string {
+	if m == nil {
+		return nil
+	}
+	return m.exposed
 }
 
 // String returns s with secrets masked.
@@ -143,23 +185,81 @@ func (s *maskStream) beginning() int {
 	return longest
 }
 
-// Reference writes each secret in a value as a mark with its name, for the journal; resolve undoes it.
-func (m *Mask) reference(value string) string {
+// Seal puts a mark with its name for each secret in a value that a journal keeps; Unseal undoes it.
+func (m *Mask) Seal(value string) string {
 	if m == nil {
 		return value
 	}
-	for i, secret := range m.values {
-		value = strings.ReplaceAll(value, secret, "\x00"+m.names[i]+"\x00")
-	}
-	return m.String(value)
+	return m.seal.Replace(value)
 }
 
-func (m *Mask) resolve(value string) string {
+// Unseal puts the secrets back into what Seal returned.
+func (m *Mask) Unseal(value string) string {
 	if m == nil {
 		return value
 	}
-	for i, name := range m.names {
-		value = strings.ReplaceAll(value, "\x00"+name+"\x00", m.values[i])
+	return m.unseal.Replace(value)
+}
+
+// blocks masks what blocks a step.
+func (m *Mask) blocks(blocks []backend.Block) []backend.Block {
+	if m == nil {
+		return blocks
 	}
-	return value
+	masked := slices.Clone(blocks)
+	for i, b := range blocks {
+		masked[i].Limit = m.String(b.Limit)
+		masked[i].By = m.all(b.By)
+	}
+	return masked
+}
+
+func (m *Mask) all(texts []string) []string {
+	masked := make([]string, len(texts))
+	for i, t := range texts {
+		masked[i] = m.String(t)
+	}
+	return masked
+}
+
+// Hide masks what a run's record shows of its steps: everything but the file's own Steps, which run.
+func (m *Mask) Hide(r *journal.Run) {
+	if m == nil {
+		return
+	}
+	r.Name = m.String(r.Name)
+	taken := map[string]bool{}
+	for _, s := range r.Steps {
+		taken[s.ID] = true
+	}
+	for _, s := range r.Steps {
+		shown := m.step(s.Step)
+		for shown.ID != s.ID && taken[shown.ID] {
+			shown.ID += "'"
+		}
+		taken[shown.ID] = true
+		s.Step, s.Hidden = shown, !reflect.DeepEqual(shown, s.Step)
+	}
+}
+
+// step is what is shown of a step.
+func (m *Mask) step(s *stepfile.Step) *stepfile.Step {
+	shown := *s
+	shown.ID, shown.Base, shown.Run, shown.If = m.String(s.ID), m.String(s.Base), m.String(s.Run), m.String(s.If)
+	shown.Matrix, shown.Env = m.variables(s.Matrix), m.variables(s.Env)
+	if s.Tags != nil {
+		shown.Tags = make(map[string]string, len(s.Tags))
+		for key, value := range s.Tags {
+			shown.Tags[m.String(key)] = m.String(value)
+		}
+	}
+	return &shown
+}
+
+func (m *Mask) variables(vars []stepfile.Var) []stepfile.Var {
+	masked := slices.Clone(vars)
+	for i, v := range vars {
+		masked[i] = stepfile.Var{Name: m.String(v.Name), Value: m.String(v.Value)}
+	}
+	return masked
 }

@@ -9,14 +9,14 @@ import (
 // Resume finds what a run that goes on with an earlier one need not run again: steps that succeeded, were skipped by their condition, or
 // failed and were tolerated, as long as nothing that they need runs again. Their outputs are put into the record. Steps that
 // had been started, and whose end is not known, are marked: they run again.
-func Resume(f *stepfile.File, record *journal.Run, earlier *journal.Run) map[int]plan.Outcome {
+func Resume(f *stepfile.File, record *journal.Run, earlier *journal.Run, mask *Mask) map[int]plan.Outcome {
 	before := make(map[string]*journal.Step, len(earlier.Steps))
 	for _, s := range earlier.Steps {
 		before[s.ID] = s
 	}
 	done := map[int]plan.Outcome{}
 	for _, i := range plan.Topological(f) {
-		s, now := before[f.Steps[i].ID], record.Steps[i]
+		s, now := before[record.Steps[i].ID], record.Steps[i]
 		if s == nil {
 			continue
 		}
@@ -30,7 +30,10 @@ func Resume(f *stepfile.File, record *journal.Run, earlier *journal.Run) map[int
 			continue
 		}
 		outcome.Earlier = true
-		done[i], now.Outputs = outcome, s.Outputs
+		done[i] = outcome
+		for _, o := range s.Outputs {
+			now.Outputs = append(now.Outputs, stepfile.Var{Name: o.Name, Value: mask.Unseal(o.Value)})
+		}
 	}
 	return done
 }

@@ -171,7 +171,8 @@ func (s *stage) begin(text string, settings ...setting) *play {
 		set(p)
 	}
 	p.run.Console.Out = wrap.NewOutlet(p.to)
-	if p.run.Journal, err = journal.Create(filepath.Join(s.root, "runs"), r, f.Source, nil); err != nil {
+	p.run.Mask.Hide(r)
+	if p.run.Journal, err = journal.Create(filepath.Join(s.root, "runs"), r, f.Source, nil, nil); err != nil {
 		s.t.Fatal(err)
 	}
 	p.dir = p.run.Journal.Dir

@@ -24,7 +24,7 @@ func written(t *testing.T, root string) *Writer {
 	}
 	r := NewRun(f)
 	r.ID, r.File, r.Hash, r.Started, r.Max = strings.Repeat("a", 32), "/x/f.yaml", Hash(f.Source), time.Now(), 2
-	w, err := Create(root, r, f.Source, nil)
+	w, err := Create(root, r, f.Source, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestAJournalBeginsWithWhatEarlierRunsHaveSettled(t *testing.T) {
 	r := NewRun(f)
 	r.ID, r.Started = strings.Repeat("b", 32), time.Now()
 	r.Steps[0].Outputs, r.Steps[1].Rerun = []stepfile.Var{{Name: "k", Value: "v"}}, true
-	w, err := Create(root, r, f.Source, map[int]plan.Outcome{0: {State: plan.Succeeded, Earlier: true}})
+	w, err := Create(root, r, f.Source, map[int]plan.Outcome{0: {State: plan.Succeeded, Earlier: true}}, func(s string) string { return s })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,34 +180,81 @@ func TestLogNamesAreFileNamesAndDiffer(t *testing.T) {
 	}
 }
 
-func TestOldRunsArePruned(t *testing.T) {
-	root := t.TempDir()
-	f, _, err := stepfile.Parse("/x/f.yaml", []byte(text), stepfile.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var first *Writer
-	for i := range 5 {
-		r := NewRun(f)
-		r.ID, r.Started = fmt.Sprintf("%032d", i), time.Unix(int64(1_000_000+i), 0)
-		w, err := Create(root, r, f.Source, nil)
+func TestTheOldestRunsOfEachDagArePruned(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	add := func(t *testing.T, root, id, file string, age time.Duration, code int) *Writer {
+		f, _, err := stepfile.Parse(file, []byte(text), stepfile.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i == 0 {
-			first = w // still runs
-			continue
+		r := NewRun(f)
+		r.ID, r.File, r.Started = strings.Repeat(id, 32), file, now.Add(-age)
+		w, err := Create(root, r, f.Source, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code >= 0 {
+			r.Code = code
+			w.Finish(r)
+			w.Close()
+		}
+		return w
+	}
+	for name, c := range map[string]struct {
+		keep Keep
+		want string
+	}{
+		"number":                    {Keep{Runs: 2}, "9dca10"},
+		"age":                       {Keep{Age: 2500 * time.Millisecond}, "9dca10"},
+		"bytes":                     {Keep{Bytes: 1}, "9dc10"},
+		"none":                      {Keep{}, "9dcab120"},
+		"of the other file no more": {Keep{Runs: 1}, "9dc10"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			add(t, root, "0", "/x/f.yaml", 9*time.Second, -1).Flush() // still runs
+			for i, code := range []int{7, 7, 0, 0, 0} {
+				add(t, root, fmt.Sprintf("%x", []int{1, 2, 10, 11, 12}[i]), "/x/f.yaml", []time.Duration{7, 8, 2, 3, 1}[i]*time.Second, code)
+			}
+			add(t, root, "d", "/x/g.yaml", 500*time.Millisecond, 0)
+			add(t, root, "9", "/x/h.yaml", 100*time.Millisecond, 1)
+			if err := Prune(root, "/x/f.yaml", c.keep, now); err != nil {
+				t.Fatal(err)
+			}
+			runs, err := List(root)
+			got := ""
+			for _, r := range runs {
+				got += r.ID[:1]
+			}
+			if err != nil || got != c.want {
+				t.Errorf("%s are kept, not %s (%v)", got, c.want, err)
+			}
+		})
+	}
+}
+
+func TestTheLatestRunOfAFileIsFound(t *testing.T) {
+	root := t.TempDir()
+	for i, file := range []string{"/x/f.yaml", "/y/f.yaml", "/x/f.yaml", "/y/g.yaml"} {
+		f, _, err := stepfile.Parse(file, []byte(text), stepfile.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := NewRun(f)
+		r.ID, r.File, r.Started = fmt.Sprintf("%032d", i), file, time.Unix(int64(1000+i), 0)
+		w, err := Create(root, r, f.Source, nil, nil)
+		if err != nil {
+			t.Fatal(err)
 		}
 		w.Close()
 	}
-	if err := Prune(root, 2); err != nil {
-		t.Fatal(err)
+	e, err := Latest(root, func(file string) bool { return file == "/x/f.yaml" })
+	if err != nil || e == nil || !strings.HasSuffix(e.ID, "2") {
+		t.Errorf("%+v %v", e, err)
 	}
-	runs, err := List(root)
-	if err != nil || len(runs) != 3 || !runs[2].Running {
-		t.Errorf("%+v %v", runs, err)
+	if e, err := Latest(root, func(file string) bool { return file == "/z" }); e != nil || err != nil {
+		t.Errorf("%+v %v", e, err)
 	}
-	first.Close()
 }
 
 func TestWeightsFollowTheDurationsOfSuccessfulSteps(t *testing.T) {

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 type Listed struct {
 	Dir      string
 	ID, Name string
+	File     string
 	Started  time.Time
 	Running  bool
 	Finished bool
@@ -67,23 +67,19 @@ func look(dir string) (*Listed, error) {
 		return nil, err
 	}
 	defer f.Close()
-	line, err := bufio.NewReader(f).ReadBytes('\n')
+	h, err := readHead(f)
 	if err != nil {
 		return nil, err
 	}
-	var h head
-	if err := json.Unmarshal(line, &h); err != nil {
-		return nil, err
-	}
 	if finish, ok := finishOf(f); ok {
-		return &Listed{Dir: dir, ID: h.ID, Name: h.Name, Started: h.Started, Finished: true,
+		return &Listed{Dir: dir, ID: h.ID, Name: h.Name, File: h.File, Started: h.Started, Finished: true,
 			Code: finish.Code, Ended: finish.At, Counts: *finish.Counts}, nil
 	}
 	e, err := Load(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &Listed{Dir: dir, ID: h.ID, Name: h.Name, Started: h.Started, Running: e.Running, Ended: e.Ended, Counts: e.Count()}, nil
+	return &Listed{Dir: dir, ID: h.ID, Name: h.Name, File: h.File, Started: h.Started, Running: e.Running, Ended: e.Ended, Counts: e.Count()}, nil
 }
 
 // finishOf returns a journal's last record if that is the finish.
@@ -103,6 +99,9 @@ func finishOf(f *os.File) (*record, bool) {
 	}
 	return &rec, true
 }
+
+// tryLock reports whether the lock of a file is this process's now.
+func tryLock(f *os.File) bool { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil }
 
 // alive tells whether anybody holds the lock of a journal.
 func alive(f *os.File) bool { return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil }

@@ -11,9 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"limit/wrap/dag/plan"
 	"limit/wrap/dag/stepfile"
@@ -26,6 +23,9 @@ type Entry struct {
 	*Run
 	file *stepfile.File
 }
+
+// Secrets are the names of those that the run's file has.
+func (e *Entry) Secrets() []string { return e.file.Secrets }
 
 // State is running, succeeded, failed or killed.
 func (e *Entry) State() string { return stateWord(e.Running, e.Finished, e.Code) }
@@ -49,6 +49,40 @@ func runNames(root string) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// Latest returns the latest run under root of a file that is wanted, or nil.
+func Latest(root string, wanted func(file string) bool) (*Entry, error) {
+	names, err := runNames(root)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Backward(names) {
+		dir := filepath.Join(root, name)
+		if h, err := headOf(dir); err == nil && wanted(h.File) {
+			return Load(dir)
+		}
+	}
+	return nil, nil
+}
+
+// headOf reads the first record of a run.
+func headOf(dir string) (*head, error) {
+	f, err := os.Open(filepath.Join(dir, journalName))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readHead(f)
+}
+
+func readHead(r io.Reader) (*head, error) {
+	line, err := readLine(bufio.NewReader(r))
+	if err != nil {
+		return nil, err
+	}
+	var h head
+	return &h, json.Unmarshal(line, &h)
 }
 
 // Find returns the one run under root whose id begins with prefix, or the latest one where prefix is "".
@@ -102,13 +136,26 @@ func Load(dir string) (*Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the step file of the run: %w", err)
 	}
-	file, _, err := stepfile.Parse(h.File, source, stepfile.Options{Params: h.Params})
+	params := make(map[string]string, len(h.Params))
+	for name, value := range h.Params {
+		params[name] = unsealed(value)
+	}
+	file, _, err := stepfile.Parse(h.File, source, stepfile.Options{Params: params})
 	if err != nil {
 		return nil, fmt.Errorf("reading the step file of the run: %w", err)
 	}
 	r := NewRun(file)
 	r.ID, r.Name, r.File, r.Hash, r.Retries, r.Host, r.PID = h.ID, h.Name, h.File, h.Hash, h.Retries, h.Host, h.PID
-	r.Params, r.Selected, r.Started, r.Max, r.TagLimits = h.Params, h.Selected, h.Started, h.Max, h.TagLimits
+	r.Params, r.Sealed, r.Selected, r.Started, r.Max, r.TagLimits = params, h.Params, h.Selected, h.Started, h.Max, h.TagLimits
+	if h.Given != nil {
+		r.Given = *h.Given
+	}
+	for _, s := range h.Shown {
+		if s != nil && s.Index >= 0 && s.Index < len(r.Steps) {
+			s.Needs = r.Steps[s.Index].Needs
+			r.Steps[s.Index].Step = s
+		}
+	}
 	r.Leave()
 	for {
 		line, err := readLine(lines)
@@ -184,31 +231,6 @@ func stateOf(word string) plan.State {
 	return plan.Pending
 }
 
-// WaitUntilOver waits until nothing of the run lives any more, by the kernel's lock on its journal; stop ends that.
-func WaitUntilOver(dir string, stop <-chan struct{}) error {
-	f, err := os.Open(filepath.Join(dir, journalName))
-	if err != nil {
-		return fmt.Errorf("reading the journal: %w", err)
-	}
-	defer f.Close()
-	poll := time.NewTicker(lookAgain)
-	defer poll.Stop()
-	for alive(f) {
-		select {
-		case <-poll.C:
-		case <-stop:
-			return ErrStopped
-		}
-	}
-	return nil
-}
-
-// lookAgain is how often a lock is tried: waiting for one in the kernel could not be ended.
-const lookAgain = 50 * time.Millisecond
-
-// ErrStopped says that a wait was ended before its time.
-var ErrStopped = errors.New("stopped waiting")
-
 // Log opens an attempt's log.
 func (e *Entry) Log(name string) (*os.File, error) {
 	f, err := os.Open(filepath.Join(e.Dir, filepath.FromSlash(name)))
@@ -216,32 +238,6 @@ func (e *Entry) Log(name string) (*os.File, error) {
 		return nil, fmt.Errorf("reading the log: %w", err)
 	}
 	return f, nil
-}
-
-// Prune removes the oldest runs beyond so many. Those that live are left.
-func Prune(root string, keep int) error {
-	names, err := runNames(root)
-	if err != nil || len(names) <= keep {
-		return err
-	}
-	var first error
-	for _, name := range names[:len(names)-keep] {
-		if err := removeUnlessRunning(filepath.Join(root, name)); err != nil && first == nil {
-			first = fmt.Errorf("removing an old run: %w", err)
-		}
-	}
-	return first
-}
-
-func removeUnlessRunning(dir string) error {
-	f, err := os.Open(filepath.Join(dir, journalName))
-	if err == nil {
-		defer f.Close()
-		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-			return nil
-		}
-	}
-	return os.RemoveAll(dir)
 }
 
 // Tail copies the last lines of a log, at most so many bytes of them, to w.

@@ -29,6 +29,8 @@ type head struct {
 	Started   time.Time          `json:"started"`
 	Max       int                `json:"max"`
 	TagLimits []backend.TagLimit `json:"tag_limits,omitempty"`
+	Given     *Given             `json:"given,omitempty"`
+	Shown     []*stepfile.Step   `json:"shown,omitempty"` // those that have secrets in them, as they may be shown
 }
 
 // record is one of the others. One type reads them all.

@@ -8,6 +8,7 @@
 package journal
 
 import (
+	"strings"
 	"time"
 
 	"limit/backend"
@@ -24,9 +25,11 @@ type Run struct {
 	Retries  string // id of the run it goes on with
 	Host     string
 	PID      int
-	Params   map[string]string // as given on the command line
+	Params   map[string]string // as given on the command line; secrets are shown as ***
+	Sealed   map[string]string // Params as the journal keeps them: with marks for secrets
 	Selected []string          // ids; nil: all
-	Started  time.Time         // by the wall clock
+	Given    Given
+	Started  time.Time // by the wall clock
 
 	Max       int // max_concurrent
 	TagLimits []backend.TagLimit
@@ -45,17 +48,40 @@ type Run struct {
 	byID  map[string]*Step
 }
 
+// Given is what the command line gave beside, in place of what the file says, and where the run was: a retry keeps it.
+type Given struct {
+	Tags      map[string]string `json:"tags,omitempty"`
+	Priority  *int32            `json:"priority,omitempty"`
+	Slots     int               `json:"j,omitempty"`
+	FailMode  string            `json:"fail_mode,omitempty"`
+	Backend   string            `json:"backend,omitempty"`
+	Namespace string            `json:"namespace,omitempty"`
+}
+
+// Seal stands around the marks that a journal has in place of secrets. No variable, parameter or output can hold it.
+const Seal = "\x00"
+
+// unsealed shows a text with marks as it may be shown.
+func unsealed(text string) string {
+	parts := strings.Split(text, Seal)
+	for i := 1; i < len(parts); i += 2 {
+		parts[i] = "***"
+	}
+	return strings.Join(parts, "")
+}
+
 // Step is a step of a run.
 type Step struct {
-	*stepfile.Step
-	Outcome  plan.Outcome
-	Attempts []Attempt
-	Outputs  []stepfile.Var
-	Weight   time.Duration // expected duration; 0: unknown
-	Rerun    bool          // had been started in the run that this one goes on with, its end was not known
-	Checked  time.Duration // when its condition was started; 0: not yet
-	Passed   time.Duration // when that was met; 0: not yet
-	Settled  time.Duration
+	*stepfile.Step      // secrets are shown as ***
+	Hidden         bool // there are some
+	Outcome        plan.Outcome
+	Attempts       []Attempt
+	Outputs        []stepfile.Var
+	Weight         time.Duration // expected duration; 0: unknown
+	Rerun          bool          // had been started in the run that this one goes on with, its end was not known
+	Checked        time.Duration // when its condition was started; 0: not yet
+	Passed         time.Duration // when that was met; 0: not yet
+	Settled        time.Duration
 }
 
 // Attempt is one execution of a step's command.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,9 +52,10 @@ func Hash(source []byte) string {
 }
 
 // Create makes the directory of a run under root, which is made too, and begins its journal: with its head, the steps that run again
-// though they may have run before (Step.Rerun), and those that an earlier run has settled, by index. The journal is there
+// though they may have run before (Step.Rerun), and those that an earlier run has settled, by index: seal hides secrets in
+// their outputs. The journal is there
 // with all of that or not at all. The directory is its owner's alone: logs are nobody else's business.
-func Create(root string, r *Run, source []byte, settled map[int]plan.Outcome) (*Writer, error) {
+func Create(root string, r *Run, source []byte, settled map[int]plan.Outcome, seal func(string) string) (*Writer, error) {
 	dir := filepath.Join(root, r.Started.UTC().Format("20060102T150405.000")+"-"+r.ID)
 	for _, d := range []string{dir, filepath.Join(dir, logDir), filepath.Join(dir, outputDir)} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
@@ -69,11 +71,11 @@ func Create(root string, r *Run, source []byte, settled map[int]plan.Outcome) (*
 		return nil, fmt.Errorf("making the journal: %w", err)
 	}
 	w := &Writer{Dir: dir, file: file}
-	w.begin(r, settled)
+	w.begin(r, settled, seal)
 	w.Flush()
 	err = w.failed
-	if err == nil {
-		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil && !tryLock(file) {
+		err = errors.New("it is locked")
 	}
 	if err == nil {
 		err = os.Rename(path+".new", path)
@@ -86,17 +88,27 @@ func Create(root string, r *Run, source []byte, settled map[int]plan.Outcome) (*
 }
 
 // begin adds the records that a journal begins with.
-func (w *Writer) begin(r *Run, settled map[int]plan.Outcome) {
-	w.add(appendJSON(w.buffer, head{
+func (w *Writer) begin(r *Run, settled map[int]plan.Outcome, seal func(string) string) {
+	h := head{
 		Event: "run", Version: version, ID: r.ID, Name: r.Name, File: r.File, Hash: r.Hash, Retries: r.Retries, Host: r.Host,
-		PID: r.PID, Params: r.Params, Selected: r.Selected, Started: r.Started, Max: r.Max, TagLimits: r.TagLimits,
-	}))
+		PID: r.PID, Params: r.Sealed, Selected: r.Selected, Started: r.Started, Max: r.Max, TagLimits: r.TagLimits, Given: &r.Given,
+	}
+	for _, s := range r.Steps {
+		if s.Hidden {
+			h.Shown = append(h.Shown, s.Step)
+		}
+	}
+	w.add(appendJSON(w.buffer, h))
 	for i, s := range r.Steps {
 		if s.Rerun {
 			w.add(appendJSON(w.buffer, record{Event: "rerun", Step: s.ID}))
 		}
 		if o, ok := settled[i]; ok {
-			w.buffer = appendSettled(w.buffer, s.ID, o, 0, s.Outputs)
+			outputs := slices.Clone(s.Outputs)
+			for i := range outputs {
+				outputs[i].Value = seal(outputs[i].Value)
+			}
+			w.buffer = appendSettled(w.buffer, s.ID, o, 0, outputs)
 		}
 	}
 }
