@@ -171,6 +171,13 @@ func (l *Life) AttachTree(p Process) {
 	}
 }
 
+// Pardon lets processes that are attached from now on run though the claim was cancelled: to tidy up.
+func (l *Life) Pardon() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fate = nil
+}
+
 // Detach undoes Attach.
 func (l *Life) Detach(p Process) {
 	l.mu.Lock()

@@ -24,7 +24,10 @@ func reportFlags() []cli.Flag {
 
 // reportFiles are the reports that were asked for, by flag. They are opened before anything runs: a run whose report cannot
 // be written is not to find out at its end.
-type reportFiles struct{ files map[string]*os.File }
+type reportFiles struct {
+	files   map[string]*os.File
+	written bool
+}
 
 func openReports(c *cli.Context) (*reportFiles, error) {
 	r := &reportFiles{files: map[string]*os.File{}}
@@ -43,8 +46,12 @@ func openReports(c *cli.Context) (*reportFiles, error) {
 	return r, nil
 }
 
-// write writes them all. One that cannot be written does not keep the others from being.
+// write writes them all, once. One that cannot be written does not keep the others from being.
 func (r *reportFiles) write(run *journal.Run, dir string) error {
+	if r.written {
+		return nil
+	}
+	r.written = true
 	var all error
 	for flag, write := range map[string]func(io.Writer, *journal.Run) error{
 		"junit":  func(w io.Writer, r *journal.Run) error { return report.JUnit(w, r, dir) },

@@ -26,10 +26,14 @@ const dagRunText = `Waits in the run queue, then runs the steps of FILE: each wh
 longest way to the end, and the file; under the executor's limits and the pools'. STEPs are targets: they
 run with all they need; --select is exact.
 
-A step finds in its environment the variables of the file, PARAM_<NAME>, MATRIX_<KEY>, OUT_<STEP>_<KEY> of the steps it
-needs, LIMIT_OUTPUT (the file to write its own key=value lines to), and those of 'limit run'.
+A step finds in its environment the variables of the file, PARAM_<NAME>, MATRIX_<KEY>, of the steps it needs
+OUT_<STEP>_<KEY> and NEED_<STEP> (succeeded, failed, skipped or not_run), LIMIT_INPUTS (a directory with each OUT_… as a file;
+more than 256 KiB are there alone), LIMIT_OUTPUT (the file to write its own key=value lines to), LIMIT_DAG, LIMIT_STEP,
+LIMIT_ATTEMPT, and those of 'limit run'. It has no terminal, unless it has console: true.
 
-The first INT or TERM stops the steps (TERM, then KILL after their grace), the second kills them.
+The first INT or TERM stops the steps (TERM, then KILL after their grace), the second kills them. After the first, and after a
+timeout of the run, steps with when: always or on_failure still run, then on_failure and on_exit of the file, which find
+LIMIT_STATUS (the exit status), LIMIT_FAILED_STEPS (one a line) and LIMIT_REPORT: for 30s in all.
 
 EXIT STATUS:
    0    all steps succeeded, were skipped, or their failure was tolerated
@@ -179,7 +183,11 @@ func (d *dagRun) carryOut(v *voice, mask *dag.Mask, root, absolute string, repor
 	run := &dag.Run{
 		File: d.file, Plan: d.options, Backend: s, Namespace: s.namespace, Supervisor: d.p.supervisor, Messages: v.messages,
 		Events: v.events, Console: console, Journal: writer, Record: d.record, Claim: d.claim, Env: d.p.env, Mask: mask,
+		Report:   func() error { return reports.write(d.record, writer.Dir) },
 		Terminal: d.p.isTerminal(), LogLimit: s.config.Dag.LogLimit,
+	}
+	if path := d.c.String("report"); path != "" {
+		run.ReportPath = absolutePath(path)
 	}
 	if wait, set := durationOf(d.c, "wait"); set {
 		run.Wait = max(wait, time.Millisecond)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,36 +39,79 @@ func environment(r *Run, env []string) []string {
 	return wrap.Setenv(env, added)
 }
 
-// stepEnvironment adds to the run's environment what is a step's own: its variables, its matrix, the outputs of its needs.
-func (l *loop) stepEnvironment(s *stepfile.Step) []string {
-	var added []string
-	for _, v := range s.Env {
+// stepEnvironment adds to the run's environment what is a step's own: its variables, its matrix, how its needs have
+// ended, and their outputs.
+func (l *loop) stepEnvironment(e *execution, s *journal.Step) ([]string, error) {
+	added := []string{"LIMIT_DAG=" + l.r.File.Name, "LIMIT_STEP=" + e.real.ID, "LIMIT_ATTEMPT=" + strconv.Itoa(e.number)}
+	if e.step < 0 {
+		added = append(added, l.ending()...)
+	}
+	for _, v := range e.real.Env {
 		added = append(added, v.Name+"="+v.Value)
 	}
-	for _, v := range s.Matrix {
+	for _, v := range e.real.Matrix {
 		added = append(added, "MATRIX_"+stepfile.VariableName(v.Name)+"="+v.Value)
 	}
-	for _, n := range s.Needs {
+	var outputs []stepfile.Var
+	for _, n := range e.real.Needs {
+		name := stepfile.VariableName(l.r.File.Steps[n].ID)
+		added = append(added, "NEED_"+name+"="+needed(l.plan.Outcome(n).State))
 		for _, o := range l.record.Steps[n].Outputs {
-			added = append(added, "OUT_"+stepfile.VariableName(l.r.File.Steps[n].ID)+"_"+stepfile.VariableName(o.Name)+"="+o.Value)
+			outputs = append(outputs, stepfile.Var{Name: "OUT_" + name + "_" + stepfile.VariableName(o.Name), Value: o.Value})
 		}
 	}
-	if len(added) == 0 {
-		return l.env
+	inputs, err := l.inputs(s, e.number, outputs)
+	return wrap.Setenv(l.env, append(added, inputs...)), err
+}
+
+// needed is how a need has ended, in a word. What is not part of the run is as good as skipped.
+func needed(state plan.State) string {
+	if state == plan.Unselected {
+		state = plan.Skipped
 	}
-	return wrap.Setenv(l.env, added)
+	return state.String()
+}
+
+// maxInputs is how many bytes of outputs an environment is given: the kernel bounds it, with the arguments, to 2 MiB or less.
+const maxInputs = 256 << 10
+
+// inputs hands the outputs of its needs to a step: each as a file in the directory $LIMIT_INPUTS, and as a variable of
+// the same name, unless they are too much for an environment.
+func (l *loop) inputs(s *journal.Step, attempt int, outputs []stepfile.Var) ([]string, error) {
+	if len(outputs) == 0 {
+		return nil, nil
+	}
+	dir := l.journal.InputName(s.ID, attempt)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("handing on outputs: %w", err)
+	}
+	variables, size := []string{"LIMIT_INPUTS=" + dir}, 0
+	for _, o := range outputs {
+		if err := os.WriteFile(filepath.Join(dir, o.Name), []byte(o.Value), 0o600); err != nil {
+			return nil, fmt.Errorf("handing on outputs: %w", err)
+		}
+		size += len(o.Name) + len(o.Value) + 2
+		variables = append(variables, o.Name+"="+o.Value)
+	}
+	if size > maxInputs {
+		l.r.Messages.Info("the outputs that step %s needs are %d KiB, too much for an environment: it has them as files in $LIMIT_INPUTS alone", s.ID, size>>10)
+		return variables[:1], nil
+	}
+	return variables, nil
 }
 
 // command is what starts a step's script.
 func (l *loop) command(e *execution, s *journal.Step) (process.Command, error) {
-	real := l.r.File.Steps[e.step] // the record's is masked
-	script := real.Run
+	script := e.real.Run
 	if e.condition {
-		script = real.If
+		script = e.real.If
 	}
 	argv := append(append(make([]string, 0, len(s.Shell)+1), s.Shell...), script)
 	output := envOutput + "=" + l.journal.OutputName(s.ID, e.number)
-	env := l.stepEnvironment(real)
+	env, err := l.stepEnvironment(e, s)
+	if err != nil {
+		return process.Command{}, err
+	}
 	command := process.Command{
 		Args: argv, Dir: s.Dir, Group: true, Session: true, Mark: output,
 		Stdin: l.null, Grace: s.Grace, Timeout: s.Timeout,
@@ -101,6 +145,7 @@ func (l *loop) find(s *journal.Step, env []string) (string, error) {
 
 // outputs reads what a step has written to its output file, and removes that.
 func (l *loop) outputs(s *journal.Step, attempt int) ([]stepfile.Var, error) {
+	os.RemoveAll(l.journal.InputName(s.ID, attempt))
 	path := l.journal.OutputName(s.ID, attempt)
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {

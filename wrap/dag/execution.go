@@ -20,8 +20,9 @@ import (
 
 // execution is one command of a step that runs: an attempt, or its condition.
 type execution struct {
-	step      int
-	number    int // of the attempt
+	step      int            // -1: none, but a command of the file for its end
+	real      *stepfile.Step // of which the record's is the masked one
+	number    int            // of the attempt
 	condition bool
 	console   bool // it has the terminal
 	attempt   *journal.Attempt
@@ -67,7 +68,7 @@ func (l *loop) prepare(a plan.Action) {
 // start starts a command; one that is to have the terminal when that is lent to it.
 func (l *loop) start(a plan.Action) {
 	s := l.record.Steps[a.Step]
-	e := &execution{step: a.Step, number: a.Attempt, condition: a.Kind == plan.Check}
+	e := &execution{step: a.Step, real: l.r.File.Steps[a.Step], number: a.Attempt, condition: a.Kind == plan.Check}
 	if !e.condition {
 		e.attempt, e.claim = s.Attempt(a.Attempt), l.claims[a.Step]
 		e.console = s.Console && l.r.Terminal
@@ -76,12 +77,15 @@ func (l *loop) start(a plan.Action) {
 		l.begin(e)
 		return
 	}
-	lent := l.r.Console.Lend()
+	lent, ends := l.r.Console.Lend(), l.halted
+	if l.decided {
+		ends = nil // it runs after the cancel
+	}
 	l.open++
 	go func() {
 		select { // a terminal that is not read does not keep the run from being stopped
 		case <-lent:
-		case <-l.halted:
+		case <-ends:
 		}
 		l.post(message{kind: terminalLent, exec: e})
 	}()
@@ -90,7 +94,7 @@ func (l *loop) start(a plan.Action) {
 // begin starts a command now. What cannot be started has failed, with the code a shell would give.
 func (l *loop) begin(e *execution) {
 	s := l.record.Steps[e.step]
-	if e.console && l.decided {
+	if e.console && (l.closed || l.decided && s.When == stepfile.OnSuccess) {
 		l.r.Console.TakeBack()
 		l.finish(e, plan.Exit{Code: 1, Reason: l.record.Reason, Final: true}, nil)
 		return
@@ -153,8 +157,11 @@ func (l *loop) fork(e *execution, s *journal.Step) error {
 // capture makes what reads a command's output.
 func (l *loop) capture(e *execution, s *journal.Step) (*capture, error) {
 	name := s.ID
-	if e.condition {
+	switch {
+	case e.condition:
 		name += "?"
+	case e.step < 0:
+		name += "+" // no step's name has that in it
 	}
 	path := filepath.Join(l.journal.Dir, filepath.FromSlash(journal.LogName(name, e.number)))
 	var live *report.Live

@@ -49,11 +49,16 @@ type loop struct {
 	lost       error      // of the steps' output
 	suspending bool       // ^Z was typed
 
-	signal  syscall.Signal // that cancelled the run
-	end     wrap.Exit      // where not the steps decide it
+	end     wrap.Exit // where not the steps decide it
 	decided bool
-	halted  chan struct{} // closed when decided
+	closed  bool             // the steps that are to run after a cancel too have had their time
+	halted  chan struct{}    // closed when decided
+	late    <-chan time.Time // when those are stopped
 }
+
+// lateGrace is how long the steps with when: always or on_failure, and the file's on_failure and on_exit, may take in all
+// after the run was cancelled or has timed out.
+const lateGrace = 30 * time.Second
 
 // message is what the goroutines of commands and claims post to the loop.
 type message struct {
@@ -140,16 +145,25 @@ func (l *loop) run(ctx context.Context) {
 		case <-timeout:
 			timeout = nil
 			l.halt(ctx, wrap.Exit{Code: wrap.CodeTimeout}, "the run timed out after "+l.r.File.Timeout.String())
+		case <-l.late:
+			l.close(ctx)
+			for _, e := range l.active {
+				e.process.Stop(process.Stopped)
+			}
 		case <-tick:
 			l.r.Console.Tick()
 			l.nameHolders(ctx)
 		}
 	}
+	l.journal.Flush()
+	l.record.Ended = l.now()
+}
+
+// shut ends the reading of what steps have left behind.
+func (l *loop) shut() {
 	for _, c := range l.left {
 		c.shut()
 	}
-	l.journal.Flush()
-	l.record.Ended = l.now()
 }
 
 // waiting is what waits for what, as it may be shown.
@@ -319,7 +333,7 @@ func (l *loop) perform(ctx context.Context, a plan.Action) {
 	}
 }
 
-// signalled stops the run at the first signal, and kills what is left at the second.
+// signalled stops the run at the first signal, and kills what is left at one that comes when it is being stopped.
 func (l *loop) signalled(ctx context.Context, sig syscall.Signal) {
 	switch sig {
 	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
@@ -334,26 +348,34 @@ func (l *loop) signalled(ctx context.Context, sig syscall.Signal) {
 	default:
 		return
 	}
-	if l.signal == 0 {
-		l.signal = sig
+	if !l.decided {
 		l.halt(ctx, died(sig), "cancelled by "+wrap.SignalName(sig))
 		return
 	}
+	l.close(ctx)
 	for _, e := range l.active {
 		e.process.Kill(process.Stopped)
 	}
 }
 
+// close starts no step any more, not even those that run after a cancel.
+func (l *loop) close(ctx context.Context) {
+	l.closed, l.late = true, nil
+	l.act(ctx, l.plan.Close(l.record.Reason, l.now()))
+}
+
 // claimEnded halts the run whose own claim is cancelled or lost. Its Life has begun to stop the steps, and has told.
 func (l *loop) claimEnded(ctx context.Context, n wrap.News) {
 	if n.Kind == wrap.Cancelled {
+		l.claim.Pardon() // for the steps that are there for such an end
 		l.halt(ctx, wrap.Exit{Code: CodeStepFailed}, "cancelled: "+n.Reason)
 		return
 	}
 	l.halt(ctx, wrap.Exit{Code: wrap.CodeLost}, "the run's slot was lost: "+n.Reason)
+	l.close(ctx)
 }
 
-// halt stops the steps that run and starts no more; the run ends as given.
+// halt stops the steps that run and starts no more, but those that are there for such an end; the run ends as given.
 func (l *loop) halt(ctx context.Context, end wrap.Exit, reason string) {
 	if l.decided {
 		return
@@ -361,11 +383,12 @@ func (l *loop) halt(ctx context.Context, end wrap.Exit, reason string) {
 	l.end, l.decided, l.suspending = end, true, false
 	close(l.halted)
 	l.record.Reason = l.mask.String(reason)
+	l.late = time.After(lateGrace)
 	l.r.Console.Halting(l.record.Reason, len(l.active))
-	l.act(ctx, l.plan.Cancel(l.record.Reason, l.now()))
 	for _, e := range l.active {
 		e.process.Stop(process.Stopped)
 	}
+	l.act(ctx, l.plan.Cancel(l.record.Reason, l.now()))
 }
 
 // exit decides how limit ends.

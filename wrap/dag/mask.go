@@ -233,7 +233,7 @@ func (m *Mask) Hide(r *journal.Run) {
 		taken[s.ID] = true
 	}
 	for _, s := range r.Steps {
-		shown := m.step(s.Step)
+		shown := m.shown(s.Step)
 		for shown.ID != s.ID && taken[shown.ID] {
 			shown.ID += "'"
 		}
@@ -242,8 +242,11 @@ func (m *Mask) Hide(r *journal.Run) {
 	}
 }
 
-// step is what is shown of a step.
-func (m *Mask) step(s *stepfile.Step) *stepfile.Step {
+// shown is what is shown of a step.
+func (m *Mask) shown(s *stepfile.Step) *stepfile.Step {
+	if m == nil {
+		return s
+	}
 	shown := *s
 	shown.ID, shown.Base, shown.Run, shown.If = m.String(s.ID), m.String(s.Base), m.String(s.Run), m.String(s.If)
 	shown.Matrix, shown.Env = m.variables(s.Matrix), m.variables(s.Env)

@@ -43,6 +43,9 @@ type Run struct {
 	Env   []string      // of the steps, before what the file adds
 	Mask  *Mask         // of the secrets
 
+	Report     func() error // writes the reports, before the file's on_failure and on_exit; nil: none
+	ReportPath string       // of the page, "" for none
+
 	Terminal bool  // there is one, for steps with console
 	LogLimit int64 // of a step's log, in bytes; 0: none
 
@@ -54,12 +57,9 @@ type Run struct {
 func (r *Run) Do(ctx context.Context) (wrap.Exit, error) {
 	r.emit(wrap.Event{Event: wrap.EventRunStarted})
 	exit, err := r.do(ctx)
-	r.Record.Ended, r.Record.Finished = time.Since(r.Record.Started), true
-	r.Record.Code = exit.Code
+	r.finish(exit)
 	finished := wrap.Event{Event: wrap.EventRunFinished, Reason: r.Record.Reason, ExitCode: &exit.Code}
 	if exit.Signal != 0 {
-		r.Record.Signal = wrap.SignalName(exit.Signal)
-		r.Record.Code = 128 + int(exit.Signal)
 		finished.ExitCode, finished.Signal = nil, r.Record.Signal
 	}
 	if err != nil {
@@ -69,6 +69,16 @@ func (r *Run) Do(ctx context.Context) (wrap.Exit, error) {
 	r.Journal.Flush()
 	r.emit(finished)
 	return exit, errors.Join(err, r.Journal.Err())
+}
+
+// finish notes the end in the record.
+func (r *Run) finish(exit wrap.Exit) {
+	r.Record.Ended, r.Record.Finished = time.Since(r.Record.Started), true
+	r.Record.Code = exit.Code
+	if exit.Signal != 0 {
+		r.Record.Signal = wrap.SignalName(exit.Signal)
+		r.Record.Code = 128 + int(exit.Signal)
+	}
 }
 
 func (r *Run) do(ctx context.Context) (wrap.Exit, error) {
@@ -95,8 +105,15 @@ func (r *Run) do(ctx context.Context) (wrap.Exit, error) {
 	}
 	defer null.Close()
 	l := newLoop(r, p, q, null)
+	defer l.shut()
 	l.run(ctx)
-	return l.exit(), l.lost
+	exit := l.exit()
+	r.finish(exit)
+	if r.Report != nil {
+		err = r.Report()
+	}
+	exit, failed := l.finally(exit)
+	return exit, errors.Join(err, failed, l.lost)
 }
 
 // CodeUsage is the exit code for a call or a file that is wrong; CodeStepFailed for a run with a failed step.

@@ -387,7 +387,7 @@ func TestCancellingTheRunStopsEverything(t *testing.T) {
 	if err := s.store.Cancel(context.Background(), p.run.Claim.ID, "not now"); err != nil {
 		t.Fatal(err)
 	}
-	p.wait().want(1, "a failed, b failed, c not_run, d not_run")
+	p.wait().want(1, "a failed, b failed, c not_run, d succeeded")
 	s.empty()
 }
 

@@ -212,7 +212,9 @@ func TestTheOldestRunsOfEachDagArePruned(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			add(t, root, "0", "/x/f.yaml", 9*time.Second, -1).Flush() // still runs
+			running := add(t, root, "0", "/x/f.yaml", 9*time.Second, -1)
+			running.Flush()
+			defer running.Close()
 			for i, code := range []int{7, 7, 0, 0, 0} {
 				add(t, root, fmt.Sprintf("%x", []int{1, 2, 10, 11, 12}[i]), "/x/f.yaml", []time.Duration{7, 8, 2, 3, 1}[i]*time.Second, code)
 			}

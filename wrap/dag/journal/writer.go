@@ -195,6 +195,11 @@ func (w *Writer) OutputName(step string, attempt int) string {
 	return filepath.Join(w.Dir, outputDir, fmt.Sprintf("%s.%d", escape(step), attempt))
 }
 
+// InputName is the path of the directory with the outputs of what an attempt needs.
+func (w *Writer) InputName(step string, attempt int) string {
+	return w.OutputName(step, attempt) + ".in"
+}
+
 // escape makes a file name of a step's id. Long ones end in a hash.
 func escape(id string) string {
 	const longest = 200

@@ -61,7 +61,8 @@ type Plan struct {
 	actions    []Action
 	open       int // steps that are not final
 	failed     bool
-	cancelled  string // why nothing starts any more
+	cancelled  string // why no step starts any more but those that are there for failures, or for any end
+	closed     bool   // none of those either
 }
 
 // node is the state of one step.
@@ -167,7 +168,7 @@ func (p *Plan) Checked(i int, exit Exit, now time.Duration) []Action {
 	n := &p.nodes[i]
 	p.state.Remove(p.steps[i].ID)
 	switch {
-	case p.cancelled != "":
+	case p.cancelled != "" && (exit.Final || !p.late(i)):
 		p.settle(i, Outcome{State: NotRun, Reason: p.cancelled})
 	case exit.Reason == "" && exit.Code == 0:
 		n.passed = true
@@ -227,14 +228,28 @@ func (p *Plan) Tick(now time.Duration) []Action {
 // Next is when Tick has something to do.
 func (p *Plan) Next() (time.Duration, bool) { return p.delayed.next() }
 
-// Cancel makes every step final that does not run. Those that run are left to the runner, and are not tried again.
+// Cancel makes every step final that has not started, but those that are to run after a failure, or always: they run when
+// what they need is final. Steps that run are left to the runner, and are not tried again.
 func (p *Plan) Cancel(reason string, now time.Duration) []Action {
 	if p.cancelled == "" {
 		p.cancelled = reason
-		p.abandon(func(int) bool { return true }, reason)
+		p.abandon(func(i int) bool { return !p.late(i) }, reason)
 	}
 	return p.advance(now)
 }
+
+// Close makes the others final that have not started, too.
+func (p *Plan) Close(reason string, now time.Duration) []Action {
+	if p.cancelled == "" {
+		p.cancelled = reason
+	}
+	p.closed = true
+	p.abandon(func(int) bool { return true }, p.cancelled)
+	return p.advance(now)
+}
+
+// late reports whether a step runs though the run was cancelled.
+func (p *Plan) late(i int) bool { return !p.closed && p.steps[i].When != stepfile.OnSuccess }
 
 // abandon settles those steps that have not started.
 func (p *Plan) abandon(which func(i int) bool, reason string) {

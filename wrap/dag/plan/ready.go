@@ -63,7 +63,7 @@ func (p *Plan) unblock(i int) {
 func (p *Plan) verdict(i int) (Outcome, bool) {
 	s, n := p.steps[i], &p.nodes[i]
 	switch {
-	case p.cancelled != "":
+	case p.cancelled != "" && !p.late(i):
 		return Outcome{State: NotRun, Reason: p.cancelled}, true
 	case s.When == stepfile.OnSuccess && n.bad > 0:
 		return Outcome{State: NotRun, Reason: p.blame(i)}, true

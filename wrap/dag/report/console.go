@@ -163,6 +163,15 @@ func (c *Console) Settled(s *journal.Step) {
 	}
 }
 
+// Concluded says how a command of the file for the end of a run has ended.
+func (c *Console) Concluded(s *journal.Step, a *journal.Attempt) {
+	if a.Code != 0 || a.Reason != "" {
+		c.ended(s, a, "FAILED", how(a))
+		return
+	}
+	c.ended(s, a, "ok", "")
+}
+
 // how is exit 3, or what else ended an attempt.
 func how(a *journal.Attempt) string {
 	switch {

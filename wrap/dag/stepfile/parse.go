@@ -48,7 +48,7 @@ func Parse(path string, data []byte, o Options) (f *File, warnings []*yamlpos.Pr
 
 // The keys of a step file. The schema has the same; a test holds them against each other.
 func topKeys() []string {
-	return []string{"name", "tags", "priority", "params", "env", "secrets", "dir", "shell", "timeout", "executor", "defaults", "steps"}
+	return []string{"name", "tags", "priority", "params", "env", "secrets", "dir", "shell", "timeout", "executor", "defaults", "steps", "on_failure", "on_exit"}
 }
 
 func executorKeys() []string { return []string{"max_concurrent", "tag_concurrency_limits"} }
@@ -83,6 +83,7 @@ func (p *parser) parse(o Options) bool {
 	p.executor(top.Get("executor"))
 	p.surroundings()
 	p.steps()
+	p.file.OnFailure, p.file.OnExit = p.ending("on_failure"), p.ending("on_exit")
 	p.link()
 	return p.doc.Err() == nil
 }
@@ -136,6 +137,9 @@ func (p *parser) params(given map[string]string) {
 			e.Key.Reject(fmt.Sprintf("parameter %q has no letter or digit", e.Name), "")
 		case twice:
 			e.Key.Reject(fmt.Sprintf("parameters %s and %s are both $PARAM_%s", other, e.Name, VariableName(e.Name)), "rename one")
+		}
+		if param.Value != nil && tooLong("PARAM_"+e.Name+"="+*param.Value) {
+			e.Key.Reject(fmt.Sprintf("the value of parameter %s is too long for an environment, which holds less than 128 KiB of each", e.Name), "hand it over in a file")
 		}
 		names[VariableName(e.Name)] = e.Name
 		p.file.Params = append(p.file.Params, param)
@@ -211,6 +215,15 @@ func (p *parser) executor(v yamlpos.Value) {
 		lines[id] = item.Line()
 		p.file.Executor.TagLimits = append(p.file.Executor.TagLimits, limit)
 	}
+}
+
+// ending reads a command for the end of the run.
+func (p *parser) ending(key string) *Step {
+	v := p.top.Get(key)
+	if !v.Given() {
+		return nil
+	}
+	return &Step{Index: -1, ID: key, Base: key, Run: p.script(v), Slots: 1, Shell: p.shell, Dir: p.dir, Grace: defaultGrace}
 }
 
 // tagLimit reads {key: k, limit: n} with a value, {applyLimitPerUniqueValue: true} or neither.

@@ -59,6 +59,8 @@ const schema = `{
         "slots": {"$ref": "#/$defs/slots"}
       }
     },
+    "on_failure": {"description": "runs at the end of a run that has not succeeded, also after a timeout or a cancel; finds LIMIT_STATUS, LIMIT_FAILED_STEPS, LIMIT_REPORT", "oneOf": [{"$ref": "#/$defs/command"}, {"type": "null"}]},
+    "on_exit": {"description": "runs at the end of a run, however it ends, after on_failure", "oneOf": [{"$ref": "#/$defs/command"}, {"type": "null"}]},
     "steps": {
       "description": "The steps, by name. A text in place of a mapping is the step's command.",
       "type": "object",
@@ -74,7 +76,7 @@ const schema = `{
     "variable": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
     "command": {
       "description": "The command, given to the shell as it stands. Use variables in it, not ${{ }}.",
-      "oneOf": [{"type": "string", "pattern": "\\S", "not": {"pattern": "\\$\\{\\{"}}, {"type": ["number", "boolean"]}]
+      "oneOf": [{"type": "string", "maxLength": 131071, "pattern": "\\S", "not": {"pattern": "\\$\\{\\{"}}, {"type": ["number", "boolean"]}]
     },
     "tags": {"description": "Tags of the step, matched by tag_concurrency_limits of the executor.", "type": ["object", "null"], "propertyNames": {"pattern": "^[^\\x00-\\x1f\\x7f]+$"}, "additionalProperties": {"$ref": "#/$defs/tag_value"}},
     "tag_value": {"oneOf": [{"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]*$"}, {"type": ["number", "boolean", "null"]}]},

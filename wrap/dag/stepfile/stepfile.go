@@ -25,6 +25,8 @@ type File struct {
 	Executor Executor
 	Steps    []*Step // in the order of the file; combinations of a matrix one after the other
 
+	OnFailure, OnExit *Step // commands for the end of the run, nil for none
+
 	byID   map[string]int
 	byBase map[string][]int
 }

@@ -40,6 +40,8 @@ func (p *parser) environment(v yamlpos.Value, sc scope) []Var {
 			e.Key.Reject(fmt.Sprintf("%s is for limit itself to set", e.Name), "choose another name")
 		case strings.ContainsRune(value, 0):
 			e.Value.Reject("an environment variable cannot hold a zero byte", "")
+		case tooLong(e.Name + "=" + value):
+			e.Value.Reject(fmt.Sprintf("%s is too long: an environment holds less than 128 KiB of each variable", e.Name), "put it in a file")
 		}
 		env = append(env, Var{e.Name, value})
 	}
@@ -120,6 +122,11 @@ func (p *parser) script(v yamlpos.Value) string {
 			"use the variables $MATRIX_… and $PARAM_…")
 	case strings.ContainsRune(s, 0):
 		v.Reject(v.Name()+" has a zero byte", "")
+	case tooLong(s):
+		v.Reject(v.Name()+" is too long: the kernel hands a shell less than 128 KiB", "put it in a file and run that")
 	}
 	return s
 }
+
+// tooLong reports whether a text is longer than Linux takes as one argument or variable, its end included.
+func tooLong(s string) bool { return len(s) >= 128<<10 }
