@@ -74,6 +74,19 @@ func (s *Supervisor) watch(ownGroup bool) {
 	s.apart[pid] = true
 }
 
+// unwatched is how long a command runs before there is a witness: one that is over sooner does not pay for it, and one that catches
+// signals is hardly ready for them.
+const unwatched = 2 * time.Millisecond
+
+// watchFor starts a witness in the group of p, if that still runs. It takes the lock.
+func (s *Supervisor) watchFor(p *Process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.forward == p {
+		s.watch(false)
+	}
+}
+
 // unwatch ends the witness. Signals that wait are forgotten: they were for a command that has ended.
 func (s *Supervisor) unwatch() {
 	if pid := s.echoes.witness; pid != 0 {

@@ -99,7 +99,7 @@ func (s *Supervisor) start(c Command) (*Process, error) {
 	if c.Forward {
 		s.forward = p
 		s.source.Take(s.forwardOnly()...)
-		s.watch(false)
+		time.AfterFunc(unwatched, func() { s.watchFor(p) })
 		s.handOver(p)
 		syscall.Chdir("/")
 	}
