@@ -110,7 +110,7 @@ const (
 	Granted     EventKind = iota // held from now on; Entry.Claim has the Grant
 	Blocked                      // Obstacles is what stands in the way: on entering, and with WatchBlocks when it has changed
 	Cancelled                    // a waiting claim is gone; the holder of a held one is asked to stop, then to Release
-	Refused                      // a waiting claim is gone: Err is the *ImpossibleError that limits set meanwhile brought
+	Refused                      // a waiting claim is gone: Err is the *ImpossibleError or *LackingError that settings changed meanwhile brought
 	Unreachable                  // the store does not answer; the claim is still held until KillBy
 	Reachable                    // it answers again, in time
 	Lost                         // the claim will be or is given away: no process of the command may live after KillBy

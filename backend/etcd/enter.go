@@ -249,7 +249,7 @@ func (e *entry) grantSelf(ctx context.Context, l *ledger, c *backend.Claim) (*vi
 	about := clientv3.OpPut(e.s.keys.about(e.id), encode(e.told), clientv3.WithLease(e.session.lease))
 	resp, unsure, err := e.s.commit(ctx, "grant", txn{
 		compare:   guard.list(),
-		then:      append(l.puts(c, r, e.session.lease, cools), about),
+		then:      append(l.puts(c, encode(r), e.session.lease, cools), about),
 		otherwise: e.reads(),
 	})
 	e.unsure = e.unsure || unsure

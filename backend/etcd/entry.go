@@ -32,6 +32,7 @@ type entry struct {
 	session   *session // changed by the goroutine alone, which may read it unlocked
 	claim     backend.Claim
 	revision  int64  // of the record as known here
+	value     []byte // of the record as somebody else has written it last; nil: nobody has
 	doubted   *grant // came when the lease had nearly run out: not told yet
 	gateSeen  bool   // the gate had a keeper when the claim began to wait
 	aside     bool
@@ -213,12 +214,12 @@ func (e *entry) StandUp(ctx context.Context) error { return e.move(ctx, false) }
 func (e *entry) move(ctx context.Context, aside bool) error {
 	for {
 		e.mu.Lock()
-		revision, c, lease, done := e.revision, e.claim, e.session.lease, e.aside == aside || e.over
+		revision, value, c, lease, done := e.revision, e.value, e.claim, e.session.lease, e.aside == aside || e.over
 		e.mu.Unlock()
 		if done {
 			return nil
 		}
-		resp, _, err := e.s.commit(ctx, moveName(aside), e.moveTxn(&c, aside, revision, lease))
+		resp, _, err := e.s.commit(ctx, moveName(aside), e.moveTxn(&c, value, aside, revision, lease))
 		if err != nil {
 			return err
 		}
@@ -235,7 +236,7 @@ func moveName(aside bool) string {
 	return "up"
 }
 
-func (e *entry) moveTxn(c *backend.Claim, aside bool, revision int64, id clientv3.LeaseID) txn {
+func (e *entry) moveTxn(c *backend.Claim, value []byte, aside bool, revision int64, id clientv3.LeaseID) txn {
 	k, lease := e.s.keys, clientv3.WithLease(id)
 	r := recordOf(c)
 	r.Aside, r.Waited = aside, time.Since(e.entered)
@@ -243,7 +244,7 @@ func (e *entry) moveTxn(c *backend.Claim, aside bool, revision int64, id clientv
 	g.unchanged(k.claim(e.id), revision)
 	then := []clientv3.Op{
 		clientv3.OpGet(k.gate(), clientv3.WithKeysOnly()),
-		clientv3.OpPut(k.claim(e.id), encode(r), lease),
+		clientv3.OpPut(k.claim(e.id), rewrite(value, r), lease),
 	}
 	if aside {
 		then = append(then, k.vacating(c)...)

@@ -154,7 +154,7 @@ func (e *entry) observe(kv *mvccpb.KeyValue) bool {
 	if err != nil || kv.ModRevision <= e.revision || e.over {
 		return !e.over
 	}
-	e.revision = kv.ModRevision
+	e.revision, e.value = kv.ModRevision, kv.Value
 	switch {
 	case seat.Refused != nil:
 		e.over = true
@@ -288,7 +288,7 @@ func (e *entry) withdraw(ctx context.Context, revision int64) (*mvccpb.KeyValue,
 // survives a change of gatekeepers and needs no two clocks to agree.
 func (e *entry) markWaited(ctx context.Context) {
 	e.mu.Lock()
-	c, revision, idle := e.claim, e.revision, e.held || e.over || e.aside
+	c, revision, value, idle := e.claim, e.revision, e.value, e.held || e.over || e.aside
 	e.mu.Unlock()
 	if idle {
 		return
@@ -297,7 +297,7 @@ func (e *entry) markWaited(ctx context.Context) {
 	r.Waited = time.Since(e.entered)
 	g := guards{}
 	g.unchanged(e.s.keys.claim(e.id), revision)
-	put := clientv3.OpPut(e.s.keys.claim(e.id), encode(r), clientv3.WithLease(e.session.lease))
+	put := clientv3.OpPut(e.s.keys.claim(e.id), rewrite(value, r), clientv3.WithLease(e.session.lease))
 	e.s.commit(ctx, "waited", txn{compare: g.list(), then: []clientv3.Op{put}}) // failing, the gatekeeper's own clock serves
 }
 

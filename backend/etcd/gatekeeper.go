@@ -2,6 +2,9 @@ package etcd
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -36,6 +39,11 @@ type gatekeeper struct {
 func (k *gatekeeper) run(ctx context.Context) {
 	for ctx.Err() == nil && k.gate.needed() {
 		l, err := k.s.readState(ctx)
+		var lacking *backend.LackingError
+		if errors.As(err, &lacking) {
+			k.gate.refuse(lacking)
+			return
+		}
 		if err != nil {
 			pause(ctx, retryAfter())
 			continue
@@ -50,6 +58,17 @@ func (k *gatekeeper) run(ctx context.Context) {
 		if !again {
 			return
 		}
+	}
+}
+
+// refuse ends the waiting of all claims of this process: it must not decide by the settings that are in force now. Their owners release them,
+// and another process takes the gate.
+func (g *gate) refuse(err error) {
+	g.mu.Lock()
+	members := slices.Collect(maps.Keys(g.members))
+	g.mu.Unlock()
+	for _, e := range members {
+		e.leaveOrder(backend.Event{Kind: backend.Refused, Err: err})
 	}
 }
 
@@ -172,8 +191,8 @@ func (k *gatekeeper) grant(ctx context.Context, claims []*backend.Claim) (int, *
 		c.Grant.GrantedAt = time.Now()
 		seat := k.l.seats[c.ID]
 		r := seat.record
-		r.Grant = &grant{Slots: c.Grant.Slots, At: c.Grant.GrantedAt, Index: int64(n)}
-		ops := append(k.l.puts(c, r, clientv3.LeaseID(seat.lease), cools), clientv3.OpDelete(k.s.keys.wait(c.ID)))
+		r.Waited, r.Grant = 0, &grant{Slots: c.Grant.Slots, At: c.Grant.GrantedAt, Index: int64(n)}
+		ops := append(k.l.puts(c, rewrite(seat.value, r), clientv3.LeaseID(seat.lease), cools), clientv3.OpDelete(k.s.keys.wait(c.ID)))
 		size := 0
 		for _, op := range ops {
 			size += len(op.KeyBytes()) + len(op.ValueBytes())
@@ -230,7 +249,7 @@ func (k *gatekeeper) refuseImpossible(ctx context.Context) bool {
 		g.unchanged(k.s.keys.settings(), k.l.settingsRevision)
 		g.unchanged(k.s.keys.claim(seat.id), seat.revision)
 		then := []clientv3.Op{
-			clientv3.OpPut(k.s.keys.claim(seat.id), encode(r), clientv3.WithLease(clientv3.LeaseID(seat.lease))),
+			clientv3.OpPut(k.s.keys.claim(seat.id), rewrite(seat.value, r), clientv3.WithLease(clientv3.LeaseID(seat.lease))),
 			clientv3.OpDelete(k.s.keys.wait(seat.id)),
 		}
 		resp, _, err := k.s.commit(ctx, "refuse", txn{compare: g.list(), then: then})

@@ -104,9 +104,7 @@ func (s *Store) leaseStarts(ctx context.Context, l *ledger, claims ...*backend.C
 }
 
 // puts are the writes of a grant: the record with its grant set, a slot for each dimension, a start for each rate.
-func (l *ledger) puts(c *backend.Claim, r record, lease clientv3.LeaseID, cools coolLeases) []clientv3.Op {
-	r.Waited = 0
-	value := encode(r)
+func (l *ledger) puts(c *backend.Claim, value string, lease clientv3.LeaseID, cools coolLeases) []clientv3.Op {
 	ops := []clientv3.Op{clientv3.OpPut(l.keys.claim(c.ID), value, clientv3.WithLease(lease))}
 	for _, dim := range dimensions(c) {
 		ops = append(ops, clientv3.OpPut(l.keys.slot(dim, c.ID), value, clientv3.WithLease(lease)))

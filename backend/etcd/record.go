@@ -13,6 +13,8 @@ import (
 // record is the value of claim/ID and of slot/DIMENSION/ID: what the rule needs of a claim and no more,
 // for the gatekeeper reads everybody's.
 type record struct {
+	Format int `json:"format,omitempty"` // of what is deciding here; see recordFormat
+
 	RunID     string            `json:"run,omitempty"`
 	Pools     map[string]int    `json:"pools,omitempty"`
 	Runs      int               `json:"runs,omitempty"`
@@ -34,6 +36,10 @@ type record struct {
 	// the record keeps that from succeeding.
 	Gone bool `json:"gone,omitempty"`
 }
+
+// recordFormat is the format of records that is written, and the newest that is read. A record that older programs may read without knowing
+// all its fields keeps its format: they preserve those fields. 0 is the format of the first releases.
+const recordFormat = 0
 
 type grant struct {
 	Slots map[string][]int `json:"slots,omitempty"`
@@ -66,6 +72,15 @@ func (r *record) sound() error {
 	return c.Sound()
 }
 
+// rewrite encodes r in place of the record that was read, the fields that a newer version has written in it included.
+func rewrite(was []byte, r record) string {
+	b, err := backend.Rewrite(was, r)
+	if err != nil {
+		return encode(r) // what was read could be read
+	}
+	return string(b)
+}
+
 // encode never fails: a record is made of plain values.
 func encode(v any) string {
 	b, err := json.Marshal(v)
@@ -79,6 +94,7 @@ func encode(v any) string {
 type seat struct {
 	record
 	id       string
+	value    []byte
 	revision int64 // of the last change: the token, while it is held
 	lease    int64
 	since    time.Duration // on this process's clock: when it began to wait, as far as is known
@@ -86,8 +102,12 @@ type seat struct {
 
 // readSeat decodes a record; errors name the key.
 func readSeat(id string, kv *mvccpb.KeyValue) (*seat, error) {
-	s := &seat{id: id, revision: kv.ModRevision, lease: kv.Lease}
-	if err := json.Unmarshal(kv.Value, &s.record); err != nil {
+	s := &seat{id: id, value: kv.Value, revision: kv.ModRevision, lease: kv.Lease}
+	err := json.Unmarshal(kv.Value, &s.record)
+	switch {
+	case s.Format > recordFormat:
+		return nil, fmt.Errorf("%s has the format %d, of a newer limit; update limit on this machine", kv.Key, s.Format)
+	case err != nil:
 		return nil, fmt.Errorf("reading %s: %w; was it written by a newer limit?", kv.Key, err)
 	}
 	if err := s.sound(); err != nil {
@@ -115,5 +135,48 @@ func (s *seat) stands() bool { return s.Refused == nil && !s.Gone }
 // its writing arrived can find out.
 type stored struct {
 	backend.Settings
-	By string `json:"by,omitempty"`
+	Needs []string `json:"needs,omitempty"` // features; see backend.Lacking
+	By    stamp    `json:"by,omitzero"`
+
+	value []byte // as it was read
+}
+
+// stamp is a random text. Settings that need features have it in a list: the first releases did not know of needs, and cannot read that.
+type stamp struct {
+	text  string
+	needy bool
+}
+
+func (s stamp) MarshalJSON() ([]byte, error) {
+	if s.needy {
+		return json.Marshal([]string{s.text})
+	}
+	return json.Marshal(s.text)
+}
+
+func (s *stamp) UnmarshalJSON(data []byte) error {
+	if s.needy = data[0] == '['; !s.needy {
+		return json.Unmarshal(data, &s.text)
+	}
+	var texts []string
+	if err := json.Unmarshal(data, &texts); err != nil || len(texts) != 1 {
+		return fmt.Errorf("by is %s and not a list of one text", data)
+	}
+	s.text = texts[0]
+	return nil
+}
+
+// newStored is what is written of settings.
+func newStored(settings backend.Settings) stored {
+	needs := settings.Needs()
+	return stored{Settings: settings, Needs: needs, By: stamp{backend.NewID(), len(needs) > 0}}
+}
+
+// decodeSettings reads the value of settings. It fails where they need a feature that is lacking.
+func decodeSettings(value []byte) (stored, error) {
+	settings := stored{value: value}
+	if err := json.Unmarshal(value, &settings); err != nil {
+		return stored{}, fmt.Errorf("reading the limits: %w; were they written by a newer limit?", err)
+	}
+	return settings, backend.Lacking(settings.Needs)
 }

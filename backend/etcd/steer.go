@@ -87,6 +87,6 @@ func (s *Store) Bump(ctx context.Context, id string, priority int32) error {
 		}
 		r := seat.record
 		r.Priority = priority
-		return []clientv3.Op{clientv3.OpPut(s.keys.claim(id), encode(r), clientv3.WithLease(clientv3.LeaseID(seat.lease)))}, nil
+		return []clientv3.Op{clientv3.OpPut(s.keys.claim(id), rewrite(seat.value, r), clientv3.WithLease(clientv3.LeaseID(seat.lease)))}, nil
 	})
 }

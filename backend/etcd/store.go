@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -89,7 +88,7 @@ func (s *Store) Settings(ctx context.Context) (backend.Settings, bool, error) {
 	if err != nil {
 		return backend.Settings{}, false, err
 	}
-	return settings.Settings, settings.By != "", nil
+	return settings.Settings, settings.By.text != "", nil
 }
 
 // readSettings returns the settings with their revision, 0 where there are none.
@@ -105,14 +104,6 @@ func (s *Store) readSettings(ctx context.Context) (stored, int64, error) {
 	return settings, resp.Kvs[0].ModRevision, err
 }
 
-func decodeSettings(value []byte) (stored, error) {
-	var settings stored
-	if err := json.Unmarshal(value, &settings); err != nil {
-		return stored{}, fmt.Errorf("reading the limits: %w; were they written by a newer limit?", err)
-	}
-	return settings, nil
-}
-
 // ChangeSettings reads, changes and writes the settings, again and again until nobody else has written in between.
 func (s *Store) ChangeSettings(ctx context.Context, change func(*backend.Settings, bool) error) error {
 	for {
@@ -124,16 +115,20 @@ func (s *Store) ChangeSettings(ctx context.Context, change func(*backend.Setting
 		if err := change(&settings, revision != 0); err != nil {
 			return err
 		}
-		if written, err := s.writeSettings(ctx, settings, revision); err != nil || written {
+		if written, err := s.writeSettings(ctx, was, settings, revision); err != nil || written {
 			return err
 		}
 	}
 }
 
 // writeSettings is the transaction "settings"; false where somebody has written after the revision.
-func (s *Store) writeSettings(ctx context.Context, settings backend.Settings, revision int64) (bool, error) {
-	next := stored{Settings: settings, By: backend.NewID()}
-	resp, _, err := s.commit(ctx, "settings", s.settingsTxn(next, revision))
+func (s *Store) writeSettings(ctx context.Context, was stored, settings backend.Settings, revision int64) (bool, error) {
+	next := newStored(settings)
+	value, err := backend.Rewrite(was.value, next)
+	if err != nil {
+		return false, fmt.Errorf("encoding the limits: %w", err)
+	}
+	resp, _, err := s.commit(ctx, "settings", s.settingsTxn(next, string(value), revision))
 	if err != nil {
 		return false, fmt.Errorf("writing the limits: %w", err)
 	}
@@ -142,14 +137,14 @@ func (s *Store) writeSettings(ctx context.Context, settings backend.Settings, re
 
 // settingsTxn keeps, with the limits themselves, the key queue, which says that limits of runs are set, so that others need
 // not read all runs where none is.
-func (s *Store) settingsTxn(next stored, revision int64) txn {
+func (s *Store) settingsTxn(next stored, value string, revision int64) txn {
 	queue := clientv3.OpDelete(s.keys.queue())
 	if next.MaxRuns != backend.Unlimited || len(next.TagLimits) > 0 {
 		queue = clientv3.OpPut(s.keys.queue(), "")
 	}
 	return txn{
 		compare:   []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.keys.settings()), "=", revision)},
-		then:      []clientv3.Op{clientv3.OpPut(s.keys.settings(), encode(next)), queue},
+		then:      []clientv3.Op{clientv3.OpPut(s.keys.settings(), value), queue},
 		otherwise: []clientv3.Op{clientv3.OpGet(s.keys.settings())},
 	}
 }
@@ -161,5 +156,5 @@ func (s *Store) wroteSettings(resp *clientv3.TxnResponse, next stored) bool {
 		return false
 	}
 	found, err := decodeSettings(kvs[0].Value)
-	return err == nil && found.By == next.By
+	return err == nil && found.By.text == next.By.text
 }

@@ -60,6 +60,8 @@ func (s *Store) load() (*change, error) {
 		err = c.startBoot()
 	case err == nil && c.head.unsure:
 		err = c.takeSettings()
+	case err == nil && c.head.needy:
+		_, _, err = s.readSettings() // it fails where a feature is lacking
 	}
 	if err == nil {
 		err = c.mend()
@@ -104,6 +106,7 @@ func (c *change) startAnew() error {
 	if c.img.settings, c.img.settingsSet, err = s.readSettings(); err != nil {
 		return err
 	}
+	c.head.needy = len(c.img.settings.Needs()) > 0
 	if known {
 		for name, p := range c.img.settings.Pools {
 			if p.Rate != nil {
@@ -155,7 +158,7 @@ func (c *change) takeSettings() error {
 	if set || !c.img.settingsSet { // else the file was removed: mend writes it again
 		c.img.settings, c.img.settingsSet = settings, set
 	}
-	c.dirty = true
+	c.head.needy, c.dirty = len(c.img.settings.Needs()) > 0, true
 	c.refuse()
 	c.advance()
 	return nil

@@ -18,12 +18,19 @@ const (
 	initialSize   = 8 * block
 )
 
+// Flags of a header.
+const (
+	headerUnsure = 1 << iota
+	headerNeedy
+)
+
 // errNoState says that a state file has no header yet, or one that a loss of power has damaged.
 var errNoState = errors.New("no valid state")
 
 // header is the first block of the file state. It says where the image is.
 type header struct {
 	unsure bool   // the file settings may be newer than the image: it is being replaced
+	needy  bool   // the settings need features: the file says which, before anything is decided
 	gen    uint64 // grows with every change
 	off    int64  // of the image
 	size   int
@@ -37,11 +44,14 @@ type header struct {
 func (h *header) encode() []byte {
 	b := make([]byte, 0, headerSize)
 	b = append(b, magic...)
-	b = binary.LittleEndian.AppendUint32(b, formatVersion)
-	var flags uint32
+	version, flags := uint32(formatVersion), uint32(0)
 	if h.unsure {
-		flags = 1
+		flags |= headerUnsure
 	}
+	if h.needy {
+		version, flags = needyVersion, flags|headerNeedy
+	}
+	b = binary.LittleEndian.AppendUint32(b, version)
 	b = binary.LittleEndian.AppendUint32(b, flags)
 	b = binary.LittleEndian.AppendUint64(b, h.gen)
 	b = binary.LittleEndian.AppendUint64(b, uint64(h.off))
@@ -60,13 +70,14 @@ func (s *Store) decodeHeader(b []byte) (header, error) {
 	if len(b) < headerSize || string(b[:len(magic)]) != magic {
 		return h, errNoState
 	}
-	if binary.LittleEndian.Uint32(b[8:]) > formatVersion {
+	if binary.LittleEndian.Uint32(b[8:]) > needyVersion {
 		return h, newerError(s.file("state"))
 	}
 	if binary.LittleEndian.Uint32(b[headerSize-4:]) != checksum(b[:headerSize-4]) {
 		return h, errNoState
 	}
-	h.unsure = binary.LittleEndian.Uint32(b[12:])&1 != 0
+	flags := binary.LittleEndian.Uint32(b[12:])
+	h.unsure, h.needy = flags&headerUnsure != 0, flags&headerNeedy != 0
 	h.gen = binary.LittleEndian.Uint64(b[16:])
 	h.off = int64(binary.LittleEndian.Uint64(b[24:]))
 	h.size = int(binary.LittleEndian.Uint64(b[32:]))

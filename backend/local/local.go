@@ -117,6 +117,10 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.closeFiles()
 		return nil, err
 	}
+	if err := s.checkNeeds(); err != nil {
+		s.closeFiles()
+		return nil, err
+	}
 	return s, nil
 }
 

@@ -1,8 +1,11 @@
 package local
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,38 +14,77 @@ import (
 
 // The settings live in the file settings, as JSON and synced; the image has a copy, so that a change need not parse them.
 
-// settingsFile is the file's content.
+// settingsFile is the file's content. Fields that it does not have here survive a rewrite.
 type settingsFile struct {
 	Version  int              `json:"version"`
+	Needs    []string         `json:"needs,omitempty"` // features; see backend.Lacking
 	Settings backend.Settings `json:"settings"`
 }
 
-// readSettings reads the file settings; set is false where there is none.
+// A file of the version needyVersion has needs. The first releases did not know of needs: they refuse it for its version.
+const needyVersion = formatVersion + 1
+
+// readSettings reads the file settings; set is false where there is none. It fails where they need a feature that is lacking.
 func (s *Store) readSettings() (settings backend.Settings, set bool, err error) {
-	b, err := readFileAt(s.fd, "settings")
+	f, _, err := s.readSettingsFile()
+	return f.Settings, f.Version != 0, err
+}
+
+// readSettingsFile returns the file as it is besides; its version is 0 where there is none.
+func (s *Store) readSettingsFile() (f settingsFile, content []byte, err error) {
+	f.Settings = backend.NewSettings()
+	name := s.file("settings")
+	content, err = readFileAt(s.fd, "settings")
 	if notFound(err) {
-		return backend.NewSettings(), false, nil
+		return f, nil, nil
 	}
 	if err != nil {
-		return settings, false, fmt.Errorf("reading %s: %w", s.file("settings"), err)
+		return f, nil, fmt.Errorf("reading %s: %w", name, err)
 	}
-	f := settingsFile{Settings: backend.NewSettings()}
-	if err := json.Unmarshal(b, &f); err != nil {
-		return settings, false, fmt.Errorf("%s is damaged: %w; remove it and set the limits again", s.file("settings"), err)
+	var version struct{ Version int }
+	if json.Unmarshal(content, &version) == nil && version.Version > needyVersion {
+		return f, nil, newerError(name)
 	}
-	if f.Version > formatVersion {
-		return settings, false, newerError(s.file("settings"))
+	if err := json.Unmarshal(content, &f); err != nil || f.Version < 1 {
+		return f, nil, fmt.Errorf("%s is damaged: %w; remove it and set the limits again", name, cmp.Or(err, errVersion))
 	}
-	return f.Settings, true, nil
+	if err := backend.Lacking(f.Needs); err != nil {
+		return f, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return f, content, nil
 }
+
+// checkNeeds fails where the file settings needs a feature that is lacking. Each process asks when it opens the store; from then on the
+// header says whether to ask again.
+func (s *Store) checkNeeds() error {
+	content, err := readFileAt(s.fd, "settings")
+	if err != nil || !bytes.Contains(content, []byte(`"needs"`)) {
+		return nil // who needs the settings reads them again
+	}
+	_, _, err = s.readSettings()
+	return err
+}
+
+var errVersion = errors.New("it has no version")
 
 // writeSettings replaces the file settings and calls certain once the new content is on the disk under another name, before it is renamed.
 func (s *Store) writeSettings(settings backend.Settings, certain func() error) error {
-	b, err := json.MarshalIndent(settingsFile{formatVersion, settings}, "", "  ")
+	_, was, err := s.readSettingsFile()
+	if err != nil {
+		return err
+	}
+	next := settingsFile{formatVersion, settings.Needs(), settings}
+	if len(next.Needs) > 0 {
+		next.Version = needyVersion
+	}
+	compact, err := backend.Rewrite(was, next)
 	if err != nil {
 		return fmt.Errorf("encoding settings: %w", err)
 	}
-	if err := s.writeDurably("settings", append(b, '\n'), certain); err != nil {
+	var b bytes.Buffer
+	json.Indent(&b, compact, "", "  ") // compact is JSON
+	b.WriteByte('\n')
+	if err := s.writeDurably("settings", b.Bytes(), certain); err != nil {
 		return fmt.Errorf("writing %s: %w", s.file("settings"), s.advise(err))
 	}
 	return nil

@@ -31,13 +31,14 @@ func (s *Store) ChangeSettings(ctx context.Context, edit func(s *backend.Setting
 				c.s.wake(keeper.file)
 			}
 			unsure := c.head
-			unsure.unsure = true
+			unsure.unsure, unsure.needy = true, len(settings.Needs()) > 0
 			return s.writeHeader(&unsure)
 		})
 		if err != nil {
 			return err
 		}
 		c.img.settings, c.img.settingsSet, c.dirty = settings.Clone(), true, true
+		c.head.needy = len(settings.Needs()) > 0
 		c.refuse()
 		c.advance()
 		return nil
