@@ -103,7 +103,7 @@ func (v *server) take(ctx context.Context, r keeper.Request) {
 		}
 		return
 	case keeper.OpOpen:
-		v.answer(r, v.open(*r.Options.V), keeper.Message{})
+		v.answer(r, v.open(r), keeper.Message{Hello: keeper.Rare[keeper.Hello]{V: keeper.NewHello()}})
 		return
 	}
 	if v.store == nil {
@@ -147,11 +147,14 @@ func (v *server) answer(r keeper.Request, err error, m keeper.Message) {
 	v.line.Send(m) // a wrapper that is gone is noticed by reading
 }
 
-func (v *server) open(o Options) error {
+func (v *server) open(r keeper.Request) error {
+	if err := r.Hello.V.Check("the limit that started this limit-keeper"); err != nil {
+		return err
+	}
 	if v.store != nil {
 		return errors.New("the store is open already")
 	}
-	s, err := open(o, nil)
+	s, err := open(*r.Options.V, nil)
 	if err != nil {
 		return err
 	}
@@ -177,7 +180,10 @@ func (v *server) do(ctx context.Context, r keeper.Request) (m keeper.Message, er
 		found, m.Revision, err = s.readSettings(ctx)
 		m.Settings.V, m.OK = &found.Settings, m.Revision != 0
 	case keeper.OpWrite:
-		m.OK, err = s.writeSettings(ctx, *r.Settings.V, r.Revision)
+		var was stored
+		if was, m.Revision, err = s.readSettings(ctx); err == nil && m.Revision == r.Revision {
+			m.OK, err = s.writeSettings(ctx, was, *r.Settings.V, r.Revision)
+		}
 	case keeper.OpCancel:
 		err = s.Cancel(ctx, r.ID, r.Reason)
 	case keeper.OpDrop:

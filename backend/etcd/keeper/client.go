@@ -47,7 +47,11 @@ func Connect(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, 
 		calls: map[int64]chan *Message{}, entries: map[int64]*entry{}, changes: map[int64]chan struct{}{}}
 	c.working.Go(c.receive)
 	c.working.Go(c.guard)
-	if _, err := c.call(ctx, Request{Op: OpOpen, Options: Rare[Options]{V: &c.options}}); err != nil {
+	m, err := c.call(ctx, Request{Op: OpOpen, Options: Rare[Options]{V: &c.options}, Hello: Rare[Hello]{V: NewHello()}})
+	if err == nil {
+		err = m.Hello.V.Check("the process that keeps the claims (limit-keeper)")
+	}
+	if err != nil {
 		c.Close()
 		return nil, err
 	}

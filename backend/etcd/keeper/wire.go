@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,6 +42,7 @@ type Request struct {
 	Number   int64                  `json:"n"`
 	Op       Op                     `json:"op"`
 	Options  Rare[Options]          `json:"options,omitzero"`
+	Hello    Rare[Hello]            `json:"hello,omitzero"` // with open
 	Claim    *backend.Claim         `json:"claim,omitempty"`
 	Enter    backend.EnterOptions   `json:"enter"`
 	Entry    int64                  `json:"entry,omitempty"`
@@ -58,6 +61,7 @@ type Message struct {
 	Number   int64                  `json:"n"`
 	Done     bool                   `json:"done,omitempty"`
 	Error    Rare[Failure]          `json:"error,omitzero"`
+	Hello    Rare[Hello]            `json:"hello,omitzero"` // the answer to open
 	Claim    *backend.Claim         `json:"claim,omitempty"`
 	Event    *Event                 `json:"event,omitempty"`
 	Change   bool                   `json:"change,omitempty"`
@@ -69,6 +73,40 @@ type Message struct {
 	Pasts    Rare[[]backend.Past]   `json:"pasts,omitzero"`
 	Health   Rare[Health]           `json:"health,omitzero"`
 	Deadline time.Duration          `json:"deadline,omitempty"`
+}
+
+// protocol is the version of this conversation. It is raised with every change that the other side has to know.
+const protocol = 2
+
+// Hello is how wrapper and keeper greet each other: two that do not speak alike refuse to work together. The
+// first releases said nothing.
+type Hello struct {
+	Protocol int      `json:"protocol"`
+	Features []string `json:"features,omitempty"` // see backend.Features
+}
+
+// NewHello is that of this program.
+func NewHello() *Hello { return &Hello{protocol, backend.Features()} }
+
+// Check fails where the other side's greeting is not as ours. other says which side that is.
+func (h *Hello) Check(other string) error {
+	ours := NewHello()
+	if h == nil {
+		h = &Hello{Protocol: 1}
+	}
+	if h.Protocol == ours.Protocol && slices.Equal(h.Features, ours.Features) {
+		return nil
+	}
+	return fmt.Errorf("%s is of another version: %s, and here %s; install limit and limit-keeper of one release together",
+		other, h, ours)
+}
+
+func (h *Hello) String() string {
+	text := fmt.Sprintf("protocol %d", h.Protocol)
+	if len(h.Features) > 0 {
+		text += " with " + strings.Join(h.Features, ", ")
+	}
+	return text
 }
 
 // Event is a backend.Event as it travels, with the claim as it stands after it.
