@@ -39,8 +39,27 @@ func (k *kit) awaitGrant(e backend.Entry) bool {
 	}
 }
 
+// rendezvous lets holders go on when so many are there at once. A store that admits fewer keeps them waiting.
+type rendezvous struct {
+	mu      sync.Mutex
+	waiting int
+	size    int
+	met     chan struct{}
+}
+
+func (r *rendezvous) meet() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	met := r.met
+	if r.waiting++; r.waiting == r.size {
+		r.waiting, r.met = 0, make(chan struct{})
+		close(met)
+	}
+	return met
+}
+
 func crowd(k *kit) {
-	const claims, users, limit = 200, 8, 3
+	const claims, users, limit = 200, 8, 4 // the last meet too
 	k.limit("p", limit)
 	backends := make([]backend.Backend, users)
 	for i := range backends {
@@ -48,25 +67,38 @@ func crowd(k *kit) {
 	}
 	var inside atomic.Int32
 	grants := make([]backend.Claim, claims)
-	var all sync.WaitGroup
+	holders := rendezvous{size: limit, met: make(chan struct{})}
+	counted := make(chan struct{})
+	var all, entered sync.WaitGroup
 	for i := range claims {
+		entered.Add(1)
 		all.Go(func() {
 			e, err := backends[i%users].Enter(k.ctx, claim(pool("p", 1)), backend.EnterOptions{})
+			entered.Done()
 			if err != nil {
 				k.Errorf("Enter: %v", err)
 				return
 			}
-			k.awaitGrant(e)
+			granted := k.awaitGrant(e)
 			if n := inside.Add(1); n > limit {
 				k.Errorf("%d hold at once, limit %d", n, limit)
 			}
 			grants[i] = e.Claim()
+			if granted {
+				k.await(holders.meet(), "as many hold at once as the limit says")
+				k.await(counted, "all have entered")
+			}
 			inside.Add(-1)
 			if err := e.Release(k.ctx); err != nil {
 				k.Errorf("Release: %v", err)
 			}
 		})
 	}
+	entered.Wait()
+	if s, err := k.b.Snapshot(k.ctx); err != nil || len(s.Held) > limit {
+		k.Errorf("%d hold at once while nobody releases, limit %d (%v)", len(s.Held), limit, err)
+	}
+	close(counted)
 	all.Wait()
 	if k.Failed() {
 		return
@@ -78,6 +110,15 @@ func crowd(k *kit) {
 		}
 	}
 	k.empty()
+}
+
+// await waits for a channel to close; it may be called by any goroutine.
+func (k *kit) await(closed <-chan struct{}, what string) {
+	select {
+	case <-closed:
+	case <-time.After(patience):
+		k.Errorf("it did not come true that %s", what)
+	}
 }
 
 func turmoil(k *kit) {
