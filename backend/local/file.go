@@ -70,13 +70,13 @@ func (s *Store) decodeHeader(b []byte) (header, error) {
 	if len(b) < headerSize || string(b[:len(magic)]) != magic {
 		return h, errNoState
 	}
-	if binary.LittleEndian.Uint32(b[8:]) > needyVersion {
+	version, flags := binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[12:])
+	if version != formatVersion && (version != needyVersion || flags&headerNeedy == 0) {
 		return h, newerError(s.file("state"))
 	}
 	if binary.LittleEndian.Uint32(b[headerSize-4:]) != checksum(b[:headerSize-4]) {
 		return h, errNoState
 	}
-	flags := binary.LittleEndian.Uint32(b[12:])
 	h.unsure, h.needy = flags&headerUnsure != 0, flags&headerNeedy != 0
 	h.gen = binary.LittleEndian.Uint64(b[16:])
 	h.off = int64(binary.LittleEndian.Uint64(b[24:]))

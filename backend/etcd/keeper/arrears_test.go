@@ -31,7 +31,7 @@ func TestAWrapperThatWasStoppedReadsItsArrearsBeforeItGivesUp(t *testing.T) {
 				<-time.After(3 * arrears) // the machine is busy
 				line.Send(Message{Deadline: boot.Now() + time.Hour})
 			default:
-				line.Send(Message{Number: r.Number, Done: true})
+				line.Send(Message{Number: r.Number, Done: true, Hello: Rare[Hello]{V: NewHello()}})
 			}
 		}
 	}()
