@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -46,9 +47,13 @@ func (s *Store) Enter(ctx context.Context, c backend.Claim, o backend.EnterOptio
 // view is what a newcomer has read: of the limits that concern it, who holds them, and whether anybody waits.
 type view struct {
 	*ledger
-	waiters bool
+	waiter  string // one who waits; "": nobody does
+	unknown bool   // a limit has more holders than were read, and no epoch says how much they use
 	gate    bool
 	own     *mvccpb.KeyValue // its own record: a transaction that seemed to fail has succeeded
+
+	few   map[string][]string // holders of each dimension, as many as were read
+	first bool                // some slots are of the first releases
 }
 
 // arrive gets the lease and reads, at the same time.
@@ -62,17 +67,22 @@ func (e *entry) arrive(ctx context.Context) (*view, error) {
 		n, err := e.s.join(ctx)
 		joined <- leased{n, err}
 	}()
-	var resp *clientv3.TxnResponse
-	_, err := e.s.call(ctx, "reading the limits", func(ctx context.Context) error {
-		r, err := e.s.client.Txn(ctx).Then(e.reads()...).Commit()
-		resp = r
-		return err
-	})
+	v, err := e.look(ctx)
 	j := <-joined
 	if j.err != nil {
 		return nil, j.err
 	}
 	e.session = j.n
+	return v, err
+}
+
+// look reads what a newcomer has to know.
+func (e *entry) look(ctx context.Context) (*view, error) {
+	var resp *clientv3.TxnResponse
+	_, err := e.s.call(ctx, "reading the limits", func(ctx context.Context) (err error) {
+		resp, err = e.s.client.Txn(ctx).Then(e.reads()...).Commit()
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -88,15 +98,25 @@ func (e *entry) reads() []clientv3.Op {
 		clientv3.OpGet(k.gate(), clientv3.WithKeysOnly()),
 		clientv3.OpGet(k.claim(e.id)),
 	}
+	for _, id := range e.claim.Ancestors {
+		ops = append(ops, clientv3.OpGet(k.claim(id)))
+	}
 	for _, pool := range slices.Sorted(maps.Keys(e.claim.Pools)) {
-		ops = append(ops, clientv3.OpGet(k.slots(dimPool(pool)), clientv3.WithPrefix()),
-			clientv3.OpGet(k.cools(pool), clientv3.WithPrefix()))
+		ops = append(ops, k.holders(dimPool(pool)), clientv3.OpGet(k.cools(pool), clientv3.WithPrefix()))
 	}
 	if e.claim.Runs > 0 {
 		limited := clientv3.Compare(clientv3.CreateRevision(k.queue()), ">", 0)
-		ops = append(ops, clientv3.OpTxn([]clientv3.Cmp{limited}, []clientv3.Op{clientv3.OpGet(k.slots(dimRuns), clientv3.WithPrefix())}, nil))
+		ops = append(ops, clientv3.OpTxn([]clientv3.Cmp{limited}, []clientv3.Op{k.holders(dimRuns)}, nil))
 	}
 	return ops
+}
+
+// holders reads the epoch of a dimension, and whether the first releases hold slots that it does not count; where there is none, the holders, not many.
+func (k keyspace) holders(dim string) clientv3.Op {
+	from, to := k.firstSlots(dim)
+	return clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(k.epoch(dim)), ">", 0)},
+		[]clientv3.Op{clientv3.OpGet(k.epoch(dim)), clientv3.OpGet(from, clientv3.WithRange(to), clientv3.WithLimit(1))},
+		[]clientv3.Op{clientv3.OpGet(k.slots(dim), clientv3.WithPrefix(), clientv3.WithLimit(fewHolders+1))})
 }
 
 // view takes the answers to reads apart.
@@ -106,7 +126,10 @@ func (e *entry) view(resp *clientv3.TxnResponse) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{ledger: l, waiters: len(ranges[1].Kvs) > 0, gate: len(ranges[2].Kvs) > 0}
+	v := &view{ledger: l, gate: len(ranges[2].Kvs) > 0, few: map[string][]string{}}
+	if len(ranges[1].Kvs) > 0 {
+		v.waiter = e.s.keys.waiterOf(string(ranges[1].Kvs[0].Key))
+	}
 	if len(ranges[3].Kvs) > 0 {
 		v.own = ranges[3].Kvs[0]
 	}
@@ -117,16 +140,61 @@ func (e *entry) view(resp *clientv3.TxnResponse) (*view, error) {
 			}
 		}
 	}
+	v.countUnread(&e.claim)
 	l.rebuild()
 	return v, nil
 }
 
 // noteSlot takes a slot for the claim that holds it: the record is the same.
 func (v *view) noteSlot(kv *mvccpb.KeyValue) error {
-	if id, ok := v.keys.holder(string(kv.Key)); ok {
-		return v.noteClaim(id, kv)
+	id, dim, ok := v.keys.holder(string(kv.Key))
+	if !ok {
+		return v.note(kv)
 	}
-	return v.note(kv)
+	v.few[dim] = append(v.few[dim], id)
+	v.first = v.first || v.keys.slot(dim, id) != string(kv.Key)
+	return v.noteClaim(id, kv)
+}
+
+// countUnread lets epochs count in place of the holders of dimensions that have too many to be read.
+func (v *view) countUnread(c *backend.Claim) {
+	for _, dim := range dimensions(c) {
+		switch {
+		case len(v.few[dim]) <= fewHolders && v.epochs[dim] == nil:
+		case !slices.Contains(v.guarded(c), dim):
+			v.unread[dim] = &epoch{} // nothing limits it
+		case v.first || v.epochOf(dim) == nil || !v.summed(dim) || dim == dimRuns && v.tagLimited(c):
+			v.unknown = true
+		default:
+			v.unread[dim] = v.epochs[dim].clone()
+		}
+	}
+	for id, s := range v.seats {
+		if s.Grant == nil {
+			delete(v.seats, id) // an ancestor that does not hold
+			continue
+		}
+		for dim, e := range v.unread {
+			switch held := s.claim(); {
+			case !takes(held, dim):
+			case slices.Contains(c.Ancestors, id):
+				e.add(dim, held, -1) // it is counted as itself
+			default:
+				s.without(dim)
+			}
+		}
+	}
+}
+
+// without takes a dimension out of what the claim is seen to hold.
+func (s *seat) without(dim string) {
+	pool, ok := poolOf(dim)
+	if !ok {
+		s.Runs = 0
+		return
+	}
+	s.Pools = maps.Clone(s.Pools)
+	delete(s.Pools, pool)
 }
 
 // flatten lists the answers to reads, those of nested transactions too.
@@ -154,14 +222,22 @@ func (e *entry) settle(ctx context.Context, v *view) error {
 			return err
 		}
 		l := v.ledger
-		if v.waiters && e.options.NoWait {
+		alone := v.waiter == ""
+		if e.options.NoWait && !alone || alone && v.unknown || e.options.Replace && (v.unknown || len(v.unread) > 0) {
 			var err error
 			if l, err = e.s.readState(ctx); err != nil {
 				return err
 			}
 		}
-		if e.options.NoWait || (!v.waiters && try < maxSelfGrants) {
+		if e.options.NoWait || alone && try < maxSelfGrants {
 			c, blocks := e.judge(l)
+			if c == nil && e.options.NoWait && len(l.unread) > 0 { // an epoch may count some who are gone
+				var err error
+				if l, err = e.s.readState(ctx); err != nil {
+					return err
+				}
+				c, blocks = e.judge(l)
+			}
 			switch {
 			case c != nil:
 				next, err := e.grantSelf(ctx, l, c)
@@ -174,8 +250,11 @@ func (e *entry) settle(ctx context.Context, v *view) error {
 				return &backend.BusyError{Obstacles: e.s.nameParties(ctx, l, blocks)}
 			}
 		}
+		e.mu.Lock()
+		e.arrived = v
+		e.mu.Unlock()
 		if e.options.Replace {
-			if err := e.replace(ctx, v); err != nil {
+			if err := e.replace(ctx, l); err != nil {
 				return err
 			}
 		}
@@ -197,6 +276,48 @@ func (e *entry) judge(l *ledger) (*backend.Claim, []backend.Block) {
 		return &c, nil
 	}
 	return nil, l.state.BlocksOf(c.ID, now)
+}
+
+// blocks are the limits that a claim does not fit in as they were read. The holders of one that has many are the first few.
+func (v *view) blocks(c backend.Claim) []backend.Block {
+	c.Seq, c.Grant = v.revision+1, nil
+	now := boot.Now()
+	v.state.Wait(&c, now)
+	blocks := v.state.BlocksOf(c.ID, now)
+	for i, b := range blocks {
+		dim := dimRuns
+		if pool, ok := strings.CutPrefix(b.Limit, backend.StoreNames().Pool); ok {
+			dim = dimPool(pool)
+		}
+		if v.unread[dim] != nil {
+			blocks[i].By = v.few[dim]
+		}
+	}
+	return blocks
+}
+
+// findFew reads the first holders of the dimensions whose epoch was read, to be named.
+func (e *entry) findFew(ctx context.Context, v *view) error {
+	for dim := range v.unread {
+		resp, err := e.s.get(ctx, "reading who holds", v.keys.slots(dim), clientv3.WithPrefix(), clientv3.WithLimit(backend.MaxParties))
+		if err != nil {
+			return err
+		}
+		v.few[dim] = nil
+		for _, kv := range resp.Kvs {
+			id, _, _ := v.keys.holder(string(kv.Key))
+			s, err := readSeat(id, kv)
+			if err != nil {
+				return err
+			}
+			v.few[dim] = append(v.few[dim], id)
+			if v.state.Claim(id) == nil {
+				s.Pools, s.Runs = nil, 0 // its slots are counted
+				v.state.Hold(s.claim(), 0)
+			}
+		}
+	}
+	return nil
 }
 
 // nameParties reads who the claims are that stand in the way: what is not to be read is not told.
@@ -247,9 +368,11 @@ func (e *entry) grantSelf(ctx context.Context, l *ledger, c *backend.Claim) (*vi
 	r := recordOf(&e.claim)
 	r.Grant = &g
 	about := clientv3.OpPut(e.s.keys.about(e.id), encode(e.told), clientv3.WithLease(e.session.lease))
+	epochs := l.nextEpochs([]*backend.Claim{c})
+	then := append(l.puts(c, encode(r), e.session.lease, cools), about)
 	resp, unsure, err := e.s.commit(ctx, "grant", txn{
 		compare:   guard.list(),
-		then:      append(l.puts(c, encode(r), e.session.lease, cools), about),
+		then:      append(then, l.epochPuts(epochs)...),
 		otherwise: e.reads(),
 	})
 	e.unsure = e.unsure || unsure
@@ -259,6 +382,12 @@ func (e *entry) grantSelf(ctx context.Context, l *ledger, c *backend.Claim) (*vi
 	if !resp.Succeeded {
 		return e.view(resp)
 	}
+	for _, written := range epochs {
+		if written != nil {
+			written.revision = resp.Header.Revision
+		}
+	}
+	e.epochs = epochs
 	e.holdFrom(&g, resp.Header.Revision, resp.Header.Revision)
 	return nil, nil
 }
@@ -331,8 +460,8 @@ func (e *entry) adopt(v *view) error {
 }
 
 // replace asks the oldest holders in the way to stop.
-func (e *entry) replace(ctx context.Context, v *view) error {
-	for _, holder := range v.state.InTheWay(&e.claim) {
+func (e *entry) replace(ctx context.Context, l *ledger) error {
+	for _, holder := range l.state.InTheWay(&e.claim) {
 		if err := ignoreNotFound(e.s.Cancel(ctx, holder.ID, "replaced by "+e.told.Name)); err != nil {
 			return err
 		}

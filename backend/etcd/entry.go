@@ -23,9 +23,11 @@ type entry struct {
 	reserveAfter time.Duration // its own
 	entered      time.Time
 
-	told       backend.Claim // what others are told of the claim
-	remembered int           // how many ended claims the store is to remember
-	unset      []string      // pools that nobody has given a limit, when it entered
+	told       backend.Claim     // what others are told of the claim
+	epochs     map[string]*epoch // that its grant has written, where it granted itself
+	arrived    *view             // what it had read when it began to wait; nil: used
+	remembered int               // how many ended claims the store is to remember
+	unset      []string          // pools that nobody has given a limit, when it entered
 
 	mu        sync.Mutex
 	stay      backend.Stay
@@ -85,9 +87,28 @@ func (e *entry) Events() <-chan backend.Event { return e.mail.Events() }
 // Unset names the claim's pools that nobody had given a limit when it entered.
 func (e *entry) Unset() []string { return e.unset }
 
-// Obstacles reads what stands in the way of the claim, with the whole.
+// Obstacles tells what stands in the way of the claim, the first time from what was read on entering. Its place in the order is not read.
 func (e *entry) Obstacles(ctx context.Context) (backend.Obstacles, error) {
-	s, err := e.s.Snapshot(ctx)
+	if !e.waiting() {
+		return backend.Obstacles{}, nil
+	}
+	e.mu.Lock()
+	v := e.arrived
+	e.arrived = nil
+	e.mu.Unlock()
+	if v == nil {
+		var err error
+		if v, err = e.look(ctx); err != nil {
+			return backend.Obstacles{}, err
+		}
+	}
+	if err := e.findFew(ctx, v); err != nil {
+		return backend.Obstacles{}, err
+	}
+	if blocks := v.blocks(e.claim); len(blocks) > 0 {
+		return e.s.nameParties(ctx, v.ledger, blocks), nil
+	}
+	s, err := e.s.Snapshot(ctx) // it waits behind others: who they are says the order
 	if err != nil {
 		return backend.Obstacles{}, err
 	}
@@ -181,7 +202,7 @@ func (e *entry) remove(ctx context.Context, past *backend.Past) error {
 	if e.session.uncount() {
 		var remembering sync.WaitGroup
 		if past != nil {
-			remembering.Go(func() { e.s.remember(ctx, *past, e.remembered) })
+			remembering.Go(func() { e.remember(ctx, past) })
 		}
 		defer remembering.Wait()
 		return e.session.revoke(ctx)
@@ -197,7 +218,7 @@ func (e *entry) remove(ctx context.Context, past *backend.Past) error {
 	if past != nil {
 		ops = append(ops, e.s.pastOps(*past)...)
 	}
-	resp, _, err := e.s.commit(ctx, "release", txn{then: ops})
+	resp, _, err := e.s.commit(ctx, "release", e.withoutUs(txn{then: ops}))
 	if err == nil {
 		e.s.trimPasts(ctx, resp, e.remembered)
 	}
@@ -270,7 +291,7 @@ func (e *entry) moved(resp *clientv3.TxnResponse, c *backend.Claim, aside bool) 
 	}
 	e.mu.Lock()
 	e.revision, e.aside, e.held, e.lost, e.doubted = resp.Header.Revision, aside, false, false, nil
-	e.claim.Grant = nil
+	e.claim.Grant, e.epochs = nil, nil
 	e.stay.Aside()
 	e.mu.Unlock()
 	if aside {

@@ -59,7 +59,7 @@ func FuzzKeysComeApart(f *testing.F) {
 				t.Errorf("%q is a key of another namespace too", key)
 			}
 		}
-		if got, ok := k.holder(k.slot(dimPool(pool), id)); !ok || got != id {
+		if got, dim, ok := k.holder(k.slot(dimPool(pool), id)); !ok || got != id || dim != dimPool(pool) {
 			t.Errorf("the slot of %q in %q is of %q, %t", id, pool, got, ok)
 		}
 	})

@@ -30,9 +30,10 @@ type gatekeeper struct {
 	lease    clientv3.LeaseID
 	revision int64 // of the gate, written by us: every decision compares it
 	l        *ledger
-	bases    map[string]int64 // dimensions in which a grant of ours has found nothing added, and when
-	refuse   bool             // the limits may have changed: look for claims that became impossible
-	stalled  bool             // a grant failed; what made it fail is still to come
+	bases    map[string]int64  // dimensions in which a grant of ours has found nothing added, and when
+	refuse   bool              // the limits may have changed: look for claims that became impossible
+	stalled  bool              // a grant failed; what made it fail is still to come
+	epochs   map[string]*epoch // that the grant under way writes
 }
 
 // run keeps the gate until ctx ends, the gate is another's, or none of our claims waits.
@@ -186,6 +187,7 @@ func (k *gatekeeper) grant(ctx context.Context, claims []*backend.Claim) (int, *
 	g := guards{}
 	g.unchanged(k.s.keys.gate(), k.revision)
 	var then []clientv3.Op
+	dims := map[string]bool{}
 	bytes, n := 0, 0
 	for _, c := range claims {
 		c.Grant.GrantedAt = time.Now()
@@ -197,19 +199,25 @@ func (k *gatekeeper) grant(ctx context.Context, claims []*backend.Claim) (int, *
 		for _, op := range ops {
 			size += len(op.KeyBytes()) + len(op.ValueBytes())
 		}
-		if n > 0 && (len(then)+len(ops) > maxOps || len(g)+2*len(ops) > maxOps || bytes+size > maxBytes) {
+		if n > 0 && (len(then)+len(ops)+len(dims)+len(c.Pools)+1 > maxOps || len(g)+2*len(ops) > maxOps || bytes+size > maxBytes) {
 			break
+		}
+		for _, dim := range k.l.guarded(c) {
+			dims[dim] = true
 		}
 		g.unchanged(k.s.keys.claim(c.ID), seat.revision)
 		k.l.guard(g, c, k.base)
 		then, bytes, n = append(then, ops...), bytes+size, n+1
 	}
+	k.epochs = k.l.nextEpochs(claims[:n])
+	then = append(then, k.l.epochPuts(k.epochs)...)
 	resp, _, err := k.s.commit(ctx, "admit", txn{compare: g.list(), then: then, otherwise: []clientv3.Op{clientv3.OpGet(k.s.keys.gate())}})
 	return n, resp, err
 }
 
 // done notes grants that are written.
 func (k *gatekeeper) done(claims []*backend.Claim, revision int64) {
+	k.l.keepEpochs(k.epochs, revision)
 	for i, c := range claims {
 		seat := k.l.seats[c.ID]
 		seat.revision, seat.Grant = revision, &grant{Slots: c.Grant.Slots, At: c.Grant.GrantedAt, Index: int64(i)}

@@ -40,15 +40,27 @@ func (l *ledger) guard(g guards, c *backend.Claim, base func(dim string) int64) 
 	for pool := range c.Pools {
 		p, _ := l.settings.Pool(pool)
 		if p.Limit != backend.Unlimited {
-			g.nothingAdded(l.keys.slots(dimPool(pool)), base(dimPool(pool)))
+			l.guardSlots(g, dimPool(pool), base)
 		}
 		if p.Rate != nil {
 			g.nothingAdded(l.keys.cools(pool), base(dimPool(pool)))
 		}
 	}
 	if l.runLimited(c) {
-		g.nothingAdded(l.keys.slots(dimRuns), base(dimRuns))
+		l.guardSlots(g, dimRuns, base)
 	}
+}
+
+// guardSlots adds that no slots of a dimension were granted since base: by its epoch where it has one, else by its slots.
+func (l *ledger) guardSlots(g guards, dim string, base func(dim string) int64) {
+	e := l.epochOf(dim)
+	if e == nil || !l.summed(dim) {
+		g.nothingAdded(l.keys.slots(dim), base(dim))
+		return
+	}
+	g.unchanged(l.keys.epoch(dim), e.revision)
+	from, to := l.keys.firstSlots(dim)
+	g[from] = clientv3.Compare(clientv3.ModRevision(from), "<", base(dim)+1).WithRange(to)
 }
 
 // guarded are the dimensions of a claim in which guard compares that nothing was added: those with a limit that concerns it.
@@ -70,7 +82,12 @@ func (l *ledger) runLimited(c *backend.Claim) bool {
 	if c.Runs == 0 {
 		return false
 	}
-	return l.settings.MaxRuns != backend.Unlimited || slices.ContainsFunc(l.settings.TagLimits, func(t backend.TagLimit) bool {
+	return l.settings.MaxRuns != backend.Unlimited || l.tagLimited(c)
+}
+
+// tagLimited reports whether a limit of its tags concerns a claim.
+func (l *ledger) tagLimited(c *backend.Claim) bool {
+	return slices.ContainsFunc(l.settings.TagLimits, func(t backend.TagLimit) bool {
 		value, tagged := c.Tags[t.Key]
 		return tagged && t.Matches(t.Key, value)
 	})

@@ -19,11 +19,17 @@ const trimEvery = 32
 
 var _ backend.Historian = (*Store)(nil)
 
-// remember writes the Past of the last claim of a process. That it fails is nobody's concern: it decides nothing.
-func (s *Store) remember(ctx context.Context, p backend.Past, most int) {
-	resp, _, err := s.commit(ctx, "remember", txn{then: s.pastOps(p)})
+// remember writes the Past of the last claim of a process, whose lease is being revoked, and takes it out of its epochs. Its errors are
+// ignored: the history decides nothing, and an epoch may count too many.
+func (e *entry) remember(ctx context.Context, p *backend.Past) {
+	past := e.s.pastOps(*p)
+	t := e.withoutUs(txn{then: past})
+	if len(t.compare) > 0 {
+		t.then = append(t.then, e.s.keys.removal(&e.claim)...) // in one step with the epochs
+	}
+	resp, _, err := e.s.commit(ctx, "remember", t)
 	if err == nil {
-		s.trimPasts(ctx, resp, most)
+		e.s.trimPasts(ctx, resp, e.remembered)
 	}
 }
 

@@ -21,7 +21,7 @@ func TestTheHistoryIsTrimmedWhereATenthTooManyAreKept(t *testing.T) {
 	began := time.Now().Add(-time.Hour)
 	for i := range 200 { // the last digits of an id decide who counts: here every one in 32
 		p := backend.Past{ID: fmt.Sprintf("%032x", i), Name: "test", Ended: began.Add(time.Duration(i) * time.Second)}
-		s.remember(ctx, p, most)
+		(&entry{s: s, remembered: most}).remember(ctx, &p)
 		resp, err := s.client.Get(ctx, s.keys.pasts(), clientv3.WithPrefix(), clientv3.WithCountOnly())
 		if err != nil {
 			t.Fatal(err)

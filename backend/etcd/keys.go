@@ -28,8 +28,14 @@ func (k keyspace) waits() string           { return k.prefix + "wait/" }
 func (k keyspace) wait(id string) string   { return k.waits() + url.PathEscape(id) }
 func (k keyspace) slots(dim string) string { return k.prefix + "slot/" + dim + "/" }
 func (k keyspace) slot(dim, id string) string {
-	return k.slots(dim) + url.PathEscape(id)
+	return k.slots(dim) + ownSlot + url.PathEscape(id)
 }
+
+// firstSlots is the range of the slots that the first releases have granted. Those know of no epoch.
+func (k keyspace) firstSlots(dim string) (from, to string) {
+	return k.slots(dim), k.slots(dim) + ownSlot
+}
+func (k keyspace) epoch(dim string) string { return k.prefix + "epoch/" + dim }
 func (k keyspace) cools(pool string) string {
 	return k.prefix + "cool/" + url.PathEscape(pool) + "/"
 }
@@ -62,7 +68,11 @@ const (
 	keyAsk
 	keyTurn
 	keyCool
+	keyEpoch
 )
+
+// ownSlot begins the last part of a slot that a grant has written that knows of epochs. No id as the first releases make them begins with it.
+const ownSlot = "~"
 
 // parse takes a key apart; names that no version of ours has written are keyOther.
 func (k keyspace) parse(key string) (kind kind, first, second string) {
@@ -79,6 +89,8 @@ func (k keyspace) parse(key string) (kind kind, first, second string) {
 		parts[i] = name
 	}
 	switch {
+	case strings.HasPrefix(rest, "epoch/"):
+		return keyEpoch, strings.TrimPrefix(rest, "epoch/"), ""
 	case rest == "settings":
 		return keySettings, "", ""
 	case rest == "gate":
@@ -98,19 +110,28 @@ func (k keyspace) parse(key string) (kind kind, first, second string) {
 }
 
 // holder tells whose slot a key below slot/ is.
-func (k keyspace) holder(key string) (id string, ok bool) {
+func (k keyspace) holder(key string) (id, dim string, ok bool) {
 	rest, ok := strings.CutPrefix(key, k.prefix+"slot/")
 	if !ok {
-		return "", false
+		return "", "", false
 	}
-	_, escaped, _ := strings.Cut(rest, "/")
-	id, err := url.PathUnescape(escaped)
-	return id, err == nil
+	dim, escaped, _ := strings.Cut(rest, "/")
+	id, err := url.PathUnescape(strings.TrimPrefix(escaped, ownSlot))
+	return id, dim, err == nil
+}
+
+// waiterOf is whose a key below wait/ is; "?" where it cannot be read.
+func (k keyspace) waiterOf(key string) string {
+	id, err := url.PathUnescape(strings.TrimPrefix(key, k.waits()))
+	if err != nil {
+		return "?"
+	}
+	return id
 }
 
 // maxDimensions bounds what one claim may ask for, so that its grant fits into one transaction of etcd (128 operations by default):
-// each dimension is a slot, perhaps a rate, and a comparison of either.
-const maxDimensions = 50
+// each dimension is a slot, an epoch, perhaps a rate, and a comparison of each.
+const maxDimensions = 36
 
 // dimRuns is the dimension of the run queue and of all tag limits, which are limits of runs.
 const dimRuns = "runs"
@@ -129,3 +150,13 @@ func dimensions(c *backend.Claim) []string {
 }
 
 func dimPool(pool string) string { return "pool:" + url.PathEscape(pool) }
+
+// poolOf is the pool of a dimension; ok is false for the run queue.
+func poolOf(dim string) (pool string, ok bool) {
+	escaped, ok := strings.CutPrefix(dim, "pool:")
+	if !ok {
+		return "", false
+	}
+	pool, err := url.PathUnescape(escaped)
+	return pool, err == nil
+}

@@ -27,6 +27,8 @@ type ledger struct {
 	seats  map[string]*seat
 	asked  map[string]string // reasons of requests to cancel, by claim
 	cools  map[coolKey]coolStart
+	epochs map[string]*epoch
+	unread map[string]*epoch // dimensions of which the epoch was read and not the holders, for the rule
 	abouts map[string][]byte
 	state  *backend.State
 }
@@ -41,7 +43,8 @@ type coolStart struct {
 // newLedger takes what one read has found. Unreadable records are errors: deciding without them would give away what they hold.
 func newLedger(keys keyspace, kvs []*mvccpb.KeyValue, revision int64) (*ledger, error) {
 	l := &ledger{keys: keys, revision: revision, settings: backend.NewSettings(), seats: map[string]*seat{},
-		asked: map[string]string{}, cools: map[coolKey]coolStart{}, abouts: map[string][]byte{}}
+		asked: map[string]string{}, cools: map[coolKey]coolStart{}, abouts: map[string][]byte{},
+		epochs: map[string]*epoch{}, unread: map[string]*epoch{}}
 	for _, kv := range kvs {
 		if err := l.note(kv); err != nil {
 			return nil, err
@@ -68,6 +71,8 @@ func (l *ledger) note(kv *mvccpb.KeyValue) error {
 		return l.noteClaim(first, kv)
 	case keyAsk:
 		l.asked[first] = string(kv.Value)
+	case keyEpoch:
+		return l.noteEpoch(first, kv)
 	case keyCool:
 		slots := 0
 		if _, err := fmt.Sscan(string(kv.Value), &slots); err != nil {
@@ -97,6 +102,11 @@ func (l *ledger) rebuild() {
 	l.state.KeepStarts()
 	for key, c := range l.cools {
 		l.state.HoldStart(key.pool, key.id, c.slots, c.at)
+	}
+	for dim, e := range l.unread {
+		if e.Used > 0 {
+			l.state.Hold(e.holder(dim), 0)
+		}
 	}
 	for _, s := range l.seats {
 		l.sit(s)
@@ -136,6 +146,9 @@ func (l *ledger) apply(e *clientv3.Event) error {
 	if kind == keyAbout || kind == keyOther || kind == keyTurn {
 		return nil
 	}
+	if known := l.epochs[first]; kind == keyEpoch && known != nil && known.revision >= e.Kv.ModRevision {
+		return nil // our own grant has written it
+	}
 	if err := l.note(e.Kv); err != nil {
 		return err
 	}
@@ -174,6 +187,8 @@ func (l *ledger) forget(kind kind, first, second string) {
 		if s, ok := l.seats[first]; ok {
 			l.sit(s)
 		}
+	case keyEpoch:
+		delete(l.epochs, first)
 	case keyCool:
 		delete(l.cools, coolKey{first, second})
 		l.state.ForgetStart(first, second)

@@ -34,7 +34,10 @@ type variant struct {
 	asks       asks
 	crashes    int8
 	unknowns   int8
+	endings    int8 // how often the gate's lease ends while its keeper lives and does not know it: there may be two gatekeepers then
+	few        int  // up to so many holders of a pool are read one by one; more are summed up by an epoch
 	noCompare  bool // grants compare neither that nothing was added nor the gate
+	noEpoch    bool // grants from a pool that has an epoch do not rewrite it
 	watchesNow bool // watches start from now and not from the revision that was read
 
 	naming bool // steps are named: for the way to what is wrong
@@ -68,6 +71,14 @@ type content struct {
 	seq     [clients]int8 // of its arrival
 	gate    int8          // whose; none
 	gateRev int8
+	epochs  [2]summary // of the pools
+}
+
+// summary is an epoch.
+type summary struct {
+	there bool
+	used  int8
+	rev   int8 // of its last writing or deletion
 }
 
 // act is a transaction of the protocol.
@@ -96,7 +107,9 @@ type request struct {
 	base    int8 // what it compares: nothing added after this
 	claim   int8 // revision of the target's record
 	gateRev int8
-	awaited bool // its sender waits for this copy's answer
+	epochs  [2]summary // what it compares; where there is none, that nothing was added
+	next    [2]summary // what it writes
+	awaited bool       // its sender waits for this copy's answer
 }
 
 type client struct {
@@ -121,6 +134,7 @@ type world struct {
 	flight   [4]request
 	crashes  int8
 	unknowns int8
+	endings  int8
 }
 
 // needs is the claim of a client as the rule wants it.
@@ -178,11 +192,75 @@ func (v *variant) ask(c *content, more int) []int8 {
 	return ids
 }
 
-// nothingAdded is the comparison of a grant for a target.
-func (v *variant) nothingAdded(c *content, target, base int8) bool {
-	for j := range clients {
-		shares := v.asks[j].a > 0 && v.asks[target].a > 0 || v.asks[j].b > 0 && v.asks[target].b > 0
-		if c.holds[j] && shares && c.changed[j] > base {
+// of is what a client asks of a pool.
+func (v *variant) of(client int8, pool int) int {
+	return [2]int{v.asks[client].a, v.asks[client].b}[pool]
+}
+
+// nothingAdded is the comparison of a grant: of each pool, that its epoch is as it was read, else that no slot was added.
+func (v *variant) nothingAdded(c *content, r request, target int8) bool {
+	for pool := range c.epochs {
+		if v.of(target, pool) == 0 {
+			continue
+		}
+		if r.epochs[pool].there {
+			if !c.epochs[pool].there || c.epochs[pool].rev != r.epochs[pool].rev {
+				return false
+			}
+			continue
+		}
+		for j := range int8(clients) {
+			if c.holds[j] && v.of(j, pool) > 0 && c.changed[j] > r.base {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// sumUp puts into a request what the grant of target compares and writes. exact says that its sender knows the holders themselves, where they
+// have an epoch too.
+func (v *variant) sumUp(r *request, c *content, target int8, exact bool) {
+	r.epochs = c.epochs
+	for pool := range c.epochs {
+		asks := v.of(target, pool)
+		if asks == 0 {
+			continue
+		}
+		holders, used := 1, asks
+		for j := range int8(clients) {
+			if c.holds[j] && v.of(j, pool) > 0 {
+				holders, used = holders+1, used+v.of(j, pool)
+			}
+		}
+		if e := c.epochs[pool]; e.there && !exact {
+			holders, used = v.few+1, int(e.used)+asks
+		}
+		if holders > v.few {
+			r.next[pool] = summary{there: true, used: int8(used)}
+		}
+	}
+}
+
+// write is what a grant writes into the epochs.
+func (v *variant) write(c *content, r request, target int8) {
+	for pool := range c.epochs {
+		if v.of(target, pool) > 0 && (r.next[pool].there || c.epochs[pool].there) && !(v.noEpoch && c.epochs[pool].there) {
+			c.epochs[pool] = summary{r.next[pool].there, r.next[pool].used, c.rev}
+		}
+	}
+}
+
+// fits reports whether a newcomer fits as it has read the pools: the epochs, else the holders.
+func (v *variant) fits(c *content, i int8) bool {
+	for pool, e := range c.epochs {
+		used := int(e.used)
+		for j := range int8(clients) {
+			if c.holds[j] && !e.there {
+				used += v.of(j, pool)
+			}
+		}
+		if asks := v.of(i, pool); asks > 0 && used+asks > v.capacity[pool] {
 			return false
 		}
 	}
@@ -205,10 +283,11 @@ func (v *variant) apply(w *world, r request) bool {
 	gate := s.gate == r.from && s.gateRev == r.gateRev || v.noCompare
 	switch r.kind {
 	case grants:
-		if !absent || w.gone[r.from] || !v.noCompare && (!v.nothingAdded(s, r.from, r.base) || !noWaitsAdded(s, r.base)) {
+		if !absent || w.gone[r.from] || !v.noCompare && (!v.nothingAdded(s, r, r.from) || !noWaitsAdded(s, r.base)) {
 			return false
 		}
 		s.rev++
+		v.write(s, r, r.from)
 		s.holds[r.from], s.changed[r.from], s.seq[r.from] = true, s.rev, s.rev
 	case waits:
 		if !absent || w.gone[r.from] {
@@ -229,10 +308,11 @@ func (v *variant) apply(w *world, r request) bool {
 		s.rev++
 		s.gateRev, w.handed = s.rev, false
 	case admits:
-		if !gate || !s.waits[r.target] || s.changed[r.target] != r.claim || !v.noCompare && !v.nothingAdded(s, r.target, r.base) {
+		if !gate || !s.waits[r.target] || s.changed[r.target] != r.claim || !v.noCompare && !v.nothingAdded(s, r, r.target) {
 			return false
 		}
 		s.rev++
+		v.write(s, r, r.target)
 		s.waits[r.target], s.holds[r.target], s.changed[r.target] = false, true, s.rev
 	case handsOver:
 		if !gate || !s.waits[r.target] || s.changed[r.target] != r.claim {
@@ -277,6 +357,11 @@ func (v *variant) answer(w *world, r request, ok bool) {
 			c.sync(v, &w.store) // what made it fail is on its way
 		default:
 			c.ledger.waits[r.target], c.ledger.holds[r.target], c.ledger.changed[r.target] = false, true, w.store.changed[r.target]
+			for pool := range c.ledger.epochs {
+				if v.of(r.target, pool) > 0 {
+					c.ledger.epochs[pool] = w.store.epochs[pool]
+				}
+			}
 		}
 	case handsOver, shuts:
 		switch {
@@ -291,7 +376,7 @@ func (v *variant) answer(w *world, r request, ok bool) {
 // sync brings a keeper's ledger forward by its watch.
 func (c *client) sync(v *variant, s *content) {
 	if !v.watchesNow {
-		c.ledger = *s
+		c.deliver(s)
 		return
 	}
 	for j := range clients { // what changed between the read and the arming was never told
@@ -300,6 +385,38 @@ func (c *client) sync(v *variant, s *content) {
 		}
 	}
 	c.ledger.rev = s.rev
+}
+
+// deliver brings the ledger forward by the next revision at which something changed that is still so; a watch may be late for the rest.
+func (c *client) deliver(s *content) {
+	next := s.rev
+	for _, rev := range append(s.changed[:], s.epochs[0].rev, s.epochs[1].rev) {
+		if rev > c.ledger.rev {
+			next = min(next, rev)
+		}
+	}
+	for j := range clients {
+		if s.changed[j] == next {
+			c.ledger.waits[j], c.ledger.holds[j], c.ledger.changed[j], c.ledger.seq[j] = s.waits[j], s.holds[j], s.changed[j], s.seq[j]
+		}
+	}
+	for pool, e := range s.epochs {
+		if e.rev == next {
+			c.ledger.epochs[pool] = e
+		}
+	}
+	c.ledger.rev = next
+}
+
+// release takes a client's claim away, and out of the epochs that its own grant has written last, where nobody keeps the gate.
+func (w *world) release(v *variant, i int) {
+	granted := w.store.changed[i]
+	w.remove(i)
+	for pool, e := range w.store.epochs {
+		if asks := v.of(int8(i), pool); asks > 0 && e.there && e.rev == granted && w.store.gate == none {
+			w.store.epochs[pool] = summary{true, e.used - int8(asks), w.store.rev}
+		}
+	}
 }
 
 // remove takes a client's claim away.
@@ -371,6 +488,14 @@ func (v *variant) next(w world) (worlds []world, steps []string) {
 	}
 	if g := w.store.gate; g != none {
 		owner := w.clients[g]
+		if owner.keeps && w.endings > 0 {
+			step(v.name("the gate of %d ends, who does not know it", g), func(n *world) bool {
+				n.endings--
+				n.store.rev++
+				n.store.gate, n.store.gateRev, n.handed = none, 0, false
+				return true
+			})
+		}
 		abandoned := owner.phase == dead || !owner.keeps && !owner.busy && (!w.handed || owner.phase != waiting)
 		if abandoned {
 			step(v.name("the gate of %d ends", g), func(n *world) bool {
@@ -412,13 +537,14 @@ func (v *variant) stepsOf(w *world, i int, step func(string, func(*world) bool))
 	case idle:
 		step(name("reads"), func(n *world) bool { n.clients[i].phase, n.clients[i].view = viewed, n.store; return true })
 	case viewed:
-		kind := waits
-		if !slices.Contains(c.view.waits[:], true) && slices.Contains(v.admitted(&c.view, i), me) {
-			kind = grants
+		r := request{kind: waits, from: me, base: c.view.rev}
+		if !slices.Contains(c.view.waits[:], true) && v.fits(&c.view, me) {
+			r.kind = grants
+			v.sumUp(&r, &c.view, me, false)
 		}
-		step(name("sends "+kind.String()), func(n *world) bool {
+		step(name("sends "+r.kind.String()), func(n *world) bool {
 			n.clients[i].phase = sent
-			return n.send(request{kind: kind, from: me, base: c.view.rev})
+			return n.send(r)
 		})
 	case waiting:
 		if !c.armed {
@@ -435,7 +561,7 @@ func (v *variant) stepsOf(w *world, i int, step func(string, func(*world) bool))
 		}
 	case held:
 		if !c.keeps {
-			step(name("releases"), func(n *world) bool { n.remove(i); n.clients[i] = client{phase: done}; return true })
+			step(name("releases"), func(n *world) bool { n.release(v, i); n.clients[i] = client{phase: done}; return true })
 		}
 	}
 	if c.keeps {
@@ -447,6 +573,9 @@ func (v *variant) stepsOf(w *world, i int, step func(string, func(*world) bool))
 func (v *variant) keeperSteps(w *world, i int, step func(string, func(*world) bool)) {
 	c, s, me := w.clients[i], w.store, int8(i)
 	name := func(what string) string { return v.name("%d, keeping, %s", i, what) }
+	if s.gate != me || s.gateRev != c.gateRev {
+		step(name("learns that the gate is not its own"), func(n *world) bool { n.clients[i].keeps = false; return true })
+	}
 	if !c.loaded {
 		step(name("reads all"), func(n *world) bool {
 			k := &n.clients[i]
@@ -483,7 +612,9 @@ func (v *variant) keeperSteps(w *world, i int, step func(string, func(*world) bo
 	if granted := v.admitted(&c.ledger, -1); len(granted) > 0 {
 		target := granted[0]
 		step(name(v.name("admits %d", target)), func(n *world) bool {
-			return n.send(request{kind: admits, from: me, target: target, base: c.ledger.rev, claim: c.ledger.changed[target], gateRev: c.gateRev})
+			r := request{kind: admits, from: me, target: target, base: c.ledger.rev, claim: c.ledger.changed[target], gateRev: c.gateRev}
+			v.sumUp(&r, &c.ledger, target, true)
+			return n.send(r)
 		})
 	}
 }
@@ -506,11 +637,17 @@ func (w *world) normal() {
 				visit(&c.changed[j])
 				visit(&c.seq[j])
 			}
+			for pool := range c.epochs {
+				visit(&c.epochs[pool].rev)
+			}
 		}
 		for f := range w.flight {
 			visit(&w.flight[f].base)
 			visit(&w.flight[f].claim)
 			visit(&w.flight[f].gateRev)
+			for pool := range w.flight[f].epochs {
+				visit(&w.flight[f].epochs[pool].rev)
+			}
 		}
 	}
 	for i := range w.clients { // what is no longer looked at
@@ -564,6 +701,11 @@ func (v *variant) wrong(w *world, terminal bool) string {
 	if used[0] > v.capacity[0] || used[1] > v.capacity[1] {
 		return fmt.Sprintf("over the limit: %v of %v", used, v.capacity)
 	}
+	for pool, e := range w.store.epochs {
+		if e.there && int(e.used) < used[pool] && !v.noEpoch {
+			return fmt.Sprintf("the epoch of pool %d counts %d, %d are used", pool, e.used, used[pool])
+		}
+	}
 	if !terminal {
 		return ""
 	}
@@ -582,7 +724,7 @@ func (v *variant) wrong(w *world, terminal bool) string {
 func (v *variant) explore() (visited int, wrong string, way []string) {
 	v.asked = map[question][]int8{}
 	type from struct{ parent, step int32 }
-	start := world{crashes: v.crashes, unknowns: v.unknowns}
+	start := world{crashes: v.crashes, unknowns: v.unknowns, endings: v.endings}
 	start.store.gate = none
 	start.normal()
 	known := map[world]struct{}{start: {}}
@@ -612,12 +754,15 @@ func (v *variant) explore() (visited int, wrong string, way []string) {
 
 func models() map[string]variant {
 	return map[string]variant{
-		"one slot each": {capacity: [2]int{1, 1}, asks: asks{{a: 1}, {a: 1}, {a: 1}}, crashes: 1, unknowns: 1},
-		"weights":       {capacity: [2]int{2, 1}, asks: asks{{a: 1}, {a: 2}, {a: 1, b: 1}}, crashes: 1, unknowns: 1},
-		"two limits":    {capacity: [2]int{1, 1}, asks: asks{{a: 1}, {a: 1, b: 1}, {b: 1}}, crashes: 1, unknowns: 1},
-		"priorities":    {capacity: [2]int{1, 1}, asks: asks{{a: 1}, {a: 1, priority: 1}, {a: 1, b: 1, priority: 2}}, crashes: 1, unknowns: 1},
-		"two crash":     {capacity: [2]int{1, 1}, asks: asks{{a: 1}, {a: 1}, {a: 1, priority: 1}}, crashes: 2},
-		"two unknown":   {capacity: [2]int{2, 1}, asks: asks{{a: 1}, {a: 2}, {a: 1}}, unknowns: 2},
+		"one slot each":   {capacity: [2]int{1, 1}, asks: asks{{a: 1}, {a: 1}, {a: 1}}, crashes: 1, unknowns: 1, few: clients},
+		"weights":         {capacity: [2]int{2, 1}, asks: asks{{a: 1}, {a: 2}, {a: 1, b: 1}}, crashes: 1, unknowns: 1, few: clients},
+		"two limits":      {capacity: [2]int{1, 1}, asks: asks{{a: 1}, {a: 1, b: 1}, {b: 1}}, crashes: 1, unknowns: 1, few: clients},
+		"priorities":      {capacity: [2]int{1, 1}, asks: asks{{a: 1}, {a: 1, priority: 1}, {a: 1, b: 1, priority: 2}}, crashes: 1, unknowns: 1, few: clients},
+		"two crash":       {capacity: [2]int{1, 1}, asks: asks{{a: 1}, {a: 1}, {a: 1, priority: 1}}, crashes: 2, few: clients},
+		"epochs":          {capacity: [2]int{2, 1}, asks: asks{{a: 1}, {a: 1}, {a: 1, b: 1}}, unknowns: 1},
+		"some epochs":     {capacity: [2]int{2, 1}, asks: asks{{a: 1}, {a: 2}, {a: 1}}, crashes: 1, few: 1},
+		"two gatekeepers": {capacity: [2]int{1, 1}, asks: asks{{a: 1}, {a: 1}, {a: 1, b: 1}}, endings: 1, few: clients},
+		"two unknown":     {capacity: [2]int{2, 1}, asks: asks{{a: 1}, {a: 2}, {a: 1}}, unknowns: 2, few: clients},
 	}
 }
 
@@ -647,6 +792,16 @@ func TestTheModelFindsWhatIsWrongWithAProtocolThatLacksAComparison(t *testing.T)
 	t.Logf("%d states: %q after %d steps", visited, wrong, len(way))
 	if wrong == "" {
 		t.Error("grants that compare nothing pass: the model is blind")
+	}
+}
+
+func TestTheModelFindsWhatIsWrongWithGrantsThatDoNotWriteTheEpoch(t *testing.T) {
+	v := models()["epochs"]
+	v.noEpoch = true
+	visited, wrong, way := v.explore()
+	t.Logf("%d states: %q after %d steps", visited, wrong, len(way))
+	if wrong == "" {
+		t.Error("grants that leave an epoch as it is pass: the model is blind")
 	}
 }
 
