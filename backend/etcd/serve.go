@@ -169,7 +169,7 @@ func (v *server) do(ctx context.Context, r keeper.Request) (m keeper.Message, er
 	switch r.Op {
 	case keeper.OpEnter:
 		return m, v.enter(ctx, r)
-	case keeper.OpAside, keeper.OpUp, keeper.OpStarted, keeper.OpRelease:
+	case keeper.OpAside, keeper.OpUp, keeper.OpObstacles, keeper.OpStarted, keeper.OpRelease:
 		return v.onCharge(ctx, r)
 	case keeper.OpSnapshot:
 		m.Snapshot.V, err = s.Snapshot(ctx)
@@ -255,6 +255,10 @@ func (v *server) onCharge(ctx context.Context, r keeper.Request) (m keeper.Messa
 		err = c.entry.StandAside(ctx)
 	case keeper.OpUp:
 		err = c.entry.StandUp(ctx)
+	case keeper.OpObstacles:
+		var o backend.Obstacles
+		o, err = c.entry.Obstacles(ctx)
+		m.Obstacles.V = &o
 	case keeper.OpStarted:
 		c.started(r.PID)
 	case keeper.OpRelease:

@@ -38,13 +38,13 @@ func (e *entry) Claim() backend.Claim {
 // Events tells what happens to the claim.
 func (e *entry) Events() <-chan backend.Event { return e.mail.Events() }
 
-// Obstacles reads what stands in the way of the claim, with the whole.
+// Obstacles asks the keeper what stands in the way of the claim.
 func (e *entry) Obstacles(ctx context.Context) (backend.Obstacles, error) {
-	s, err := e.c.Snapshot(ctx)
-	if err != nil {
+	m, err := e.c.call(ctx, Request{Op: OpObstacles, Entry: e.number})
+	if err != nil || m.Obstacles.V == nil {
 		return backend.Obstacles{}, err
 	}
-	return s.Obstacles(e.Claim().ID), nil
+	return *m.Obstacles.V, nil
 }
 
 // Inherit is nil: the keeper keeps the claim.

@@ -19,22 +19,23 @@ type Op string
 
 // The requests. Stop ends the request of another number early, as ending a context does.
 const (
-	OpOpen     Op = "open"
-	OpEnter    Op = "enter"
-	OpAside    Op = "aside"
-	OpUp       Op = "up"
-	OpStarted  Op = "started"
-	OpRelease  Op = "release"
-	OpSnapshot Op = "snapshot"
-	OpChanges  Op = "changes"
-	OpSettings Op = "settings"
-	OpWrite    Op = "write"
-	OpCancel   Op = "cancel"
-	OpDrop     Op = "drop"
-	OpBump     Op = "bump"
-	OpHistory  Op = "history"
-	OpHealth   Op = "health"
-	OpStop     Op = "stop"
+	OpOpen      Op = "open"
+	OpEnter     Op = "enter"
+	OpAside     Op = "aside"
+	OpUp        Op = "up"
+	OpStarted   Op = "started"
+	OpRelease   Op = "release"
+	OpObstacles Op = "obstacles"
+	OpSnapshot  Op = "snapshot"
+	OpChanges   Op = "changes"
+	OpSettings  Op = "settings"
+	OpWrite     Op = "write"
+	OpCancel    Op = "cancel"
+	OpDrop      Op = "drop"
+	OpBump      Op = "bump"
+	OpHistory   Op = "history"
+	OpHealth    Op = "health"
+	OpStop      Op = "stop"
 )
 
 // Request is what the wrapper sends. Entry is the number of the request that has entered the claim.
@@ -58,21 +59,22 @@ type Request struct {
 // Message is what the keeper sends: an answer (Done), or an Event of the claim that request Number entered, or a change,
 // or (number 0) a new Deadline.
 type Message struct {
-	Number   int64                  `json:"n"`
-	Done     bool                   `json:"done,omitempty"`
-	Error    Rare[Failure]          `json:"error,omitzero"`
-	Hello    Rare[Hello]            `json:"hello,omitzero"` // the answer to open
-	Claim    *backend.Claim         `json:"claim,omitempty"`
-	Event    *Event                 `json:"event,omitempty"`
-	Change   bool                   `json:"change,omitempty"`
-	Unset    []string               `json:"unset,omitempty"` // pools of the claim that nobody has given a limit
-	Snapshot Rare[backend.Snapshot] `json:"snapshot,omitzero"`
-	Settings Rare[backend.Settings] `json:"settings,omitzero"`
-	OK       bool                   `json:"ok,omitempty"`
-	Revision int64                  `json:"revision,omitempty"`
-	Pasts    Rare[[]backend.Past]   `json:"pasts,omitzero"`
-	Health   Rare[Health]           `json:"health,omitzero"`
-	Deadline time.Duration          `json:"deadline,omitempty"`
+	Number    int64                   `json:"n"`
+	Done      bool                    `json:"done,omitempty"`
+	Error     Rare[Failure]           `json:"error,omitzero"`
+	Hello     Rare[Hello]             `json:"hello,omitzero"` // the answer to open
+	Claim     *backend.Claim          `json:"claim,omitempty"`
+	Event     *Event                  `json:"event,omitempty"`
+	Change    bool                    `json:"change,omitempty"`
+	Unset     []string                `json:"unset,omitempty"` // pools of the claim that nobody has given a limit
+	Obstacles Rare[backend.Obstacles] `json:"obstacles,omitzero"`
+	Snapshot  Rare[backend.Snapshot]  `json:"snapshot,omitzero"`
+	Settings  Rare[backend.Settings]  `json:"settings,omitzero"`
+	OK        bool                    `json:"ok,omitempty"`
+	Revision  int64                   `json:"revision,omitempty"`
+	Pasts     Rare[[]backend.Past]    `json:"pasts,omitzero"`
+	Health    Rare[Health]            `json:"health,omitzero"`
+	Deadline  time.Duration           `json:"deadline,omitempty"`
 }
 
 // protocol is the version of this conversation. It is raised with every change that the other side has to know.
