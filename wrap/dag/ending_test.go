@@ -83,7 +83,7 @@ func TestASecondSignalEndsWhatIsThereForAnEnd(t *testing.T) {
 	p.until("a runs", named(wrap.EventStarted, "a"))
 	s.signal("TERM")
 	p.until("b runs after the cancel", named(wrap.EventStarted, "b"))
-	s.signal("TERM")
+	s.signal("INT")
 	start := time.Now()
 	p.wait()
 	if took := time.Since(start); p.outcomes() != "a failed, b failed, c not_run" || took > 20*time.Second {
@@ -117,5 +117,17 @@ steps:
 	}
 	if left, err := os.ReadDir(filepath.Join(p.dir, "out")); err == nil && len(left) > 0 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// timeout(1) signals its command, and then its whole group: limit gets the signal twice.
+func TestASignalThatComesTwiceAtOnceIsOne(t *testing.T) {
+	s := newStage(t)
+	p := s.begin("steps: {a: sleep 60, b: {run: 'true', needs: a, when: always}}")
+	p.until("a runs", named(wrap.EventStarted, "a"))
+	s.signal("TERM $PPID; kill -TERM")
+	p.wait()
+	if p.exit.Signal != syscall.SIGTERM || p.outcomes() != "a failed, b succeeded" {
+		t.Errorf("%+v %s", p.exit, p.outcomes())
 	}
 }

@@ -49,12 +49,17 @@ type loop struct {
 	lost       error      // of the steps' output
 	suspending bool       // ^Z was typed
 
-	end     wrap.Exit // where not the steps decide it
-	decided bool
-	closed  bool             // the steps that are to run after a cancel too have had their time
-	halted  chan struct{}    // closed when decided
-	late    <-chan time.Time // when those are stopped
+	end      wrap.Exit // where not the steps decide it
+	decided  bool
+	signal   syscall.Signal // the last that came
+	signalAt time.Time
+	closed   bool             // the steps that are to run after a cancel too have had their time
+	halted   chan struct{}    // closed when decided
+	late     <-chan time.Time // when those are stopped
 }
+
+// sameSignal is the time in which a signal that comes again is the same one: timeout(1) sends it to limit, then to its whole group.
+const sameSignal = 200 * time.Millisecond
 
 // lateGrace is how long the steps with when: always or on_failure, and the file's on_failure and on_exit, may take in all
 // after the run was cancelled or has timed out.
@@ -348,6 +353,10 @@ func (l *loop) signalled(ctx context.Context, sig syscall.Signal) {
 	default:
 		return
 	}
+	if sig == l.signal && time.Since(l.signalAt) < sameSignal {
+		return
+	}
+	l.signal, l.signalAt = sig, time.Now()
 	if !l.decided {
 		l.halt(ctx, died(sig), "cancelled by "+wrap.SignalName(sig))
 		return

@@ -412,7 +412,7 @@ func TestASecondSignalKills(t *testing.T) {
 	p.until("a has its trap", func(wrap.Event) bool { _, err := os.Stat(ready + ".trap"); return err == nil })
 	s.signal("TERM")
 	until.That(t, patienceOfTests, "a has had the first signal", func() bool { _, err := os.Stat(ready); return err == nil })
-	s.signal("TERM")
+	s.signal("INT")
 	p.wait()
 	if a := p.run.Record.Steps[0].Last(); a.Signal != int(syscall.SIGKILL) {
 		t.Errorf("a: %+v", a)
