@@ -36,7 +36,7 @@ func BenchmarkUncontended(b *testing.B) {
 
 // BenchmarkHandOver is the time from a release to the event of the next in line, who comes back at the end of it, outside the time.
 func BenchmarkHandOver(b *testing.B) {
-	for _, waiting := range []int{10, 1000, 10000} {
+	for _, waiting := range []int{200, 2000, 10000} {
 		b.Run(fmt.Sprintf("waiting=%d", waiting), func(b *testing.B) { handOver(b, waiting) })
 	}
 }

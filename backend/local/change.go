@@ -27,11 +27,18 @@ type change struct {
 	next    time.Duration
 
 	survivors []survivor // found by dead
+	peeked    bool       // without the lock: nothing is to be written
+	details   int        // of one who peeked: descriptor, or -1
 }
 
 // change locks the state, calls apply, and writes what apply has changed. When apply fails, nothing is written.
 func (s *Store) change(ctx context.Context, apply func(c *change) error) error {
-	if err := s.lock(ctx); err != nil {
+	return s.changeWithin(ctx, s.opts.Patience, apply)
+}
+
+// changeWithin is change with another patience.
+func (s *Store) changeWithin(ctx context.Context, patience time.Duration, apply func(c *change) error) error {
+	if err := s.lockWithin(ctx, patience); err != nil {
 		return err
 	}
 	defer s.unlock()
@@ -49,7 +56,7 @@ func (s *Store) change(ctx context.Context, apply func(c *change) error) error {
 func (s *Store) load() (*change, error) {
 	c := &change{s: s, now: s.clock()}
 	var err error
-	c.head, c.img, err = s.readState()
+	c.head, c.img, err = s.readState(&s.buf)
 	if err == nil {
 		c.passTokens()
 	}

@@ -142,10 +142,14 @@ func (c *change) compactDetails() error {
 
 // readDetails returns a claim's details, or nothing where they cannot be read.
 func (c *change) readDetails(r *record) []byte {
-	if r.detailsSize == 0 || c.s.openDetails(c.img.detailsFile) != nil {
+	if r.detailsSize == 0 {
+		return nil
+	}
+	fd, err := c.detailsFile()
+	if err != nil {
 		return nil
 	}
 	b := make([]byte, r.detailsSize)
-	n, _ := preadFull(c.s.details, b, r.detailsOff)
+	n, _ := preadFull(fd, b, r.detailsOff)
 	return b[:n]
 }

@@ -146,8 +146,8 @@ func (s *Store) create(ctx context.Context) error {
 	if s.readOnly != nil {
 		return s.readOnly
 	}
-	if err := flock(root, unix.LOCK_EX); err != nil {
-		return fmt.Errorf("locking %s: %w", dir, err)
+	if err := lockWhile(ctx, root); err != nil {
+		return fmt.Errorf("locking %s: %w", dir, describeHolder(root, err))
 	}
 	if err := s.createIn(root, mode); err != nil {
 		return fmt.Errorf("making the embedded store in %s: %w", dir, s.advise(err))

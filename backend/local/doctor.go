@@ -290,7 +290,11 @@ func (d *doctor) store(ctx context.Context) {
 		d.found = append(d.found, backend.FindingOf(backend.Broken, "store", s.readOnly))
 	}
 	began := time.Now()
-	snapshot, err := s.Snapshot(ctx)
+	var snapshot *backend.Snapshot
+	err = s.change(ctx, func(*change) error { return nil }) // the lock, which a snapshot does not need
+	if err == nil {
+		snapshot, err = s.Snapshot(ctx)
+	}
 	took := time.Since(began)
 	switch {
 	case err != nil:

@@ -20,7 +20,11 @@ func (s *Store) Enter(ctx context.Context, claim backend.Claim, o backend.EnterO
 	claim.Grant = nil
 	e := newEntry(s, i, claim, o)
 	var busy error
-	err = s.change(ctx, func(c *change) (err error) {
+	patience := s.opts.Patience
+	if o.NoWait {
+		patience = min(patience, busyPatience)
+	}
+	err = s.changeWithin(ctx, patience, func(c *change) (err error) {
 		c.within, e.moves = i, s.moves.Load()
 		busy, err = c.enter(e, o)
 		return err

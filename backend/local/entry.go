@@ -154,7 +154,7 @@ func (e *entry) mindsBlocks(blocks []backend.Block) bool {
 
 // Obstacles implements backend.Entry.
 func (e *entry) Obstacles(ctx context.Context) (o backend.Obstacles, err error) {
-	err = e.s.change(ctx, func(c *change) error {
+	err = e.s.peek(ctx, func(c *change) error {
 		if r := c.img.find(e.id); r != nil && r.standing() {
 			o = c.nameObstacles(e.id, c.blocks(e.id))
 		}

@@ -97,33 +97,33 @@ func (h *header) place(n int) int64 {
 	return (end + block - 1) / block * block
 }
 
-// readState reads header and image. It fails with errNoState where there is none that is whole.
-func (s *Store) readState() (header, *image, error) {
-	if s.buf == nil {
-		s.buf = make([]byte, 4*block)
+// readState reads header and image into buf, which grows. It fails with errNoState where there is none that is whole.
+func (s *Store) readState(buf *[]byte) (header, *image, error) {
+	if *buf == nil {
+		*buf = make([]byte, 4*block)
 	}
-	n, err := preadFull(s.state, s.buf, 0)
+	n, err := preadFull(s.state, *buf, 0)
 	if err != nil {
 		return header{}, nil, fmt.Errorf("reading %s: %w", s.file("state"), err)
 	}
-	h, err := s.decodeHeader(s.buf[:n])
+	h, err := s.decodeHeader((*buf)[:n])
 	if err != nil {
 		return h, nil, err
 	}
 	if h.off < block || h.size < 0 || h.off > 1<<40 || h.size > 1<<40 {
 		return h, nil, errNoState
 	}
-	b := s.buf
+	b := *buf
 	if end := h.off + int64(h.size); end <= int64(n) {
 		b = b[h.off:end]
 	} else {
-		if len(s.buf) < h.size {
+		if len(b) < h.size {
 			if end > size(s.state) {
 				return h, nil, errNoState // no memory for what is not there
 			}
-			s.buf = make([]byte, h.size+h.size/4)
+			*buf = make([]byte, h.size+h.size/4)
 		}
-		b = s.buf[:h.size]
+		b = (*buf)[:h.size]
 		if n, err = preadFull(s.state, b, h.off); err != nil {
 			return h, nil, fmt.Errorf("reading %s: %w", s.file("state"), err)
 		}

@@ -22,9 +22,23 @@ func describeHolder(fd int, err error) error {
 	case pid == 0:
 		return err
 	case processState(pid) == 'T':
-		return fmt.Errorf("process %d is in the middle of a change, and stopped; kill -CONT %d: %w", pid, pid, err)
+		return fmt.Errorf("process %d (%s) is in the middle of a change, and stopped; kill -CONT %d: %w", pid, commandOf(pid), pid, err)
 	}
-	return fmt.Errorf("process %d is in the middle of a change; wait or end it: %w", pid, err)
+	return fmt.Errorf("process %d (%s) is in the middle of a change; wait or end it: %w", pid, commandOf(pid), err)
+}
+
+// commandOf is the command line of a process, or its name where there is none.
+func commandOf(pid int) string {
+	const most = 80
+	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	if len(b) == 0 {
+		b, _ = os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	}
+	words := strings.TrimSpace(strings.ReplaceAll(string(b), "\x00", " "))
+	if runes := []rune(words); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return words
 }
 
 // lockHolder finds the process that holds an flock on an inode in the text of /proc/locks. Those who wait have an arrow.

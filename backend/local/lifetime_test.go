@@ -234,27 +234,59 @@ func TestDetailsAreRewrittenWhenMostAreOfClaimsThatAreGone(t *testing.T) {
 	}
 }
 
-func TestAContextEndsTheWaitForALockThatHangs(t *testing.T) {
+func TestALockThatHangsIsWaitedForAsLongAsTheContextAndTheStoreAllow(t *testing.T) {
 	dir := t.TempDir()
 	s, hanging := open(t, dir), open(t, dir)
 	defer hanging.Close()
-	enter(t, s, "p").Release(t.Context())
+	held := enter(t, s, "p")
+	waiter := enter(t, s, "p")
+	defer waiter.Release(t.Context())
 	if err := flock(hanging.state, unix.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	_, err := s.Enter(ctx, newClaim("p", 1), backend.EnterOptions{})
-	if holder := fmt.Sprintf("process %d is in the middle of a change", os.Getpid()); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), holder) {
-		t.Errorf("Enter: %v, want the deadline and who has the lock", err)
+	holder := fmt.Sprintf("process %d (%s", os.Getpid(), os.Args[0][:10])
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), holder) {
+		t.Errorf("Enter: %v, want the deadline and %s", err, holder)
 	}
-	if _, err := s.Snapshot(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Snapshot: %v, want the deadline", err)
+	if _, err := s.Snapshot(t.Context()); err != nil {
+		t.Errorf("Snapshot: %v, want what there is without the lock", err)
+	}
+	if _, _, err := s.Settings(t.Context()); err != nil {
+		t.Errorf("Settings: %v, want what there is without the lock", err)
+	}
+	impatient, err := Open(t.Context(), Options{Dir: dir, Patience: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer impatient.Close()
+	for name, call := range map[string]func() error{
+		"Enter": func() error {
+			_, err := impatient.Enter(t.Context(), newClaim("p", 1), backend.EnterOptions{})
+			return err
+		},
+		"Cancel": func() error { return impatient.Cancel(t.Context(), held.Claim().ID, "") },
+		"ChangeSettings": func() error {
+			return impatient.ChangeSettings(t.Context(), func(*backend.Settings, bool) error { return nil })
+		},
+	} {
+		if err := call(); !errors.Is(err, backend.ErrUnreachable) || !strings.Contains(err.Error(), holder) {
+			t.Errorf("%s: %v, want that the store is out of reach, and %s", name, err, holder)
+		}
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := held.Release(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Release: %v, want the deadline", err)
 	}
 	if err := flock(hanging.state, unix.LOCK_UN); err != nil {
 		t.Fatal(err)
 	}
-	enter(t, s, "p").Release(t.Context()) // the lock is given back
+	if ev := next(t, waiter); ev.Kind != backend.Granted { // the slot is given back as that of a dead claim is
+		t.Errorf("event %+v, want Granted", ev)
+	}
 	s.Close()
 }
 

@@ -56,6 +56,8 @@ type Options struct {
 	Namespace string // "": default
 	Create    bool   // make the directory and the namespace where they do not exist; else Open fails with fs.ErrNotExist
 
+	Patience time.Duration // how long any call waits for the lock of the store; 0: DefaultPatience
+
 	step       func(string)      // tests: called at each step of each change
 	fileSystem func() string     // tests: what is wrong with the kind of file system, in place of asking the kernel
 	cleaned    map[string]string // tests: directories that are cleaned, and how, in place of the usual
@@ -63,6 +65,12 @@ type Options struct {
 	recheck    time.Duration
 	examine    bool // nothing is made again: doctor looks at what is missing
 }
+
+// DefaultPatience bounds the wait for the lock of a store: changes take microseconds.
+const DefaultPatience = 10 * time.Second
+
+// busyPatience bounds the wait of one who is not to wait for slots.
+const busyPatience = 5 * time.Second
 
 // Store is one namespace of an embedded store.
 type Store struct {
@@ -99,6 +107,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	if opts.recheck == 0 {
 		opts.recheck = 30 * time.Second
+	}
+	if opts.Patience == 0 {
+		opts.Patience = DefaultPatience
 	}
 	if opts.Dir == "" {
 		return nil, errors.New("no directory given for the embedded store; name one, as in local:/var/lib/limit")
@@ -168,25 +179,23 @@ func (s *Store) step(name string) {
 // file is the path of a file of the namespace, for messages.
 func (s *Store) file(name string) string { return filepath.Join(s.path, name) }
 
-// lock waits for the turn and for the lock of the state.
-func (s *Store) lock(ctx context.Context) error {
+// lock waits for the turn and for the lock of the state, as long as the store has patience.
+func (s *Store) lock(ctx context.Context) error { return s.lockWithin(ctx, s.opts.Patience) }
+
+// lockWithin is lock with another patience. Changes take microseconds, so whoever has the lock for so long hangs or is stopped.
+func (s *Store) lockWithin(ctx context.Context, patience time.Duration) error {
+	waiting, cancel := context.WithTimeoutCause(ctx, patience, errLockHeld)
+	defer cancel()
 	select {
 	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case <-waiting.Done():
+		return s.notLocked(ctx, waiting)
 	}
-	if err := ctx.Err(); err != nil {
-		<-s.turn
-		return context.Cause(ctx)
-	}
-	if err := s.lockState(ctx); err != nil {
-		if ctx.Err() == nil {
-			<-s.turn
-		}
-		return fmt.Errorf("locking %s: %w", s.file("state"), err)
+	if err := s.lockState(ctx, waiting); err != nil {
+		return err
 	}
 	if !s.current() {
-		if err := s.relock(ctx); err != nil {
+		if err := s.relock(ctx, waiting); err != nil {
 			return err
 		}
 	}
@@ -195,40 +204,48 @@ func (s *Store) lock(ctx context.Context) error {
 }
 
 // relock locks the state that the path leads to now, in place of one that it does not lead to any more.
-func (s *Store) relock(ctx context.Context) error {
+func (s *Store) relock(ctx, waiting context.Context) error {
 	for !s.current() {
-		err := s.follow(ctx)
+		err := s.follow(waiting)
 		if err != nil {
 			s.unlock()
 			return err
 		}
-		if err := s.lockState(ctx); err != nil { // the lock of the old one went with its descriptor
-			if ctx.Err() == nil {
-				<-s.turn
-			}
-			return fmt.Errorf("locking %s: %w", s.file("state"), err)
+		if err := s.lockState(ctx, waiting); err != nil { // the lock of the old one went with its descriptor
+			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) lockState(ctx context.Context) error {
+// lockState waits for the lock. Where that fails the turn is given back, at once or when the lock has come.
+func (s *Store) lockState(ctx, waiting context.Context) error {
 	s.step("lock")
-	err := flock(s.state, unix.LOCK_EX|unix.LOCK_NB)
-	if err == unix.EWOULDBLOCK {
-		err = s.lockBusy(ctx)
+	err := waiting.Err()
+	if err == nil {
+		err = flock(s.state, unix.LOCK_EX|unix.LOCK_NB)
 	}
-	return err
+	switch {
+	case err == nil:
+		return nil
+	case err == unix.EWOULDBLOCK:
+		return s.lockBusy(ctx, waiting)
+	}
+	<-s.turn
+	if waiting.Err() != nil {
+		return s.notLocked(ctx, waiting)
+	}
+	return fmt.Errorf("locking %s: %w", s.file("state"), err)
 }
 
-// lockBusy waits for the lock in a goroutine, so that ctx can end the wait. The goroutine then gives lock and turn back.
-func (s *Store) lockBusy(ctx context.Context) error {
+// lockBusy waits for the lock in a goroutine, so that the context can end the wait. The goroutine then gives lock and turn back.
+func (s *Store) lockBusy(ctx, waiting context.Context) error {
 	got := make(chan error)
 	go func() { // ends with the lock; has the turn until then
 		err := flock(s.state, unix.LOCK_EX)
 		select {
 		case got <- err:
-		case <-ctx.Done():
+		case <-waiting.Done():
 			if err == nil {
 				flock(s.state, unix.LOCK_UN)
 			}
@@ -237,16 +254,45 @@ func (s *Store) lockBusy(ctx context.Context) error {
 	}()
 	select {
 	case err := <-got:
-		return err
-	case <-ctx.Done():
-		return describeHolder(s.state, context.Cause(ctx))
+		if err == nil {
+			return nil
+		}
+		<-s.turn
+		return fmt.Errorf("locking %s: %w", s.file("state"), err)
+	case <-waiting.Done():
+		return s.notLocked(ctx, waiting)
 	}
+}
+
+// errLockHeld says that the patience of a store is over.
+var errLockHeld = errors.New("the lock of the store is held")
+
+// notLocked is the error of a wait for the lock that has ended: the caller's own, or that the store is out of reach.
+func (s *Store) notLocked(ctx, waiting context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("locking %s: %w", s.file("state"), describeHolder(s.state, context.Cause(ctx)))
+	}
+	return fmt.Errorf("%w: locking %s: %w", backend.ErrUnreachable, s.file("state"), describeHolder(s.state, context.Cause(waiting)))
 }
 
 func (s *Store) unlock() {
 	flock(s.state, unix.LOCK_UN)
 	s.step("unlocked")
 	<-s.turn
+}
+
+// lockWhile waits for the lock of a file that is locked for moments only and closed by the caller, until ctx ends.
+func lockWhile(ctx context.Context, fd int) error {
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		if err := flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(jitter(wait)):
+		}
+	}
 }
 
 // flock is flock(2), restarted where a signal interrupts it.

@@ -148,7 +148,7 @@ func (e *entry) look(q quest) (finding, error) {
 
 // files are those of all claims.
 func (s *Store) files(ctx context.Context) (all []fileNumber, err error) {
-	err = s.change(ctx, func(c *change) error {
+	err = s.peek(ctx, func(c *change) error {
 		for i := range c.img.claims {
 			all = append(all, c.img.claims[i].file)
 		}

@@ -7,24 +7,15 @@ import (
 	"limit/backend"
 )
 
-// Snapshot implements backend.Backend. It removes the claims that it finds dead where it may write.
+// Snapshot implements backend.Backend. It takes no lock and changes nothing: dead claims are left out, the gatekeeper removes them.
 func (s *Store) Snapshot(ctx context.Context) (*backend.Snapshot, error) {
 	var snap *backend.Snapshot
 	var held []fileNumber
 	var survivors []survivor
-	err := s.change(ctx, func(c *change) error {
-		all := make([]id, len(c.img.claims))
-		for i := range c.img.claims {
-			all[i] = c.img.claims[i].id
-		}
-		if c.buryDead(all) {
-			c.advance()
-		}
+	err := s.peek(ctx, func(c *change) error {
+		c.forgetDead()
 		snap, held = c.snapshot()
 		survivors = c.survivors
-		if s.readOnly != nil {
-			c.dirty = false
-		}
 		return nil
 	})
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 
 // Settings implements backend.Backend.
 func (s *Store) Settings(ctx context.Context) (settings backend.Settings, ok bool, err error) {
-	err = s.change(ctx, func(c *change) error {
+	err = s.peek(ctx, func(c *change) error {
 		settings, ok = c.img.settings.Clone(), c.img.settingsSet
 		return nil
 	})

@@ -78,7 +78,7 @@ func (p *program) connect(c *cli.Context, cfg *config.Config, o storeOptions) (*
 	if cfg.Backend.Etcd != nil {
 		b, err = p.connectEtcd(ctx, cfg, o)
 	} else {
-		b, err = local.Open(ctx, local.Options{Dir: cfg.Backend.Dir, Namespace: cfg.Namespace, Create: true})
+		b, err = local.Open(ctx, local.Options{Dir: cfg.Backend.Dir, Namespace: cfg.Namespace, Create: true, Patience: o.timeout})
 	}
 	if err != nil {
 		return nil, err
