@@ -25,6 +25,8 @@ type change struct {
 	touched bool // others than the caller's claim have changed
 	minded  bool // the rule was asked: next is when it is to be asked again
 	next    time.Duration
+	news    bool  // what blocks others may have changed
+	unheard error // why somebody who is there could not be woken
 
 	survivors []survivor // found by dead
 	peeked    bool       // without the lock: nothing is to be written
@@ -36,20 +38,41 @@ func (s *Store) change(ctx context.Context, apply func(c *change) error) error {
 	return s.changeWithin(ctx, s.opts.Patience, apply)
 }
 
-// changeWithin is change with another patience.
+// changeWithin is change with another patience. Those who want to know what blocks them hear of it afterwards: they need no lock.
 func (s *Store) changeWithin(ctx context.Context, patience time.Duration, apply func(c *change) error) error {
+	watchers, err := s.changeLocked(ctx, patience, apply)
+	for _, n := range watchers {
+		s.send(n, newsByte)
+	}
+	return err
+}
+
+func (s *Store) changeLocked(ctx context.Context, patience time.Duration, apply func(c *change) error) (watchers []fileNumber, err error) {
 	if err := s.lockWithin(ctx, patience); err != nil {
-		return err
+		return nil, err
 	}
 	defer s.unlock()
 	c, err := s.load()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := apply(c); err != nil {
-		return err
+		return nil, err
 	}
-	return c.commit()
+	if err := c.commit(); err != nil {
+		return nil, err
+	}
+	return c.watchers(), nil
+}
+
+// watchers are the files of those who want to know what has changed.
+func (c *change) watchers() (files []fileNumber) {
+	for i := range c.img.claims {
+		if r := &c.img.claims[i]; c.news && r.watches && r.standing() && r.id != c.within {
+			files = append(files, r.file)
+		}
+	}
+	return files
 }
 
 // load reads the state and mends what a death has left: settings that are newer than the image, the claims of an earlier boot.
@@ -166,6 +189,7 @@ func (c *change) takeSettings() error {
 		c.img.settings, c.img.settingsSet = settings, set
 	}
 	c.head.needy, c.dirty = len(c.img.settings.Needs()) > 0, true
+	c.news = true
 	c.refuse()
 	c.advance()
 	return nil
@@ -208,6 +232,9 @@ func (c *change) commit() error {
 	if c.s.readOnly != nil {
 		return c.s.readOnly
 	}
+	if c.unheard != nil {
+		return c.unheard
+	}
 	if err := c.s.coverTokens(c.img); err != nil {
 		return err
 	}
@@ -223,7 +250,7 @@ func (c *change) commit() error {
 // remove takes a claim out of the state.
 func (c *change) remove(i id) {
 	if c.img.remove(i) {
-		c.dirty = true
+		c.dirty, c.news = true, true
 	}
 }
 
@@ -300,7 +327,7 @@ func (c *change) grant(r *record, granted *backend.Claim) {
 			c.img.starts = append(c.img.starts, start{pool, r.id, slots, c.now})
 		}
 	}
-	c.dirty = true
+	c.dirty, c.news = true, true
 }
 
 // refuse wakes those whom the limits in force make impossible: each finds that out for itself, and leaves.
@@ -311,9 +338,19 @@ func (c *change) refuse() {
 	state := c.rule(everybody, id{})
 	for i := range c.img.claims {
 		if r := &c.img.claims[i]; r.grant == nil && state.Check(r.claim()) != nil {
-			c.s.wake(r.file)
+			c.wake(r)
 		}
 	}
+}
+
+// wake tells a claim to look at the state. It returns false where nobody is there to be told. Who is there and cannot be told
+// makes the change fail: nothing of it is written.
+func (c *change) wake(r *record) bool {
+	there, err := c.s.wake(r.file)
+	if err != nil && c.unheard == nil {
+		c.unheard = fmt.Errorf("waking the owner of %s: %w", c.s.file(r.file.path()), c.s.advise(err))
+	}
+	return there
 }
 
 // mindGate sees to it that somebody keeps the gate while anybody waits, and that he wakes in time. To be called last, before the
@@ -336,9 +373,9 @@ func (c *change) mindGate() {
 	}
 	mine := keeper.id == c.within
 	if mine && c.next != c.img.alarm || c.next < c.img.alarm {
-		c.img.alarm, c.dirty = c.next, true
+		c.img.alarm, c.dirty, c.news = c.next, true, true
 		if !mine {
-			c.s.wake(keeper.file)
+			c.wake(keeper)
 		}
 	}
 }

@@ -137,24 +137,41 @@ func (c *change) trim() {
 
 // reach wakes a claim, and returns false where that is dead. One whose file a cleaner has removed finds out when it looks the next time.
 func (c *change) reach(r *record) bool {
-	if c.s.wake(r.file) {
+	if c.wake(r) {
 		return true
 	}
 	file, free := c.s.free(r.file)
 	return free && file == (inode{}) && !c.dead(r)
 }
 
-// wake tells the claim that has a file to look at the state. It returns false where nobody is there to be told.
-func (s *Store) wake(n fileNumber) bool {
+// What is written into a claim's FIFO.
+const (
+	wakeByte = 1 // look at the state
+	newsByte = 2 // what blocks the claim may have changed
+)
+
+// wake tells the claim that has a file to look at the state. there is false where nobody is to be told; err says why somebody could not be.
+func (s *Store) wake(n fileNumber) (there bool, err error) {
 	s.step("wake")
+	err = s.send(n, wakeByte)
+	s.step("woken")
+	if err == unix.ENOENT || err == unix.ENXIO {
+		return false, nil
+	}
+	return true, err
+}
+
+// send writes a byte into a claim's FIFO. One that is full has plenty of bytes to wake by: who reads nothing but news looks at the state, too.
+func (s *Store) send(n fileNumber, b byte) error {
 	fd, err := s.openAt(s.claims, n.name(), unix.O_WRONLY|unix.O_NONBLOCK, unix.S_IFIFO)
 	if err != nil {
-		return err != unix.ENOENT && err != unix.ENXIO
+		return err
 	}
-	unix.Write(fd, []byte{1}) // full: it has plenty of bytes to wake by
-	unix.Close(fd)
-	s.step("woken")
-	return true
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte{b}); err != nil && err != unix.EAGAIN {
+		return err
+	}
+	return nil
 }
 
 // listen opens a FIFO for reading: a claim's own by a description of its own, so that the command, which shares the other, cannot

@@ -15,6 +15,7 @@ const (
 	flagHeld = 1 << iota
 	flagAside
 	flagAsked
+	flagWatches
 )
 
 var errImage = errors.New("image is cut short or malformed")
@@ -77,6 +78,9 @@ func (r *record) encode(b []byte) []byte {
 	}
 	if r.asked {
 		flags |= flagAsked
+	}
+	if r.watches {
+		flags |= flagWatches
 	}
 	b = append(b, r.id[:]...)
 	b = binary.LittleEndian.AppendUint64(b, uint64(r.seq))
@@ -164,7 +168,7 @@ func (d *decoder) record(r *record, m *image) {
 		return
 	}
 	r.shape = m.shapes[shape]
-	r.aside, r.asked = flags&flagAside != 0, flags&flagAsked != 0
+	r.aside, r.asked, r.watches = flags&flagAside != 0, flags&flagAsked != 0, flags&flagWatches != 0
 	if r.asked {
 		r.reason = d.string()
 	}

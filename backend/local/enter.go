@@ -77,8 +77,15 @@ func (c *change) add(e *entry) {
 	e.claim.Seq = m.seq
 	m.claims = append(m.claims, record{
 		id: e.id, file: noFile, seq: m.seq, since: c.now, priority: e.claim.Priority, shape: m.intern(&e.claim),
+		watches: e.opts.WatchBlocks,
 	})
 	c.dirty = true
+	newcomer := &m.claims[len(m.claims)-1]
+	for i := range m.claims {
+		if r := &m.claims[i]; r.watches && r.standing() && newcomer.before(r) {
+			c.news = true
+		}
+	}
 }
 
 // verifyBlocks returns what blocks the newcomer, once those who block it are known to live. Where it is to wait and
@@ -114,7 +121,7 @@ func (c *change) replace(e *entry) {
 		i, _ := parseID(claim.ID)
 		if r := c.img.find(i); r != nil && !r.asked {
 			r.asked, r.reason = true, reason
-			c.s.wake(r.file)
+			c.wake(r)
 		}
 	}
 }

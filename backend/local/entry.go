@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"reflect"
@@ -31,9 +32,16 @@ type entry struct {
 	over   bool            // the owner knows that the claim is gone
 	blocks []backend.Block // as last told
 
-	ears    *os.File // where wakes are heard; nil until somebody listens
-	woken   chan struct{}
-	gate    gate
+	ears  *os.File // where wakes are heard; nil until somebody listens
+	woken chan struct{}
+	news  chan struct{} // what blocks the claim may have changed
+	gate  gate
+
+	glimpsed                glimpsed
+	recheckTimer, newsTimer timer
+	newsDue                 bool // newsTimer is set
+	trouble                 trouble
+
 	ctx     context.Context // ends with Release
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -47,7 +55,7 @@ var _ backend.Entry = (*entry)(nil)
 const eventRoom = 16
 
 func newEntry(s *Store, i id, claim backend.Claim, o backend.EnterOptions) *entry {
-	e := &entry{s: s, id: i, opts: o, claim: claim, events: make(chan backend.Event, eventRoom), woken: make(chan struct{}, 1)}
+	e := &entry{s: s, id: i, opts: o, claim: claim, events: make(chan backend.Event, eventRoom), woken: make(chan struct{}, 1), news: make(chan struct{}, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.stay.Enter()
 	return e
@@ -99,7 +107,7 @@ func (e *entry) listen() {
 			return // released, or out of descriptors: then nobody can reach the claim
 		}
 		e.running.Add(2)
-		go e.hear(e.ears, e.woken)
+		go e.hearWakes(e.ears)
 		go e.run()
 	})
 }
@@ -109,19 +117,41 @@ func (e *entry) openEars() (err error) {
 	return err
 }
 
-// hear passes on that something can be read, or that the last writer is gone.
-func (e *entry) hear(f *os.File, heard chan<- struct{}) {
+// hearWakes passes on what is written into the claim's FIFO.
+func (e *entry) hearWakes(f *os.File) {
 	defer e.running.Done()
 	var b [64]byte
 	for {
-		_, err := f.Read(b[:])
-		select {
-		case heard <- struct{}{}:
-		default:
+		n, err := f.Read(b[:])
+		if bytes.IndexByte(b[:n], newsByte) >= 0 {
+			signal(e.news)
+		}
+		if err != nil || bytes.IndexByte(b[:n], wakeByte) >= 0 {
+			signal(e.woken)
 		}
 		if err != nil {
 			return
 		}
+	}
+}
+
+// hearGate passes on that the last writer of the gate is gone.
+func (e *entry) hearGate(f *os.File, lost chan<- struct{}) {
+	defer e.running.Done()
+	var b [64]byte
+	for {
+		if _, err := f.Read(b[:]); err != nil {
+			signal(lost)
+			return
+		}
+	}
+}
+
+// signal makes something known that becomes one where it happens several times.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -180,7 +210,7 @@ func (e *entry) StandAside(ctx context.Context) error {
 		if r == nil || r.aside {
 			return nil
 		}
-		r.aside, c.dirty = true, true
+		r.aside, c.dirty, c.news = true, true, true
 		if r.grant != nil {
 			r.grant = nil
 			c.img.forgetStart(e.id)
@@ -200,7 +230,7 @@ func (e *entry) StandAside(ctx context.Context) error {
 			e.events <- ev
 		}
 	}
-	e.nudge()
+	signal(e.woken)
 	return nil
 }
 
@@ -215,7 +245,7 @@ func (e *entry) StandUp(ctx context.Context) error {
 		if r == nil || !r.aside {
 			return nil
 		}
-		r.aside, c.dirty = false, true
+		r.aside, c.dirty, c.news = false, true, true
 		c.advance()
 		grant = c.img.find(e.id).grant
 		return nil
@@ -227,7 +257,7 @@ func (e *entry) StandUp(ctx context.Context) error {
 		e.granted(grant)
 	}
 	e.listen()
-	e.nudge()
+	signal(e.woken)
 	return nil
 }
 
@@ -236,14 +266,6 @@ func (e *entry) past() backend.Past {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.stay.End(&e.claim)
-}
-
-// nudge lets the entry's goroutine look at the state.
-func (e *entry) nudge() {
-	select {
-	case e.woken <- struct{}{}:
-	default:
-	}
 }
 
 // Release implements backend.Entry. Where the state cannot be written the claim's file is closed all the same, and the death of the

@@ -41,6 +41,6 @@ type damagedError struct {
 }
 
 func (e *damagedError) Error() string {
-	return fmt.Sprintf("%s is damaged while claims are alive (%d, the first holds %s open); let their commands end, or stop them: the store then starts anew by itself",
+	return fmt.Sprintf("%s is damaged while claims are alive (%d, the first holds %s open); end them, those that wait too: the next command then starts the store anew",
 		e.file, e.alive, e.first)
 }

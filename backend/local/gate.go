@@ -14,10 +14,17 @@ import (
 const (
 	pollEvery   = 100 * time.Millisecond // where the kernel cannot watch a directory
 	alarmAtMost = 30 * time.Second       // timers stand still while the machine sleeps, the clock of the state does not
-	sightAfter  = time.Millisecond       // from a file's closing to the look: what was released cleanly may be in use again by then
 	overdue     = 2 * time.Second        // a gatekeeper so late for an alarm is stopped
 	firstRelief = 200 * time.Microsecond
 	lastRelief  = time.Second
+)
+
+// sightAfter are the pauses before a file that was closed is asked after: what was released cleanly may be in use again by then.
+func sightAfter(asked int) time.Duration { return firstSight << (3 * asked) }
+
+const (
+	firstSight = time.Millisecond
+	sights     = 3 // how often it is asked after
 )
 
 // gate is an entry's part in keeping the gate: it keeps it, or listens whether the keeper lives. It belongs to the goroutine of
@@ -35,7 +42,8 @@ type gate struct {
 	unheard bool                  // the end of one cannot be waited for
 	astray  bool                  // one who waits cannot be told: its file is missing
 
-	suspects []fileNumber // seen since the last look
+	suspects map[fileNumber]int // seen, and how often asked after
+	fresh    bool               // there are some that were not asked after yet
 	overflow bool
 
 	pollTimer, alarmTimer, reliefTimer, sightTimer timer
@@ -112,7 +120,7 @@ func (g *gate) listen(e *entry) (err error) {
 		g.lost = make(chan struct{}, 1)
 	}
 	e.running.Add(1)
-	go e.hear(g.ear, g.lost)
+	go e.hearGate(g.ear, g.lost)
 	return nil
 }
 
@@ -174,23 +182,47 @@ func (g *gate) seen() <-chan sight {
 	return g.watch.seen
 }
 
-// note collects what the watch has seen; the sight timer says when to act upon it.
+// note collects what the watch has seen; the sight timer says when to ask after it.
 func (g *gate) note(s sight) {
-	if len(g.suspects) == 0 && !g.overflow {
-		g.sightTimer.set(sightAfter)
+	if g.suspects == nil {
+		g.suspects = map[fileNumber]int{}
 	}
-	g.suspects, g.overflow = append(g.suspects, s.files...), g.overflow || s.overflow
+	for _, n := range s.files {
+		g.suspects[n] = 0
+	}
+	g.overflow = g.overflow || s.overflow
+	if !g.fresh {
+		g.fresh = true
+		g.sightTimer.set(sightAfter(0))
+	}
 	if s.blind && g.watch != nil {
 		g.watch.close()
 		g.watch = nil // it polls from now on
 	}
 }
 
-// noted returns what was collected.
-func (g *gate) noted() quest {
-	q := quest{suspects: g.suspects, sweep: g.overflow}
-	g.suspects, g.overflow = nil, false
-	return q
+// probe returns the suspects that are not locked. A file that is locked may be in use again, or its process is not quite dead: the
+// kernel tells that it was closed before it gives up the lock. So it is asked after again.
+func (g *gate) probe(unlocked func(fileNumber) bool) lookReason {
+	why := lookReason{sweep: g.overflow}
+	g.overflow, g.fresh = false, false
+	next := sights
+	for n, asked := range g.suspects {
+		switch asked++; {
+		case unlocked(n):
+			why.suspects = append(why.suspects, n)
+			delete(g.suspects, n)
+		case asked == sights:
+			delete(g.suspects, n)
+		default:
+			g.suspects[n] = asked
+			next = min(next, asked)
+		}
+	}
+	if next < sights {
+		g.sightTimer.set(sightAfter(next))
+	}
+	return why
 }
 
 // setTimers is called after each look, at a time of the store's clock.
@@ -250,11 +282,20 @@ func (e *entry) handGateOn(ctx context.Context, heirs bool) {
 			return
 		case <-wait.C:
 		}
-		if e.s.keeper() != e.id {
+		if e.s.keeper() != e.id || !e.s.anyHeir(ctx) {
 			return
 		}
 		wait.Reset(after)
 	}
+}
+
+// anyHeir reports whether anybody waits, and may take the gate.
+func (s *Store) anyHeir(ctx context.Context) (heirs bool) {
+	s.peek(ctx, func(c *change) error {
+		heirs = c.img.anyStanding()
+		return nil
+	})
+	return heirs
 }
 
 // drop lets the gate go.
@@ -263,7 +304,7 @@ func (g *gate) drop() {
 		g.hold.Close()
 	}
 	g.hold, g.handing, g.reliefAfter = nil, false, 0
-	g.suspects, g.overflow = nil, false
+	g.suspects, g.overflow, g.fresh = nil, false, false
 	g.forgetExits()
 	g.stop()
 	if g.watch != nil {

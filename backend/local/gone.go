@@ -180,29 +180,29 @@ func (c *change) refile(e *entry) error {
 			return err
 		}
 		e.running.Add(1)
-		go e.hear(e.ears, e.woken)
+		go e.hearWakes(e.ears)
 	}
 	return e.testify()
 }
 
 // recall lets all who wait look at the state where one of them cannot be told: each then sees to its own file. Not at once: the directory may be
 // about to go.
-func (c *change) recall(e *entry, q quest) {
+func (c *change) recall(e *entry, sweep bool) {
 	g := &e.gate
 	stray := slices.ContainsFunc(c.survivors, func(s survivor) bool {
 		return slices.ContainsFunc(c.img.claims, func(r record) bool { return r.file == s.file && r.standing() })
 	})
 	switch {
 	case !stray:
-		g.astray = g.astray && !q.sweep
-	case !g.astray || !q.sweep:
+		g.astray = g.astray && !sweep
+	case !g.astray || !sweep:
 		g.astray = true
 		g.pollTimer.set(missingFor)
 	default:
 		g.astray = false
 		c.head.keeper, c.dirty = id{}, true
 		g.drop()
-		e.nudge()
+		signal(e.woken)
 	}
 }
 

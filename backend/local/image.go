@@ -47,6 +47,7 @@ type record struct {
 	shape       *shape
 	aside       bool
 	asked       bool // to stop or to leave
+	watches     bool // its owner wants to know what blocks it
 	reason      string
 	detailsOff  int64
 	detailsSize uint32
@@ -123,6 +124,17 @@ func (m *image) anyStanding() bool {
 		}
 	}
 	return false
+}
+
+// standing is the number of claims that stand.
+func (m *image) standing() int {
+	n := 0
+	for i := range m.claims {
+		if m.claims[i].standing() {
+			n++
+		}
+	}
+	return n
 }
 
 // last returns the last in order of those that stand, or nil.

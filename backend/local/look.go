@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -9,141 +10,232 @@ import (
 )
 
 const (
-	retryAfter = time.Second // after a failure to read or write the state: a full disk, most likely
-	watchAfter = 500 * time.Millisecond
+	newsApart    = 20 * time.Millisecond // looks at what blocks a claim, and a millisecond more for each that waits
+	recheckProbe = 4                     // holders that are asked after at a recheck
+	recheckCrowd = 250                   // waiting claims for which rechecks become rarer by once
 )
 
-// quest is why an entry looks at the state.
-type quest struct {
+// lookReason is why an entry looks at the state.
+type lookReason struct {
 	suspects []fileNumber // of claims that may be dead
 	sweep    bool         // all may be
 	recheck  bool         // nobody has looked for a while
 }
 
-// finding is what an entry saw of its own claim.
-type finding struct {
+// add takes over another reason.
+func (l *lookReason) add(o lookReason) {
+	l.suspects = append(l.suspects, o.suspects...)
+	l.sweep, l.recheck = l.sweep || o.sweep, l.recheck || o.recheck
+}
+
+// claimState is what an entry saw of its own claim.
+type claimState struct {
 	gone, aside, asked, standing bool
 
 	reason string
 	grant  *backend.Grant
 	err    error              // why it can never be granted
 	blocks *backend.Obstacles // news for the owner; nil: none
-	gen    uint64
-	others int // claims that stand
+	others int                // claims that stand
 	alarm  time.Duration
-	failed bool // nothing was seen; look again soon
 	took   bool // the gate: now all claims are to be checked
 }
 
-// watchAfter is when one who wants to know what blocks him looks whether anything has changed.
-func (f *finding) watchAfter() time.Duration {
-	return watchAfter + time.Duration(f.others)*time.Millisecond
-}
-
-// run is the entry's goroutine: whatever happens, it looks at the state and does what that says.
+// run is the entry's goroutine: whatever happens, it looks at the state and does what that says. While the state cannot be read or
+// written, what there is to do is kept, and tried again ever more seldom.
 func (e *entry) run() {
 	defer e.running.Done()
 	defer e.gate.rest()
-	recheck, watch := time.NewTimer(e.recheckAfter()), time.NewTimer(watchAfter)
-	defer recheck.Stop()
-	defer watch.Stop()
-	if e.Claim().Grant != nil {
-		recheck.Stop() // a holder sleeps until it is told something
-		watch.Stop()
+	defer e.recheckTimer.stop()
+	defer e.newsTimer.stop()
+	defer e.trouble.retry.stop()
+	why := lookReason{sweep: e.gate.hold != nil} // whoever took the gate in Enter has not looked at the others yet
+	var st claimState
+	if e.Claim().Grant == nil { // a holder sleeps until it is told something
+		e.recheckTimer.set(e.recheckAfter(0))
 	}
-	q := quest{sweep: e.gate.hold != nil} // whoever took the gate in Enter has not looked at the others yet
-	var f finding
-	for due := q.sweep; ; {
-		if due {
-			var err error
-			if f, err = e.look(q); isGone(err) {
+	for due := why.sweep; ; {
+		if due && !e.trouble.waits {
+			state, err := e.look(why)
+			if isGone(err) {
 				e.lostStore(err)
 				return
-			} else if err != nil {
-				f.failed = true
-				watch.Reset(retryAfter)
-			} else {
-				e.rest(f, recheck, watch)
+			}
+			if err != nil {
+				e.failed(err)
+				continue
+			}
+			st, why = state, lookReason{}
+			e.recovered()
+			e.setRecheck(st)
+			if due = st.took; due {
+				why.sweep = true
+				continue
 			}
 		}
-		if f.took {
-			q, f.took = quest{sweep: true}, false
-			continue
-		}
-		q, due = quest{}, true
 		select {
 		case <-e.ctx.Done():
 			return
 		case <-e.woken:
+			due = true
 		case <-e.gate.lost:
 			e.gate.closeEar()
+			due = true
 		case seen := <-e.gate.seen():
 			e.gate.note(seen)
-			due = false
 		case n := <-e.gate.ended:
 			e.gate.exited(n)
-			due = false
 		case <-e.gate.sightTimer.C():
-			q = e.gate.noted()
-			due = q.sweep || slices.ContainsFunc(q.suspects, e.s.unlocked)
+			found := e.gate.probe(e.s.unlocked)
+			why.add(found)
+			due = due || found.sweep || len(found.suspects) > 0
 		case <-e.gate.pollTimer.C():
-			q.sweep = true
+			why.sweep, due = true, true
 		case <-e.gate.alarmTimer.C():
-			due = e.gate.ring(f.alarm, e.s.clock())
+			due = e.gate.ring(st.alarm, e.s.clock()) || due
 		case <-e.gate.reliefTimer.C():
 			e.gate.checkRelief(e)
-			due = false
-		case <-watch.C:
-			if due = f.failed || e.s.generation() != f.gen; !due {
-				watch.Reset(f.watchAfter())
-			}
-		case <-recheck.C:
-			q.recheck = true
+		case <-e.news:
+			e.noteNews()
+		case <-e.newsTimer.C():
+			e.newsDue = false
+			due = e.glimpse(false) || due
+		case <-e.recheckTimer.C():
+			why.recheck = e.gate.hold != nil || e.glimpse(true)
+			due = due || why.recheck
+			e.recheckTimer.set(e.recheckAfter(e.glimpsed.others))
+		case <-e.trouble.retry.C():
+			e.trouble.waits, due = false, true
 		}
 	}
 }
 
-// rest sets the timers by which a claim looks though nothing has told it to. Only one that waits has any.
-func (e *entry) rest(f finding, recheck, watch *time.Timer) {
-	recheck.Stop()
-	watch.Stop()
-	if f.standing {
-		recheck.Reset(e.recheckAfter())
-	}
-	if f.standing && e.opts.WatchBlocks {
-		watch.Reset(f.watchAfter())
+// setRecheck sets the timer by which a claim looks though nothing has told it to. Only one that waits has any.
+func (e *entry) setRecheck(st claimState) {
+	e.recheckTimer.stop()
+	if st.standing {
+		e.recheckTimer.set(e.recheckAfter(st.others))
 	}
 }
 
-// recheckAfter is when a waiting claim looks though nothing has told it to: somebody stopped (SIGSTOP) may keep the gate.
-func (e *entry) recheckAfter() time.Duration { return jitter(e.s.opts.recheck) }
+// recheckAfter is when a waiting claim looks though nothing has told it to: somebody stopped (SIGSTOP) may keep the gate. The more
+// wait the more seldom each does, but for the first of them it is never more than a little over the least time.
+func (e *entry) recheckAfter(others int) time.Duration {
+	least := e.s.opts.recheck
+	return least + rand.N(least+least*time.Duration(others)/recheckCrowd)
+}
 
-// look reads the state, mends what the quest is about, and tells the owner what has become of the claim.
-func (e *entry) look(q quest) (finding, error) {
+// glimpsed is what a look without the lock has found.
+type glimpsed struct {
+	gen    uint64
+	at     time.Time
+	alarm  time.Duration
+	others int          // claims that stand
+	keeper fileNumber   // of the gate
+	inWay  []fileNumber // of the claims in the way
+}
+
+// noteNews is called when what blocks the claim may have changed: a look follows, but not too soon after the last.
+func (e *entry) noteNews() {
+	if e.newsDue {
+		return
+	}
+	e.newsDue = true
+	apart := newsApart + time.Duration(e.glimpsed.others)*time.Millisecond
+	e.newsTimer.set(max(time.Millisecond, apart-time.Since(e.glimpsed.at)))
+}
+
+// glimpse looks without the lock. It tells an owner who wants to know what blocks the claim, and reports whether there is anything to
+// be done with the lock. With probe it asks after those whose deaths the gatekeeper should have seen.
+func (e *entry) glimpse(probe bool) (due bool) {
 	e.work.Lock()
 	defer e.work.Unlock()
-	if q.sweep {
+	if !probe || e.glimpsed.gen != e.s.generation() {
+		err := e.s.peek(e.ctx, func(c *change) error {
+			due = c.glimpse(e)
+			return nil
+		})
+		if due || err != nil {
+			return true
+		}
+	}
+	return probe && e.suspicious()
+}
+
+// glimpse does the part with the state.
+func (c *change) glimpse(e *entry) (due bool) {
+	r, keeper := c.img.find(e.id), c.img.find(c.head.keeper)
+	switch {
+	case r == nil || r.grant != nil || r.asked:
+		return true
+	case r.aside:
+		return false
+	case keeper == nil || !keeper.standing():
+		return true
+	}
+	rule := c.rule(firstFeed, e.id)
+	blocks := rule.BlocksOf(e.id.String(), c.now)
+	if len(blocks) == 0 || rule.Check(r.claim()) != nil {
+		return true
+	}
+	if e.mindsBlocks(blocks) {
+		e.blocked(c.nameObstacles(e.id, blocks))
+	}
+	e.glimpsed = glimpsed{gen: c.head.gen, at: time.Now(), alarm: c.img.alarm, others: c.img.standing(), keeper: keeper.file, inWay: c.files(culprits(blocks))}
+	return false
+}
+
+// suspicious reports whether the gatekeeper is late, or it or one of those in the way is dead: some of them, at random, are asked after.
+func (e *entry) suspicious() bool {
+	g := &e.glimpsed
+	if g.alarm < e.s.clock()-overdue || e.s.unlocked(g.keeper) {
+		return true
+	}
+	for range min(recheckProbe, len(g.inWay)) {
+		if e.s.unlocked(g.inWay[rand.N(len(g.inWay))]) {
+			return true
+		}
+	}
+	return false
+}
+
+// files are those of some claims.
+func (c *change) files(ids []id) []fileNumber {
+	var files []fileNumber
+	for i := range c.img.claims {
+		if r := &c.img.claims[i]; slices.Contains(ids, r.id) {
+			files = append(files, r.file)
+		}
+	}
+	return files
+}
+
+// look reads the state, mends what the reason is about, and tells the owner what has become of the claim.
+func (e *entry) look(why lookReason) (claimState, error) {
+	e.work.Lock()
+	defer e.work.Unlock()
+	if why.sweep {
 		all, err := e.s.files(e.ctx)
 		if err != nil {
-			return finding{}, err
+			return claimState{}, err
 		}
-		q.suspects = all
+		why.suspects = all
 	}
-	q.suspects = slices.DeleteFunc(q.suspects, func(n fileNumber) bool { return !e.s.unlocked(n) })
-	var f finding
+	unlocked := slices.DeleteFunc(slices.Clone(why.suspects), func(n fileNumber) bool { return !e.s.unlocked(n) })
+	var st claimState
 	err := e.s.change(e.ctx, func(c *change) (err error) {
-		f, err = c.look(e, q)
+		st, err = c.look(e, unlocked, why.recheck)
 		if e.gate.hold != nil {
 			e.gate.await(e, c.survivors)
-			c.recall(e, q)
+			c.recall(e, why.sweep)
 		}
 		return err
 	})
 	if err != nil {
-		return f, err
+		return st, err
 	}
-	e.act(f)
-	return f, nil
+	e.act(st)
+	return st, nil
 }
 
 // files are those of all claims.
@@ -158,21 +250,21 @@ func (s *Store) files(ctx context.Context) (all []fileNumber, err error) {
 }
 
 // look does the part under the lock.
-func (c *change) look(e *entry, q quest) (finding, error) {
+func (c *change) look(e *entry, suspects []fileNumber, recheck bool) (claimState, error) {
 	c.within = e.id
 	if err := c.refile(e); err != nil {
-		return finding{}, err
+		return claimState{}, err
 	}
-	if c.buryDead(c.owners(q.suspects)) {
+	if c.buryDead(c.owners(suspects)) {
 		c.advance()
 	}
 	r := c.img.find(e.id)
 	if r != nil && r.grant == nil && r.asked {
 		reason := r.reason
 		c.leave(e)
-		f := c.find(e)
-		f.asked, f.reason = true, reason
-		return f, nil
+		st := c.stateOf(e)
+		st.asked, st.reason = true, reason
+		return st, nil
 	}
 	if e.gate.hold != nil {
 		c.advance() // its duty for all
@@ -181,30 +273,30 @@ func (c *change) look(e *entry, q quest) (finding, error) {
 	if r != nil && r.standing() {
 		if err := c.rule(1, e.id).Check(r.claim()); err != nil {
 			c.leave(e)
-			f := c.find(e)
-			f.err = err
-			return f, nil
+			st := c.stateOf(e)
+			st.err = err
+			return st, nil
 		}
 		c.advance()
-		c.recheck(e, q)
+		c.recheck(e, recheck)
 	}
-	f := c.find(e)
-	if f.standing {
+	st := c.stateOf(e)
+	if st.standing {
 		kept := e.gate.hold
-		if err := c.joinGate(e, q.recheck); err != nil {
-			return f, err
+		if err := c.joinGate(e, recheck); err != nil {
+			return st, err
 		}
-		f.took = e.gate.hold != nil && e.gate.hold != kept
+		st.took = e.gate.hold != nil && e.gate.hold != kept
 	}
 	if c.head.keeper == e.id && c.minded {
-		f.alarm = c.next // as mindGate will write it
+		st.alarm = c.next // as mindGate will write it
 	}
-	return f, nil
+	return st, nil
 }
 
 // recheck verifies what a gatekeeper should have seen.
-func (c *change) recheck(e *entry, q quest) {
-	for q.recheck && c.img.find(e.id).standing() && c.buryDead(culprits(c.blocks(e.id))) {
+func (c *change) recheck(e *entry, due bool) {
+	for due && c.img.find(e.id).standing() && c.buryDead(culprits(c.blocks(e.id))) {
 		c.advance()
 	}
 }
@@ -215,60 +307,55 @@ func (c *change) leave(e *entry) {
 	c.advance()
 }
 
-// find is what the entry's claim has become, and its part in keeping the gate.
-func (c *change) find(e *entry) finding {
-	f := finding{gen: c.head.gen, alarm: c.img.alarm}
+// stateOf is what the entry's claim has become, and its part in keeping the gate.
+func (c *change) stateOf(e *entry) claimState {
+	st := claimState{alarm: c.img.alarm, others: c.img.standing()}
 	r := c.img.find(e.id)
 	if r == nil {
-		f.gone = true
+		st.gone = true
 	} else {
-		f.grant, f.aside, f.asked, f.reason, f.standing = r.grant, r.aside, r.asked, r.reason, r.standing()
+		st.grant, st.aside, st.asked, st.reason, st.standing = r.grant, r.aside, r.asked, r.reason, r.standing()
 	}
-	for i := range c.img.claims {
-		if c.img.claims[i].standing() {
-			f.others++
-		}
-	}
-	if f.standing && e.opts.WatchBlocks {
+	if st.standing && e.opts.WatchBlocks {
 		if blocks := c.blocks(e.id); e.mindsBlocks(blocks) {
 			o := c.nameObstacles(e.id, blocks)
-			f.blocks = &o
+			st.blocks = &o
 		}
 	}
-	e.gate.handing = e.gate.hold != nil && !f.standing && f.others > 0 && c.head.keeper == e.id
-	if e.gate.hold != nil && !f.standing && !e.gate.handing {
+	e.gate.handing = e.gate.hold != nil && !st.standing && st.others > 0 && c.head.keeper == e.id
+	if e.gate.hold != nil && !st.standing && !e.gate.handing {
 		e.gate.drop()
 	}
-	return f
+	return st
 }
 
 // act tells the owner and sets the timers of the gate.
-func (e *entry) act(f finding) {
-	e.gate.setTimers(f.alarm, e.s.clock())
+func (e *entry) act(st claimState) {
+	e.gate.setTimers(st.alarm, e.s.clock())
 	e.mu.Lock()
 	held := e.claim.Grant != nil
 	e.mu.Unlock()
 	const dropped = "the claim was dropped from the store"
 	switch {
 	case e.over:
-	case f.err != nil:
-		e.end(backend.Event{Kind: backend.Refused, Err: f.err})
-	case f.asked && f.grant == nil:
-		e.end(backend.Event{Kind: backend.Cancelled, Reason: f.reason})
-	case f.gone && !held && e.s.moves.Load() != e.moves:
+	case st.err != nil:
+		e.end(backend.Event{Kind: backend.Refused, Err: st.err})
+	case st.asked && st.grant == nil:
+		e.end(backend.Event{Kind: backend.Cancelled, Reason: st.reason})
+	case st.gone && !held && e.s.moves.Load() != e.moves:
 		e.end(backend.Event{Kind: backend.Refused, Err: &goneError{e.s.path}})
-	case f.gone && held:
+	case st.gone && held:
 		e.end(backend.Event{Kind: backend.Lost, Reason: dropped})
-	case f.gone:
+	case st.gone:
 		e.end(backend.Event{Kind: backend.Cancelled, Reason: dropped})
-	case f.grant != nil:
-		e.granted(f.grant)
-		if f.asked && !e.asked {
+	case st.grant != nil:
+		e.granted(st.grant)
+		if st.asked && !e.asked {
 			e.asked = true
-			e.emit(backend.Event{Kind: backend.Cancelled, Reason: f.reason})
+			e.emit(backend.Event{Kind: backend.Cancelled, Reason: st.reason})
 		}
-	case f.blocks != nil:
-		e.blocked(*f.blocks)
+	case st.blocks != nil:
+		e.blocked(*st.blocks)
 	}
 }
 

@@ -28,7 +28,7 @@ func (s *Store) ChangeSettings(ctx context.Context, edit func(s *backend.Setting
 		}
 		err := s.writeSettings(settings, func() error {
 			if keeper := c.img.find(c.head.keeper); keeper != nil {
-				c.s.wake(keeper.file)
+				c.wake(keeper)
 			}
 			unsure := c.head
 			unsure.unsure, unsure.needy = true, len(settings.Needs()) > 0
@@ -37,7 +37,8 @@ func (s *Store) ChangeSettings(ctx context.Context, edit func(s *backend.Setting
 		if err != nil {
 			return err
 		}
-		c.img.settings, c.img.settingsSet, c.dirty = settings.Clone(), true, true
+		c.img.settings, c.img.settingsSet = settings.Clone(), true
+		c.dirty, c.news = true, true
 		c.head.needy = len(settings.Needs()) > 0
 		c.refuse()
 		c.advance()
@@ -48,8 +49,8 @@ func (s *Store) ChangeSettings(ctx context.Context, edit func(s *backend.Setting
 // Cancel implements backend.Backend. A claim that waits removes itself when it is told, and stands in nobody's way until then.
 func (s *Store) Cancel(ctx context.Context, claim, reason string) error {
 	return s.steer(ctx, claim, func(c *change, r *record) error {
-		r.asked, r.reason, c.dirty = true, reason, true
-		c.s.wake(r.file)
+		r.asked, r.reason, c.dirty, c.news = true, reason, true, true
+		c.wake(r)
 		c.advance()
 		return nil
 	})
@@ -58,7 +59,7 @@ func (s *Store) Cancel(ctx context.Context, claim, reason string) error {
 // Drop implements backend.Backend.
 func (s *Store) Drop(ctx context.Context, claim string) error {
 	return s.steer(ctx, claim, func(c *change, r *record) error {
-		c.s.wake(r.file)
+		c.wake(r)
 		c.remove(r.id)
 		c.advance()
 		return nil
@@ -71,7 +72,7 @@ func (s *Store) Bump(ctx context.Context, claim string, priority int32) error {
 		if r.grant != nil {
 			return backend.ErrHeld
 		}
-		r.priority, c.dirty = priority, true
+		r.priority, c.dirty, c.news = priority, true, true
 		c.advance()
 		return nil
 	})
