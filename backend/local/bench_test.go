@@ -60,7 +60,7 @@ func handOver(b *testing.B, waiting int) {
 	}
 	holder := enter(0)
 	<-holder.Events()
-	crowdOf(b, s, waiting-1)
+	crowdOf(b, s, waiting-1, newClaim)
 	heir := enter(1)
 	for b.Loop() {
 		if err := holder.Release(ctx); err != nil {
@@ -75,17 +75,75 @@ func handOver(b *testing.B, waiting int) {
 	holder.Release(ctx)
 }
 
+// tagged is a claim with a tag of its own.
+func tagged(pool string, slots int) backend.Claim {
+	c := newClaim(pool, slots)
+	c.Tags = map[string]string{"build": c.ID}
+	return c
+}
+
+// BenchmarkArrival is the time in which a claim enters behind others, and leaves again.
+func BenchmarkArrival(b *testing.B) {
+	for _, waiting := range []int{200, 1000, 2000} {
+		b.Run(fmt.Sprintf("waiting=%d", waiting), func(b *testing.B) { arrive(b, waiting, newClaim) })
+		b.Run(fmt.Sprintf("waiting=%d/tagged", waiting), func(b *testing.B) { arrive(b, waiting, tagged) })
+	}
+}
+
+func arrive(b *testing.B, waiting int, claim func(string, int) backend.Claim) {
+	s := crowded(b, waiting, claim)
+	for b.Loop() {
+		e, err := s.Enter(b.Context(), claim("p", 1), backend.EnterOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		e.Release(b.Context())
+		b.StartTimer()
+	}
+}
+
+// crowded is a store with a holder and many who wait.
+func crowded(b testing.TB, waiting int, claim func(string, int) backend.Claim) *Store {
+	s, err := Open(b.Context(), Options{Dir: b.TempDir(), Create: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	holder, err := s.Enter(b.Context(), claim("p", 1), backend.EnterOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { holder.Release(context.Background()) })
+	crowdOf(b, s, waiting, claim)
+	return s
+}
+
+// BenchmarkSnapshot reads everything while many wait.
+func BenchmarkSnapshot(b *testing.B) {
+	for _, waiting := range []int{1000, 5000} {
+		b.Run(fmt.Sprintf("waiting=%d", waiting), func(b *testing.B) {
+			s := crowded(b, waiting, newClaim)
+			for b.Loop() {
+				if _, err := s.Snapshot(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // crowdOf lets many claims wait without goroutines of their own. The first stands for all that live: it keeps the gate.
-func crowdOf(b *testing.B, s *Store, n int) {
+func crowdOf(b testing.TB, s *Store, n int, claim func(pool string, slots int) backend.Claim) {
 	ctx := context.Background()
-	first, err := s.Enter(ctx, newClaim("p", 1), backend.EnterOptions{})
+	first, err := s.Enter(ctx, claim("p", 1), backend.EnterOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { first.Release(ctx) })
 	err = s.change(ctx, func(c *change) error {
 		for range n - 1 {
-			e := newEntry(s, id{}, newClaim("p", 1), backend.EnterOptions{})
+			e := newEntry(s, id{}, claim("p", 1), backend.EnterOptions{})
 			e.id, _ = parseID(e.claim.ID)
 			c.add(e)
 			n, f, err := c.takeFile()

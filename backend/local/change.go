@@ -186,7 +186,7 @@ func (c *change) takeSettings() error {
 		return err
 	}
 	if set || !c.img.settingsSet { // else the file was removed: mend writes it again
-		c.img.settings, c.img.settingsSet = settings, set
+		c.img.configure(settings, set)
 	}
 	c.head.needy, c.dirty = len(c.img.settings.Needs()) > 0, true
 	c.news = true

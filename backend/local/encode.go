@@ -63,7 +63,7 @@ func (m *image) encodeShapes(b []byte) []byte {
 	m.shapes = used
 	b = binary.AppendUvarint(b, uint64(len(used)))
 	for _, s := range used {
-		b = appendString(b, s.encoded)
+		b = appendBytes(b, s.encoded)
 	}
 	return b
 }
@@ -126,10 +126,7 @@ func decodeImage(b []byte) (*image, error) {
 	}
 	m.settingsSet = d.bool()
 	m.settings = d.settings()
-	m.shapes = make([]*shape, 0, d.count(1))
-	for range cap(m.shapes) {
-		m.shapes = append(m.shapes, &shape{encoded: d.string()})
-	}
+	m.shapes = d.shapes()
 	n := d.count(recordSize)
 	m.claims = make([]record, n, n+1)
 	for i := range m.claims {
@@ -146,6 +143,27 @@ func decodeImage(b []byte) (*image, error) {
 		return nil, errImage
 	}
 	return m, nil
+}
+
+// shapes reads all of them, from a copy: the memory of the image is written anew before they are.
+func (d *decoder) shapes() []*shape {
+	n := d.count(1)
+	probe := decoder{b: d.b}
+	for range n {
+		probe.bytes(probe.count(1))
+	}
+	if probe.bad {
+		d.bad = true
+		return nil
+	}
+	own := decoder{b: slices.Clone(d.b[:len(d.b)-len(probe.b)])}
+	shapes, pointers := make([]shape, n), make([]*shape, n)
+	for i := range shapes {
+		shapes[i].encoded = own.bytes(own.count(1))
+		pointers[i] = &shapes[i]
+	}
+	d.b = probe.b
+	return pointers
 }
 
 // record reads one, and refuses what no change has written: those who share a store may write what they like into its files, and should
@@ -218,7 +236,7 @@ func (s *shape) decoded() *backend.Claim {
 	if s.asks != nil {
 		return s.asks
 	}
-	d := &decoder{b: []byte(s.encoded)}
+	d := &decoder{b: s.encoded}
 	c := &backend.Claim{Pools: map[string]int{}}
 	for range d.count(1) {
 		pool := d.string()
@@ -293,6 +311,10 @@ func (d *decoder) bool() bool {
 func (d *decoder) string() string { return string(d.bytes(d.count(1))) }
 
 func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendBytes(b, s []byte) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 

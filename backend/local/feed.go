@@ -8,8 +8,8 @@ import (
 	"limit/backend"
 )
 
-// The rule looks at the heads of lines alone, so the heads alone are fed to it: of claims of one shape and age class, which stand in
-// one line, the first few in order. Where a pass leaves fewer than two of them the next might have had a turn: it is repeated with more.
+// The rule looks at the heads of lines alone, so the heads alone are fed to it: of the claims that the limits in force do not tell apart, and
+// of one age class, which stand in one line, the first few in order. Where a pass leaves fewer than two of them the next might have had a turn: it is repeated with more.
 
 const (
 	firstFeed  = 4 // at least 3: one to be admitted, two to stay
@@ -17,7 +17,53 @@ const (
 	everybody  = math.MaxInt
 )
 
-// firsts are the first n in order of those who have one shape and are of one age class: a line, or a part of one.
+// queue is what shapes have in common that the limits in force do not tell apart: tags that no limit matches make no difference.
+type queue struct{ fresh, aged *firsts }
+
+// queueOf returns the queue of a shape.
+func (m *image) queueOf(s *shape) *queue {
+	if s.queue == nil {
+		if m.queues == nil {
+			m.queues = map[string]*queue{}
+		}
+		key := m.appendNeeds(m.key[:0], s.encoded)
+		m.key = key
+		s.queue = m.queues[string(key)]
+		if s.queue == nil {
+			s.queue = &queue{}
+			m.queues[string(key)] = s.queue
+		}
+	}
+	return s.queue
+}
+
+// appendNeeds copies an encoded shape without the tags that no limit matches.
+func (m *image) appendNeeds(b, encoded []byte) []byte {
+	d := &decoder{b: encoded}
+	for range d.count(1) {
+		d.bytes(d.count(1))
+		d.uvarint()
+	}
+	runs := d.uvarint()
+	b = append(b, encoded[:len(encoded)-len(d.b)]...)
+	for range d.count(1) {
+		key, value := d.bytes(d.count(1)), d.bytes(d.count(1))
+		if runs > 0 && m.matches(key, value) {
+			b = appendBytes(appendBytes(b, key), value)
+		}
+	}
+	b = append(b, 0)
+	return append(b, d.b...)
+}
+
+// matches reports whether a tag limit counts claims with a tag.
+func (m *image) matches(key, value []byte) bool {
+	return slices.ContainsFunc(m.settings.TagLimits, func(t backend.TagLimit) bool {
+		return t.Key == string(key) && (t.Value == nil || *t.Value == string(value))
+	})
+}
+
+// firsts are the first n in order of those that have one queue and are of one age class: a line, or a part of one.
 type firsts struct {
 	records []*record
 	claims  []*backend.Claim // of the records, as the rule got them
@@ -66,8 +112,8 @@ func (c *change) rule(n int, also id) *feeding {
 	m := c.img
 	m.forgetStarts(c.now)
 	f := &feeding{State: backend.NewState(m.settings, backend.StoreNames())}
-	for _, s := range m.shapes {
-		s.fresh, s.aged = nil, nil
+	for _, q := range m.queues {
+		q.fresh, q.aged = nil, nil
 	}
 	old := c.now - m.settings.Reserve()
 	for i := range m.claims {
@@ -75,9 +121,10 @@ func (c *change) rule(n int, also id) *feeding {
 		case r.grant != nil:
 			f.Hold(r.claim(), r.since)
 		case r.standing():
-			line := &r.shape.fresh
+			q := m.queueOf(r.shape)
+			line := &q.fresh
 			if r.since <= old {
-				line = &r.shape.aged
+				line = &q.aged
 			}
 			if *line == nil {
 				*line = &firsts{}

@@ -130,7 +130,7 @@ func decodePasts(b []byte) []backend.Past {
 func decodePast(b []byte) backend.Past {
 	d := &decoder{b: b}
 	p := backend.Past{ID: d.string(), RunID: d.string(), Name: d.string()}
-	asks := (&shape{encoded: d.string()}).decoded()
+	asks := (&shape{encoded: []byte(d.string())}).decoded()
 	p.Pools, p.Runs = asks.Pools, asks.Runs
 	p.Granted, p.Waited, p.Held = d.bool(), time.Duration(d.varint()), time.Duration(d.varint())
 	p.Ended = time.Unix(0, d.varint())

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -23,18 +24,28 @@ type image struct {
 	settingsSet bool
 
 	shapes []*shape
-	claims []record // in order of arrival
-	files  uint32   // the numbers of claims' files are below
-	starts []start  // of pools with a rate, within the period
+	claims []record          // in order of arrival
+	files  uint32            // the numbers of claims' files are below
+	starts []start           // of pools with a rate, within the period
+	key    []byte            // scratch
+	queues map[string]*queue // of the shapes, by what they have in common under the limits in force
+}
+
+// configure sets the settings. Under other limits, other shapes are alike.
+func (m *image) configure(settings backend.Settings, set bool) {
+	m.settings, m.settingsSet = settings, set
+	m.queues = nil
+	for _, s := range m.shapes {
+		s.queue = nil
+	}
 }
 
 // shape is what many claims have in common: what they ask for, and within which run.
 type shape struct {
-	encoded string
+	encoded []byte
 	asks    *backend.Claim // Pools, Runs, Tags, Ancestors alone; nil until needed
 	index   int            // while encoding; -1: not yet seen
-
-	fresh, aged *firsts // while the rule is fed
+	queue   *queue         // nil until needed
 }
 
 // record is a claim, as much of it as decides anything.
@@ -94,9 +105,9 @@ func (m *image) remove(i id) bool {
 
 // intern returns the shape of a claim.
 func (m *image) intern(c *backend.Claim) *shape {
-	encoded := string(appendAsks(nil, c))
+	encoded := appendAsks(nil, c)
 	for _, s := range m.shapes {
-		if s.encoded == encoded {
+		if bytes.Equal(s.encoded, encoded) {
 			return s
 		}
 	}

@@ -33,10 +33,13 @@ func (c *change) snapshot() (*backend.Snapshot, []fileNumber) {
 		Settings: m.settings.Clone(), SettingsSet: m.settingsSet,
 		Usage: rule.Usage(c.now), Waiting: rule.Explain(c.now),
 	}
+	records := make(map[string]*record, len(m.claims))
+	for i := range m.claims {
+		records[m.claims[i].id.String()] = &m.claims[i]
+	}
 	var held []fileNumber
 	for _, claim := range rule.Held() {
-		i, _ := parseID(claim.ID)
-		r := m.find(i)
+		r := records[claim.ID]
 		h := backend.HeldClaim{Claim: *claim}
 		if r.asked {
 			h.Asked = r.reason
@@ -46,8 +49,7 @@ func (c *change) snapshot() (*backend.Snapshot, []fileNumber) {
 	}
 	for n := range snap.Waiting {
 		w := &snap.Waiting[n]
-		i, _ := parseID(w.ID)
-		decodeDetails(c.readDetails(m.find(i)), &w.Claim)
+		decodeDetails(c.readDetails(records[w.ID]), &w.Claim)
 	}
 	snap.Conceal()
 	return snap, held

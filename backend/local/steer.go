@@ -37,7 +37,7 @@ func (s *Store) ChangeSettings(ctx context.Context, edit func(s *backend.Setting
 		if err != nil {
 			return err
 		}
-		c.img.settings, c.img.settingsSet = settings.Clone(), true
+		c.img.configure(settings.Clone(), true)
 		c.dirty, c.news = true, true
 		c.head.needy = len(settings.Needs()) > 0
 		c.refuse()
