@@ -124,10 +124,10 @@ func (e *entry) hearWakes(f *os.File) {
 	for {
 		n, err := f.Read(b[:])
 		if bytes.IndexByte(b[:n], newsByte) >= 0 {
-			signal(e.news)
+			notify(e.news)
 		}
 		if err != nil || bytes.IndexByte(b[:n], wakeByte) >= 0 {
-			signal(e.woken)
+			notify(e.woken)
 		}
 		if err != nil {
 			return
@@ -141,14 +141,14 @@ func (e *entry) hearGate(f *os.File, lost chan<- struct{}) {
 	var b [64]byte
 	for {
 		if _, err := f.Read(b[:]); err != nil {
-			signal(lost)
+			notify(lost)
 			return
 		}
 	}
 }
 
-// signal makes something known that becomes one where it happens several times.
-func signal(c chan<- struct{}) {
+// notify makes something known that becomes one where it happens several times.
+func notify(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
@@ -230,7 +230,7 @@ func (e *entry) StandAside(ctx context.Context) error {
 			e.events <- ev
 		}
 	}
-	signal(e.woken)
+	notify(e.woken)
 	return nil
 }
 
@@ -257,7 +257,7 @@ func (e *entry) StandUp(ctx context.Context) error {
 		e.granted(grant)
 	}
 	e.listen()
-	signal(e.woken)
+	notify(e.woken)
 	return nil
 }
 

@@ -41,6 +41,8 @@ func helper(what string, args []string) int {
 		err = helperClaim(args, true)
 	case "crash":
 		err = helperCrash(args)
+	case "poor":
+		err = helperPoor(args)
 	case "visit":
 		err = helperVisit(args)
 	case "raise":

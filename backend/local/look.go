@@ -66,7 +66,6 @@ func (e *entry) run() {
 				continue
 			}
 			st, why = state, lookReason{}
-			e.recovered()
 			e.setRecheck(st)
 			if due = st.took; due {
 				why.sweep = true
@@ -234,6 +233,7 @@ func (e *entry) look(why lookReason) (claimState, error) {
 	if err != nil {
 		return st, err
 	}
+	e.recovered()
 	e.act(st)
 	return st, nil
 }
