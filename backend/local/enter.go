@@ -147,5 +147,6 @@ func (c *change) settleIn(e *entry) error {
 	if err := e.openEars(); err != nil {
 		return err
 	}
+	e.glimpsed.others = c.img.standing()
 	return c.joinGate(e, false)
 }

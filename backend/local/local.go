@@ -1,5 +1,5 @@
 // Package local is the embedded store: a directory on this machine, and the kernel as the lock server. There
-// is no daemon, no polling and no cleaning-up pass.
+// is no daemon and no cleaning-up pass; waiting is for events, with a rare recheck in case somebody is stopped.
 //
 // A namespace is a directory DIR/NAMESPACE:
 //
@@ -23,16 +23,29 @@
 // rename). Wakes go out before the write: whoever is woken waits for the lock, so if the writer dies in between, somebody
 // looks at the old state and does what is to be done.
 //
-// A change costs O(holders + different needs) and one copy of the image, 60 bytes for each waiter: the rule is fed the first few
-// of each line alone, and a pass in which a line ran dry is repeated with more of it.
+// Looking (Snapshot, Settings, Obstacles, the rechecks) takes no lock: header, image, and the header again, with a checksum.
+//
+// Costs, with H holders, W waiters and N different needs (claims that no limit in force tells apart have the same):
+//
+//	Enter, Release, a grant   one lock each; the image is read, and written if it has changed: 60 bytes for each claim.
+//	                          The rule is fed H holders and the first few of each of the N queues, and a pass in which a queue ran
+//	                          dry is repeated with more of it. One process is woken for each grant.
+//	waiting                   nothing, but for the gatekeeper; a recheck after 30 s to 60 s, which with W waiters becomes 1+W/100 times
+//	                          as rare, reads the header alone where nothing has changed, and the image where something has.
+//	who wants to know         one byte in its FIFO for each change of what blocks it, and a read of the image, at most one in
+//	what blocks it            20 ms + 1 ms for each waiter.
+//	Snapshot                  one read of the image, a look at each claim's file, and one pass of the rule over all: O((H+W) log W).
+//
+// A failure is a state of the waiter: while the state cannot be read or written, what there is to do is kept and tried again ever
+// more seldom, 5 s apart at most; the owner hears Unreachable once, and Reachable when it works again.
 //
 // The gate. One waiter, the last in order, watches for what no process reports: deaths (inotify tells when the last writer of a
 // file in claims/ has closed it) and time (rates, reservation). It holds the gate's writing end; the others
 // hold its reading end, so its death wakes them, and the first takes over. Everybody else only waits for a byte in his own FIFO.
-// Should the keeper be stopped, the others find out within a minute.
+// Should the keeper be stopped, one of the others finds out at its recheck.
 //
 // What this cannot do: a process that is stopped (SIGSTOP, ^Z) within the 50 µs of a change has the lock until it goes on, and
-// everybody waits for it. Whoever gives up waiting is told which process that is.
+// everybody waits for it, as long as the store has patience (Options.Patience). The error says which process that is.
 package local
 
 import (

@@ -12,7 +12,7 @@ import (
 const (
 	newsApart    = 20 * time.Millisecond // looks at what blocks a claim, and a millisecond more for each that waits
 	recheckProbe = 4                     // holders that are asked after at a recheck
-	recheckCrowd = 250                   // waiting claims for which rechecks become rarer by once
+	recheckCrowd = 100                   // waiting claims for which rechecks become rarer by once
 )
 
 // lookReason is why an entry looks at the state.
@@ -52,7 +52,7 @@ func (e *entry) run() {
 	why := lookReason{sweep: e.gate.hold != nil} // whoever took the gate in Enter has not looked at the others yet
 	var st claimState
 	if e.Claim().Grant == nil { // a holder sleeps until it is told something
-		e.recheckTimer.set(e.recheckAfter(0))
+		e.recheckTimer.set(e.recheckAfter(e.glimpsed.others))
 	}
 	for due := why.sweep; ; {
 		if due && !e.trouble.waits {
@@ -126,12 +126,12 @@ func (e *entry) recheckAfter(others int) time.Duration {
 
 // glimpsed is what a look without the lock has found.
 type glimpsed struct {
-	gen    uint64
-	at     time.Time
-	alarm  time.Duration
-	others int          // claims that stand
-	keeper fileNumber   // of the gate
-	inWay  []fileNumber // of the claims in the way
+	gen     uint64
+	at      time.Time
+	alarm   time.Duration
+	others  int          // claims that stand
+	keeper  fileNumber   // of the gate
+	holders []fileNumber // of a few claims that hold
 }
 
 // noteNews is called when what blocks the claim may have changed: a look follows, but not too soon after the last.
@@ -172,37 +172,32 @@ func (c *change) glimpse(e *entry) (due bool) {
 	case keeper == nil || !keeper.standing():
 		return true
 	}
-	rule := c.rule(firstFeed, e.id)
-	blocks := rule.BlocksOf(e.id.String(), c.now)
-	if len(blocks) == 0 || rule.Check(r.claim()) != nil {
-		return true
+	if e.opts.WatchBlocks {
+		blocks := c.blocks(e.id)
+		if len(blocks) == 0 {
+			return true
+		}
+		if e.mindsBlocks(blocks) {
+			e.blocked(c.nameObstacles(e.id, blocks))
+		}
 	}
-	if e.mindsBlocks(blocks) {
-		e.blocked(c.nameObstacles(e.id, blocks))
-	}
-	e.glimpsed = glimpsed{gen: c.head.gen, at: time.Now(), alarm: c.img.alarm, others: c.img.standing(), keeper: keeper.file, inWay: c.files(culprits(blocks))}
+	e.glimpsed = glimpsed{gen: c.head.gen, at: time.Now(), alarm: c.img.alarm, others: c.img.standing(), keeper: keeper.file, holders: c.img.someHolders(recheckProbe)}
 	return false
 }
 
-// suspicious reports whether the gatekeeper is late, or it or one of those in the way is dead: some of them, at random, are asked after.
+// suspicious reports whether the gatekeeper is late, or it or one of a few holders is dead.
 func (e *entry) suspicious() bool {
 	g := &e.glimpsed
 	if g.alarm < e.s.clock()-overdue || e.s.unlocked(g.keeper) {
 		return true
 	}
-	for range min(recheckProbe, len(g.inWay)) {
-		if e.s.unlocked(g.inWay[rand.N(len(g.inWay))]) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g.holders, e.s.unlocked)
 }
 
-// files are those of some claims.
-func (c *change) files(ids []id) []fileNumber {
-	var files []fileNumber
-	for i := range c.img.claims {
-		if r := &c.img.claims[i]; slices.Contains(ids, r.id) {
+// someHolders are the files of so many holders, chosen at random.
+func (m *image) someHolders(n int) (files []fileNumber) {
+	for at, seen := rand.N(len(m.claims)), 0; seen < len(m.claims) && len(files) < n; seen++ {
+		if r := &m.claims[(at+seen)%len(m.claims)]; r.grant != nil {
 			files = append(files, r.file)
 		}
 	}
