@@ -202,7 +202,7 @@ func (c *change) recall(e *entry, sweep bool) {
 		g.astray = false
 		c.head.keeper, c.dirty = id{}, true
 		g.drop()
-		signal(e.woken)
+		notify(e.woken)
 	}
 }
 
