@@ -160,29 +160,23 @@ func TestAWaiterOnAStateThatBecameUnreadableSaysSo(t *testing.T) {
 	}
 }
 
-func TestOneWhoCannotBeWokenIsNotGranted(t *testing.T) {
+func TestAChangeFailsWhereSomebodyCannotBeWoken(t *testing.T) {
 	s := open(t, t.TempDir())
 	defer s.Close()
-	holder := enter(t, s, "p")
-	waiter := enter(t, s, "p")
-	defer waiter.Release(t.Context())
-	file := s.file(waiter.(*entry).file.path())
-	if err := os.Rename(file, file+".away"); err != nil {
+	enter(t, s, "p").Release(t.Context())
+	const file = 999
+	if err := os.Symlink("elsewhere", s.file(fileNumber(file).path())); err != nil { // fails with ELOOP, as others do with EMFILE
 		t.Fatal(err)
 	}
-	if err := os.Symlink("elsewhere", file); err != nil { // fails with ELOOP, as others do with EMFILE
-		t.Fatal(err)
-	}
-	if err := holder.Release(t.Context()); err == nil || !strings.Contains(err.Error(), "waking") {
-		t.Errorf("the release of one whose heir cannot be woken: %v", err)
-	}
-	if snap := snapshot(t, s); len(snap.Waiting) != 1 {
-		t.Errorf("%d wait, want the one who was not told", len(snap.Waiting))
-	}
-	if err := os.Rename(file+".away", file); err != nil {
-		t.Fatal(err)
-	}
-	if ev := next(t, waiter); ev.Kind != backend.Granted && ev.Kind != backend.Unreachable {
-		t.Errorf("event %+v, want Granted", ev)
+	before := s.generation()
+	err := s.change(t.Context(), func(c *change) error {
+		c.dirty = true
+		if !c.wake(&record{file: file}) {
+			t.Error("one who cannot be told is taken for dead")
+		}
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "waking") || s.generation() != before {
+		t.Errorf("%v, generation %d after %d; want that nothing is written", err, s.generation(), before)
 	}
 }
