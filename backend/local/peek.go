@@ -27,11 +27,17 @@ func (s *Store) peek(ctx context.Context, look func(c *change) error) error {
 			return err
 		case s.glance() != c.head:
 			continue
-		case c.img.boot != s.boot || c.head.unsure || !s.current():
+		}
+		if c.img.boot != s.boot || c.head.unsure || !s.current() {
 			break
-		default:
-			defer c.closeDetails()
-			return look(c)
+		}
+		if c.head.needy {
+			if _, _, err := s.readSettings(); err != nil { // a feature is lacking here
+				return err
+			}
+		}
+		defer c.closeDetails()
+		return look(c)
 		}
 		break
 	}
