@@ -38,8 +38,6 @@ func (s *Store) peek(ctx context.Context, look func(c *change) error) error {
 		}
 		defer c.closeDetails()
 		return look(c)
-		}
-		break
 	}
 	return s.change(ctx, func(c *change) error {
 		if err := c.commit(); err != nil && s.readOnly == nil { // what was mended, before look makes the image its own
