@@ -265,7 +265,7 @@ func (p *program) dagShow(c *cli.Context) error {
 		return err
 	}
 	defer reports.close()
-	if err := report.Show(p.Out, report.NewLook(e, time.Now(), nil, false)); err != nil {
+	if err := report.Show(p.Out, report.NewLook(e, time.Now(), false)); err != nil {
 		return err
 	}
 	retry := ""

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
+	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/report"
 )
@@ -188,25 +189,18 @@ func claimsWhere(s *backend.Snapshot, which func(c backend.Claim) bool) []string
 func (p *program) whyStep(s *backend.Snapshot, asked subject, now time.Time) error {
 	e := asked.entry
 	claims := dagClaims{s, e}
-	l := report.NewLook(e, now, claims.aside, claims.deserted())
-	if err := l.Why(p.Out, asked.step); err != nil || !e.Running {
+	if err := report.NewLook(e, now, claims.deserted()).Why(p.Out, asked.step); err != nil || !e.Running {
 		return err
 	}
 	if e.Granted == 0 {
 		return p.whyClaims(s, claims.of(""), now)
 	}
 	own := claims.of(asked.step.ID)
-	if len(own) > 0 || !l.InStore(asked.step) {
-		return p.whyClaims(s, own, now)
+	if b := asked.step.Blocked; len(own) == 0 && b != nil && b.InStore {
+		fmt.Fprintf(p.Out, "its claim enters the store when one like it has left, such as that of %s\n", wrap.Printable(b.Behind))
+		own = claims.of(b.Behind)
 	}
-	before := slices.DeleteFunc(slices.Clone(e.Steps), func(o *journal.Step) bool {
-		return !l.InStore(o) || len(claims.of(o.ID)) == 0 || !l.Alike(o, asked.step)
-	})
-	if len(before) == 0 {
-		return nil
-	}
-	fmt.Fprintf(p.Out, "its claim enters the store when there is room beside those of %d like it, of which\n", len(before))
-	return p.whyClaims(s, claims.of(before[0].ID), now)
+	return p.whyClaims(s, own, now)
 }
 
 func (p *program) whyClaims(s *backend.Snapshot, ids []string, now time.Time) error {
@@ -233,13 +227,6 @@ func (d dagClaims) of(step string) []string {
 }
 
 func (d dagClaims) has(c backend.Claim) bool { return c.Host == d.e.Host && c.PID == d.e.PID }
-
-// aside tells whether the claim of a step stands aside.
-func (d dagClaims) aside(step string) bool {
-	return slices.ContainsFunc(d.s.Waiting, func(w backend.WaitingClaim) bool {
-		return w.Aside && d.has(w.Claim) && w.Name == d.e.Name+"/"+step
-	})
-}
 
 // deserted tells whether the run's limit is gone, though its claim is held by what it has left behind.
 func (d dagClaims) deserted() bool {

@@ -3,7 +3,9 @@ package dag
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,10 +39,11 @@ type loop struct {
 	active     map[int]*execution
 	claims     map[int]*claim // of steps that have one in the store
 	ready      []time.Duration
-	lookedAt   time.Time       // by tellBlocked
-	blockedBy  map[int]string  // what it has told of each step
-	lastInside <-chan struct{} // closed when the claim that was asked for last is in the store
-	open       int             // goroutines that will post
+	lookAt     time.Duration           // when tellBlocked may look again
+	blockedBy  map[int]string          // what it has told of each step
+	held       map[int][]backend.Block // what blocks claims in the store, by step, as that has told
+	lastInside <-chan struct{}         // closed when the claim that was asked for last is in the store
+	open       int                     // goroutines that will post
 
 	naming bool // holders are being looked up
 	named  time.Time
@@ -99,7 +102,7 @@ func newLoop(r *Run, p *plan.Plan, q *wrap.Queue, null *os.File) *loop {
 	l := &loop{
 		r: r, plan: p, record: r.Record, journal: r.Journal, mask: r.Mask, claim: q, namespace: r.Namespace, null: null,
 		shells: map[string]string{}, inbox: make(chan message, inboxSize), halted: make(chan struct{}),
-		blockedBy: map[int]string{}, active: map[int]*execution{}, claims: map[int]*claim{}, ready: make([]time.Duration, len(r.Record.Steps)),
+		blockedBy: map[int]string{}, held: map[int][]backend.Block{}, active: map[int]*execution{}, claims: map[int]*claim{}, ready: make([]time.Duration, len(r.Record.Steps)),
 		buffers: &sync.Pool{New: func() any { return new([bufferSize]byte) }},
 	}
 	l.env = wrap.Environment(environment(r, r.Env), q.Held(), r.Namespace)
@@ -135,8 +138,8 @@ func (l *loop) run(ctx context.Context) {
 	defer timer.Stop()
 	for !l.plan.Done() || l.open > 0 {
 		l.suspend()
-		l.setTimer(timer)
 		l.tellBlocked()
+		l.setTimer(timer)
 		l.r.Console.Flush()
 		select {
 		case m := <-l.inbox:
@@ -171,11 +174,14 @@ func (l *loop) shut() {
 	}
 }
 
-// waiting is what waits for what, as it may be shown.
+// waiting is what waits for what, as it may be shown: what blocks claims in the store is added to what the plan knows.
 func (l *loop) waiting(now time.Duration) []plan.Waiting {
 	all := l.plan.Waiting(now)
-	if l.mask != nil {
-		for i := range all {
+	for i := range all {
+		if all[i].InStore {
+			all[i].Blocks = l.held[all[i].Behind]
+		}
+		if l.mask != nil {
 			all[i].Blocks = l.mask.blocks(all[i].Blocks)
 		}
 	}
@@ -194,30 +200,52 @@ func (l *loop) suspend() {
 	}
 }
 
-// tellBlocked writes an event for each step that other limits of the executor block than before. It looks at
-// all that wait: where those are many, not at every turn.
+// tellBlocked writes into the journal, and as an event, what blocks each step where that has changed. It looks at all that
+// wait, and takes at most a twentieth of the loop's time for it.
 func (l *loop) tellBlocked() {
-	const many, pause = 500, 100 * time.Millisecond
-	if l.r.Events == nil || l.plan.Queue() == 0 || l.plan.Queue() > many && time.Since(l.lookedAt) < pause {
+	now := l.now()
+	if now < l.lookAt {
 		return
 	}
-	l.lookedAt = time.Now()
-	for _, w := range l.plan.Blocked(l.now()) {
-		var limits strings.Builder
+	told := map[string]*journal.Blocked{}
+	for _, w := range l.waiting(now) {
+		var key strings.Builder
 		for _, b := range w.Blocks {
-			limits.WriteString(b.Limit + " " + b.Why + ",")
+			key.WriteString(b.Limit + " " + b.Why + ",")
 		}
-		if l.blockedBy[w.Step] != limits.String() && len(w.Blocks) > 0 {
-			l.blockedBy[w.Step] = limits.String()
-			l.emit(w.Step, wrap.Event{Event: wrap.EventBlocked, BlockedBy: l.mask.blocks(w.Blocks)})
+		if w.Delayed || l.blockedBy[w.Step] == key.String() {
+			continue
+		}
+		l.blockedBy[w.Step] = key.String()
+		b := &journal.Blocked{Since: now, Blocks: w.Blocks, InStore: w.InStore}
+		if w.InStore {
+			b.Behind = l.record.Steps[w.Behind].ID
+		}
+		group := key.String() + b.Behind
+		if told[group] == nil {
+			told[group] = b
+		}
+		told[group].Steps = append(told[group].Steps, l.record.Steps[w.Step].ID)
+		if len(w.Blocks) > 0 && (!w.InStore || w.Behind != w.Step) { // of its own claim the store has told
+			l.emit(w.Step, wrap.Event{Event: wrap.EventBlocked, BlockedBy: w.Blocks})
 		}
 	}
+	for _, group := range slices.Sorted(maps.Keys(told)) {
+		l.journal.Blocked(told[group])
+	}
+	l.journal.Flush()
+	l.lookAt = now + 20*(l.now()-now)
 }
 
-// setTimer lets the timer go off when the plan has something to do.
+// setTimer lets the timer go off when the plan has something to do, or what blocks steps is to be looked at again.
 func (l *loop) setTimer(timer *time.Timer) {
-	if at, ok := l.plan.Next(); ok {
-		timer.Reset(max(0, at-l.now()))
+	now := l.now()
+	at, ok := l.plan.Next()
+	if now < l.lookAt && (!ok || l.lookAt < at) {
+		at, ok = l.lookAt, true
+	}
+	if ok {
+		timer.Reset(max(0, at-now))
 	}
 }
 
@@ -242,7 +270,7 @@ func (l *loop) handle(ctx context.Context, m message) {
 	case poolBlocked:
 		if l.claims[m.step] == m.claim {
 			l.emit(m.step, wrap.Event{Event: wrap.EventBlocked, Claim: m.claim.Claim.ID, BlockedBy: m.blocks})
-			l.r.Console.Blocked(m.step, m.blocks)
+			l.held[m.step] = m.blocks
 		}
 	case poolRefused:
 		if l.claims[m.step] == m.claim {
@@ -315,6 +343,7 @@ func (l *loop) perform(ctx context.Context, a plan.Action) {
 	case plan.Enter:
 		l.enterClaim(ctx, a.Step)
 	case plan.StandAside:
+		delete(l.held, a.Step)
 		l.claims[a.Step].yield()
 	case plan.StandUp:
 		l.claims[a.Step].Reacquire()
@@ -322,6 +351,7 @@ func (l *loop) perform(ctx context.Context, a plan.Action) {
 		if c := l.claims[a.Step]; c != nil {
 			c.Leave()
 			delete(l.claims, a.Step)
+			delete(l.held, a.Step)
 			l.emit(a.Step, wrap.Event{Event: wrap.EventReleased, Claim: c.Claim.ID})
 		}
 	case plan.Terminate:

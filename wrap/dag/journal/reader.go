@@ -185,10 +185,18 @@ func (r *Run) apply(rec record) {
 	switch rec.Event {
 	case "granted":
 		r.Granted, r.Waits, r.Pools = rec.At, rec.Waits, rec.Pools
+	case "blocked":
+		b := &Blocked{Since: rec.At, Blocks: rec.Blocks, InStore: rec.InStore, Behind: rec.Step}
+		for _, id := range rec.Steps {
+			if s := r.step(id); s != nil {
+				s.Blocked = b
+			}
+		}
 	case "finish":
 		r.Finished, r.Ended, r.Code, r.Signal, r.Reason = true, rec.At, rec.Code, rec.Name, rec.Reason
 	default:
 		if s := r.step(rec.Step); s != nil {
+			s.Blocked = nil
 			s.apply(rec)
 			r.Ended = max(r.Ended, rec.At)
 		}

@@ -35,24 +35,27 @@ type head struct {
 
 // record is one of the others. One type reads them all.
 type record struct {
-	Event   string         `json:"e"` // granted, check, passed, start, end, settled, rerun, finish
-	At      time.Duration  `json:"t,omitempty"`
-	Step    string         `json:"s,omitempty"`
-	Attempt int            `json:"n,omitempty"`
-	PID     int            `json:"pid,omitempty"`
-	Ready   time.Duration  `json:"r,omitempty"`
-	State   string         `json:"st,omitempty"`
-	Code    int            `json:"c,omitempty"`
-	Signal  int            `json:"sig,omitempty"`
-	Name    string         `json:"signal,omitempty"`
-	Reason  string         `json:"why,omitempty"`
-	OK      bool           `json:"ok,omitempty"`      // a tolerated failure
-	Earlier bool           `json:"earlier,omitempty"` // settled by the run before
-	Pools   bool           `json:"pools,omitempty"`   // of granted: the run holds the pools of its steps
-	Waits   []Wait         `json:"w,omitempty"`
-	Outputs []stepfile.Var `json:"out,omitempty"`
-	Log     string         `json:"log,omitempty"`
-	Counts  *Counts        `json:"counts,omitempty"`
+	Event   string          `json:"e"` // granted, blocked, check, passed, start, end, settled, rerun, finish
+	At      time.Duration   `json:"t,omitempty"`
+	Step    string          `json:"s,omitempty"`
+	Attempt int             `json:"n,omitempty"`
+	PID     int             `json:"pid,omitempty"`
+	Ready   time.Duration   `json:"r,omitempty"`
+	State   string          `json:"st,omitempty"`
+	Code    int             `json:"c,omitempty"`
+	Signal  int             `json:"sig,omitempty"`
+	Name    string          `json:"signal,omitempty"`
+	Reason  string          `json:"why,omitempty"`
+	OK      bool            `json:"ok,omitempty"`      // a tolerated failure
+	Earlier bool            `json:"earlier,omitempty"` // settled by the run before
+	Pools   bool            `json:"pools,omitempty"`   // of granted: the run holds the pools of its steps
+	Waits   []Wait          `json:"w,omitempty"`
+	Outputs []stepfile.Var  `json:"out,omitempty"`
+	Log     string          `json:"log,omitempty"`
+	Steps   []string        `json:"ss,omitempty"` // of blocked: those that it is about
+	Blocks  []backend.Block `json:"b,omitempty"`  // of blocked
+	InStore bool            `json:"in,omitempty"` // of blocked
+	Counts  *Counts         `json:"counts,omitempty"`
 }
 
 // appendStart is a start record: written by hand, as there are many of them.

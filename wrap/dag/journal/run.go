@@ -82,6 +82,36 @@ type Step struct {
 	Checked        time.Duration // when its condition was started; 0: not yet
 	Passed         time.Duration // when that was met; 0: not yet
 	Settled        time.Duration
+	Blocked        *Blocked // what it waits for; nil: nothing that is known
+}
+
+// Blocked is what blocks steps from some time on, until they are told of anew or go on.
+type Blocked struct {
+	Steps   []string // ids
+	Since   time.Duration
+	Blocks  []backend.Block
+	InStore bool   // they wait for their pools
+	Behind  string // then: the step whose claim is in the store, which is one of them or stands there in their place
+}
+
+// Checks reports whether the step's condition runs.
+func (s *Step) Checks() bool {
+	return s.Checked > 0 && s.Passed == 0 && s.Outcome.State == plan.Pending && len(s.Attempts) == 0
+}
+
+// Runs reports whether the step's command runs.
+func (s *Step) Runs() bool {
+	a := s.Last()
+	return s.Outcome.State == plan.Pending && a != nil && !a.Ended
+}
+
+// Again is when the step's next attempt is due, after one that has failed; 0: none is.
+func (s *Step) Again() time.Duration {
+	a := s.Last()
+	if s.Outcome.State != plan.Pending || a == nil || !a.Ended || a.Code == 0 && a.Reason == "" {
+		return 0
+	}
+	return a.End + s.Retry.After(a.Number)
 }
 
 // Attempt is one execution of a step's command.

@@ -116,11 +116,16 @@ func (w *Writer) begin(r *Run, settled map[int]plan.Outcome, seal func(string) s
 // Lock returns the file whose descriptor tells that the run lives, for its steps to inherit.
 func (w *Writer) Lock() *os.File { return w.file }
 
-// Granted, Check, Passed, Start, End, Settled and Finish add records; Flush hands them to the kernel.
+// Granted, Blocked, Check, Passed, Start, End, Settled and Finish add records; Flush hands them to the kernel.
 //
 // Granted says that the run queue has let the run in; pools, that the run holds the pools of its steps.
 func (w *Writer) Granted(at time.Duration, waits []Wait, pools bool) {
 	w.add(appendJSON(w.buffer, record{Event: "granted", At: at, Waits: waits, Pools: pools}))
+}
+
+// Blocked says what blocks steps.
+func (w *Writer) Blocked(b *Blocked) {
+	w.add(appendJSON(w.buffer, record{Event: "blocked", At: b.Since, Steps: b.Steps, Blocks: b.Blocks, InStore: b.InStore, Step: b.Behind}))
 }
 
 // Check says that a step's condition is about to run, Passed that it was met.

@@ -396,3 +396,82 @@ func TestTheCriticalPathIsTheLongestByWeight(t *testing.T) {
 		t.Error(way, total)
 	}
 }
+
+// What blocks a step that needs a pool is what keeps it from starting: a limit of the executor, though its claim is not in the
+// store, or stands aside there; else its pools, and whose claim is there in place of its own.
+func TestTheBlockerThatIsNamedIsTheOneThatBlocks(t *testing.T) {
+	for name, c := range map[string]struct {
+		text  string
+		max   int
+		pools map[string]backend.Pool
+		want  string
+	}{
+		"a tag limit, with room in the pool": {
+			"executor: {tag_concurrency_limits: [{key: t, limit: 1}]}\nsteps: {a: {run: x, pool: wide, tags: {t: x}}, b: {run: x, pool: wide, tags: {t: x}}}",
+			4, map[string]backend.Pool{"wide": {Limit: 10}}, "b step-tag:t"},
+		"max_concurrent, with room in the pool": {
+			"steps: {a: {run: x, pool: wide}, b: {run: x, pool: wide}}",
+			1, map[string]backend.Pool{"wide": {Limit: 10}}, "b max_concurrent"},
+		"max_concurrent, of a claim that stands aside": {
+			"steps: {a: {run: x, priority: 1}, b: {run: x, pool: wide}}",
+			1, map[string]backend.Pool{"wide": {Limit: 10}}, "b max_concurrent"},
+		"the terminal": {
+			"steps: {a: {run: x, console: true, pool: wide}, b: {run: x, console: true, pool: wide}}",
+			4, map[string]backend.Pool{"wide": {Limit: 10}}, "b console"},
+		"the pool, which others of the same needs wait for": {
+			"steps: {a: {run: x, pool: full}, b: {run: x, pool: full}, c: {run: x, pool: full}, d: x}",
+			2, map[string]backend.Pool{"full": {Limit: 0}}, "a in the store, b in the store, c behind a"},
+		"both where both do": {
+			"executor: {tag_concurrency_limits: [{key: t, limit: 1}]}\nsteps: {a: {run: x, tags: {t: x}}, b: {run: x, tags: {t: x}}}",
+			1, nil, "b max_concurrent step-tag:t"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := fileOf(t, c.text)
+			settings := backend.NewSettings()
+			settings.Pools = c.pools
+			p, err := New(f, Options{MaxConcurrent: c.max, TagLimits: f.Executor.TagLimits, ClaimPools: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &simulation{plan: p, world: World{Durations: make([]time.Duration, len(f.Steps))}, ready: make([]time.Duration, len(f.Steps)),
+				running: map[int]int{}, store: backend.NewState(settings, backend.StoreNames())}
+			s.do(p.Begin(0))
+			for range 2 { // a look leaves no trace
+				if got := waitingOf(p); got != c.want {
+					t.Errorf("%s, not %s", got, c.want)
+				}
+			}
+			for s.turn() {
+			}
+			for i := range f.Steps {
+				if c.pools["full"].Limit == 0 && f.Steps[i].Pools["full"] > 0 {
+					continue
+				}
+				if p.Outcome(i).State != Succeeded {
+					t.Errorf("%s: %v after the looks", f.Steps[i].ID, p.Outcome(i).State)
+				}
+			}
+		})
+	}
+}
+
+// waitingOf tells which steps wait for what, in the order of the file.
+func waitingOf(p *Plan) string {
+	waiting := p.Waiting(0)
+	slices.SortFunc(waiting, func(a, b Waiting) int { return a.Step - b.Step })
+	var told []string
+	for _, w := range waiting {
+		text := p.steps[w.Step].ID
+		switch {
+		case w.InStore && w.Behind == w.Step:
+			text += " in the store"
+		case w.InStore:
+			text += " behind " + p.steps[w.Behind].ID
+		}
+		for _, b := range w.Blocks {
+			text += " " + b.Limit
+		}
+		told = append(told, text)
+	}
+	return strings.Join(told, ", ")
+}

@@ -159,34 +159,67 @@ func (l *poolLine) unlist(i int) {
 	}
 }
 
-// Waiting is a step that is ready and does not run, with what blocks it in the executor. Its blocks are nil where it
-// waits in the store.
+// Waiting is a step that is ready and does not run, with the limits of the executor that block it. Its Blocks are nil where
+// it waits for its pools, or for its next attempt.
 type Waiting struct {
 	Step    int
-	InStore bool // its claim waits in the store, or will be entered after others of its kind
+	InStore bool // it waits for its pools: the store knows which of them block
+	Behind  int  // a step whose claim is in the store in place of this one's; its own index where its own claim is there
 	Delayed bool // it waits for its next attempt
 	Blocks  []backend.Block
 }
 
-// Waiting returns the steps that wait for limits, in no order: a look at all of them, for people.
+// Waiting returns the steps that wait for limits, in no order: a look at all of them.
 func (p *Plan) Waiting(now time.Duration) []Waiting {
 	var out []Waiting
+	var backlog []int
+	inStore := map[*poolLine]int{}
 	for i := range p.nodes {
-		switch p.nodes[i].phase {
-		case listed, entered, standing:
-			out = append(out, Waiting{Step: i, InStore: true})
+		switch n := &p.nodes[i]; n.phase {
+		case listed:
+			backlog = append(backlog, i)
+		case entered, standing:
+			out = append(out, Waiting{Step: i, InStore: true, Behind: i})
+			if _, ok := inStore[n.line]; !ok {
+				inStore[n.line] = i
+			}
 		case delaying:
 			out = append(out, Waiting{Step: i, Delayed: true})
 		}
 	}
-	return append(out, p.Blocked(now)...)
+	out = append(out, p.explain(now)...)
+	return append(out, p.backlogged(backlog, inStore, now)...)
 }
 
-// Queue is the number of steps that wait for the executor.
-func (p *Plan) Queue() int { return p.state.Waiting() }
+// backlogged explains steps whose claims are not in the store: limits of the executor keep them out, or, where it would admit
+// them, the claims of others with equal needs that wait for the pools.
+func (p *Plan) backlogged(steps []int, inStore map[*poolLine]int, now time.Duration) []Waiting {
+	if len(steps) == 0 {
+		return nil
+	}
+	mine := make(map[int]bool, len(steps))
+	for _, i := range steps {
+		mine[i] = true
+		p.state.Wait(p.claim(i), 0)
+	}
+	var out []Waiting
+	for _, w := range p.explain(now) {
+		if !mine[w.Step] {
+			continue
+		}
+		if len(w.Blocks) == 0 {
+			w.Behind, w.InStore = inStore[p.nodes[w.Step].line]
+		}
+		out = append(out, w)
+	}
+	for _, i := range steps {
+		p.state.Remove(p.steps[i].ID)
+	}
+	return out
+}
 
-// Blocked returns the steps that wait for the executor, in order: a look at all of them.
-func (p *Plan) Blocked(now time.Duration) []Waiting {
+// explain returns the steps that stand before the executor, in order.
+func (p *Plan) explain(now time.Duration) []Waiting {
 	var out []Waiting
 	for _, w := range p.state.Explain(now) {
 		for b := range w.Blocks {

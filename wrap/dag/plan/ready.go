@@ -154,3 +154,9 @@ func (p *Plan) start(i int) {
 }
 
 func (p *Plan) emit(a Action) { p.actions = append(p.actions, a) }
+
+// claims reports whether the next thing that a ready step waits for are its pools.
+func (p *Plan) claims(i int) bool {
+	s := p.steps[i]
+	return (s.If == "" || p.nodes[i].passed) && len(s.Pools) > 0 && p.opt.ClaimPools
+}

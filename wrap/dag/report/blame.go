@@ -8,6 +8,7 @@ import (
 
 	"limit/backend"
 	"limit/wrap/dag/journal"
+	"limit/wrap/dag/plan"
 )
 
 // Blame returns what each attempt waited for, by step and attempt: for its pools as the store told it, and for the limits of the
@@ -36,6 +37,7 @@ type executorLimit struct {
 	name     string
 	capacity int
 	ask      func(*journal.Step) int
+	check    int // what a condition asks
 	used     []level
 	full     map[int]*stretches // by what is asked: when that did not fit
 }
@@ -53,7 +55,7 @@ type stretches struct {
 
 func executorLimits(r *journal.Run) []*executorLimit {
 	names := backend.ExecutorNames()
-	limits := []*executorLimit{{name: names.Runs, capacity: r.Max, ask: func(s *journal.Step) int { return max(1, s.Slots) }}}
+	limits := []*executorLimit{{name: names.Runs, capacity: r.Max, check: 1, ask: func(s *journal.Step) int { return max(1, s.Slots) }}}
 	for _, t := range r.TagLimits {
 		if !t.PerValue {
 			name := names.Tag + t.Key
@@ -71,6 +73,12 @@ func executorLimits(r *journal.Run) []*executorLimit {
 			}
 		}
 	}
+	limits = append(limits, &executorLimit{name: plan.ConsoleLimit, capacity: 1, ask: func(s *journal.Step) int {
+		if s.Console {
+			return 1
+		}
+		return 0
+	}})
 	for _, l := range limits {
 		l.measure(r)
 	}

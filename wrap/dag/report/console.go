@@ -62,9 +62,8 @@ type Console struct {
 	behind   int64    // bytes of live output that nobody has read yet
 	spoke    time.Time
 	active   map[int]*journal.Step
-	held     map[int][]backend.Block // what blocks steps in the store
-	names    map[string]string       // of claims, by id
-	live     map[string]*Live        // of attempts that run, by step
+	names    map[string]string // of claims, by id; "" where it is not known yet
+	live     map[string]*Live  // of attempts that run, by step
 }
 
 // The pace of a live region, and of a log that nobody watches.
@@ -89,7 +88,7 @@ func (c *Console) Begin(waiting func(time.Duration) []plan.Waiting) {
 	defer c.mu.Unlock()
 	c.Waiting = waiting
 	c.total = c.Run.Count().Total
-	c.active, c.held, c.names, c.live = map[int]*journal.Step{}, map[int][]backend.Block{}, map[string]string{}, map[string]*Live{}
+	c.active, c.names, c.live = map[int]*journal.Step{}, map[string]string{}, map[string]*Live{}
 	c.spoke = c.now()
 }
 
@@ -138,7 +137,6 @@ func (c *Console) Settled(s *journal.Step) {
 	if s.Outcome.State == plan.Failed && !s.Outcome.Tolerated {
 		c.failures++
 	}
-	delete(c.held, s.Index)
 	delete(c.active, s.Index)
 	c.mu.Unlock()
 	a := s.Last()
@@ -229,25 +227,14 @@ func (c *Console) Halting(reason string, running int) {
 	c.show()
 }
 
-// Blocked says what blocks a step in the store.
-func (c *Console) Blocked(step int, blocks []backend.Block) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.held[step] = blocks
-}
-
 // Unknown returns the ids of claims that stand in the way and have no name yet.
 func (c *Console) Unknown() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var unknown []string
-	for _, blocks := range c.held {
-		for _, b := range blocks {
-			for _, id := range b.By {
-				if _, ok := c.names[id]; !ok {
-					unknown = append(unknown, id)
-				}
-			}
+	for id, name := range c.names {
+		if name == "" {
+			unknown = append(unknown, id)
 		}
 	}
 	return unknown
@@ -401,8 +388,8 @@ func holders(ids []string, names map[string]string) string {
 	for _, id := range ids {
 		name, ok := names[id]
 		switch {
-		case !ok && names != nil && len(id) == 32:
-			name = id[:8]
+		case ok && name == "":
+			name = id[:min(8, len(id))]
 		case !ok:
 			name = id
 		}

@@ -57,14 +57,14 @@ func showRow(e *Look, s *journal.Step, blame [][]journal.Wait) []string {
 	state, why := s.Outcome.State.String(), s.Outcome.Reason
 	a := s.Last()
 	switch {
-	case e.runs(s) && e.Running:
+	case s.Runs() && e.Running:
 		state = "running"
-	case e.runs(s):
+	case s.Runs():
 		state = "unknown"
 		why = "its run was killed while it ran"
-	case s.Outcome.State == plan.Pending && e.plan != nil && e.Granted > 0:
+	case s.Outcome.State == plan.Pending && e.live() && e.Granted > 0:
 		why = e.Standing(s)
-		if _, waits := e.waiting[s.Index]; waits {
+		if e.Waits(s) {
 			state = "waiting"
 		}
 	case s.Outcome.Earlier:

@@ -1,7 +1,9 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,43 +12,73 @@ import (
 	"limit/wrap/dag/plan"
 )
 
-// Look is a look at a run that may be carried out by another process: where its steps stand.
+// Look is a look at a run that may be carried out by another process: where its steps stand, by its journal.
 type Look struct {
 	*journal.Entry
 	Deserted bool // processes of the run live, but nobody carries it out any more
 
-	now     time.Duration // since the run started
-	plan    *plan.Plan    // nil: nothing of it waits any more, or its step file cannot be planned here
-	waiting map[int]plan.Waiting
-	queue   []int // the steps that wait for the executor, in order
+	now    time.Duration // since the run started
+	limits map[string]*executorLimit
 }
 
-// NewLook looks at a run. aside tells of a step by its id whether its claim stands aside in the store; nil: of none. deserted says
-// that its limit is gone, though processes of it live.
-func NewLook(e *journal.Entry, now time.Time, aside func(id string) bool, deserted bool) *Look {
-	l := &Look{Entry: e, Deserted: deserted, now: now.Sub(e.Started), waiting: map[int]plan.Waiting{}}
-	if !e.Running || e.Finished || deserted {
-		return l
-	}
-	p, err := e.Restore(l.now, aside)
-	if err != nil {
-		return l
-	}
-	l.plan = p
-	for _, w := range p.Waiting(l.now) {
-		l.waiting[w.Step] = w
-	}
-	for _, w := range p.Blocked(l.now) {
-		l.queue = append(l.queue, w.Step)
+// NewLook looks at a run. deserted says that its limit is gone, though processes of it live.
+func NewLook(e *journal.Entry, now time.Time, deserted bool) *Look {
+	l := &Look{Entry: e, Deserted: deserted, now: now.Sub(e.Started), limits: map[string]*executorLimit{}}
+	for _, limit := range executorLimits(e.Run) {
+		l.limits[limit.name] = limit
 	}
 	return l
 }
 
-// InStore tells whether a step waits for its pools: the store knows the rest.
-func (l *Look) InStore(s *journal.Step) bool { return l.Granted > 0 && l.waiting[s.Index].InStore }
+// live reports whether somebody carries the run out.
+func (l *Look) live() bool { return l.Running && !l.Finished && !l.Deserted }
 
-// Alike tells whether one step's claim is entered into the store only where there is room beside those of the other.
-func (l *Look) Alike(a, b *journal.Step) bool { return l.plan != nil && l.plan.Alike(a.Index, b.Index) }
+// Waits reports whether a step is ready and waits, for a limit or for its next attempt.
+func (l *Look) Waits(s *journal.Step) bool {
+	return l.live() && l.Granted > 0 && s.Outcome.State == plan.Pending && !s.Runs() && !s.Checks() && len(l.open(s)) == 0
+}
+
+// delayed reports whether a step waits for its next attempt.
+func (l *Look) delayed(s *journal.Step) bool { return s.Again() > l.now }
+
+// blocks are the limits in a step's way. Who holds those of the executor follows from who runs now.
+func (l *Look) blocks(s *journal.Step) []backend.Block {
+	if s.Blocked == nil {
+		return nil
+	}
+	blocks := slices.Clone(s.Blocked.Blocks)
+	for i, b := range blocks {
+		if limit := l.limits[b.Limit]; limit != nil && b.Why == backend.WhyFull {
+			blocks[i].Used, blocks[i].By = l.use(limit)
+		}
+	}
+	return blocks
+}
+
+// use is how much of a limit of the executor is in use, and by which steps, the first to start first.
+func (l *Look) use(limit *executorLimit) (used int, by []string) {
+	var holders []*journal.Step
+	for _, s := range l.Steps {
+		ask := limit.ask(s)
+		if s.Checks() {
+			ask = limit.check
+		}
+		if ask > 0 && (s.Runs() || s.Checks()) {
+			used += ask
+			holders = append(holders, s)
+		}
+	}
+	slices.SortStableFunc(holders, func(a, b *journal.Step) int { return cmp.Compare(since(a), since(b)) })
+	return used, stepIDs(holders)
+}
+
+// since is when a step's condition or command was started.
+func since(s *journal.Step) time.Duration {
+	if a := s.Last(); a != nil {
+		return a.Start
+	}
+	return s.Checked
+}
 
 // open are the needs of a step that are not final.
 func (l *Look) open(s *journal.Step) []*journal.Step {
@@ -57,12 +89,6 @@ func (l *Look) open(s *journal.Step) []*journal.Step {
 		}
 	}
 	return open
-}
-
-// runs tells whether a step's command runs.
-func (l *Look) runs(s *journal.Step) bool {
-	a := s.Last()
-	return s.Outcome.State == plan.Pending && a != nil && !a.Ended
 }
 
 // readySince is when a step that waits became ready.
@@ -79,15 +105,14 @@ func (l *Look) readySince(s *journal.Step) time.Duration {
 
 // Standing says where a step stands: "runs for 12s", "waits for max_concurrent (4 of 4 used) for 3s".
 func (l *Look) Standing(s *journal.Step) string {
-	w, waits := l.waiting[s.Index]
 	switch {
 	case s.Outcome.State != plan.Pending:
 		return l.ended(s)
-	case l.plan == nil:
+	case !l.live():
 		return l.leftBehind(s)
 	case l.Granted == 0:
 		return "waits, as the run waits in the run queue"
-	case l.runs(s):
+	case s.Runs():
 		text := "runs for " + short(l.now-s.Last().Start)
 		if n := s.Last().Number; n > 1 {
 			text += fmt.Sprintf(", attempt %d", n)
@@ -95,16 +120,14 @@ func (l *Look) Standing(s *journal.Step) string {
 		return text
 	case s.Checks():
 		return "its condition runs for " + short(l.now-s.Checked)
-	case waits && w.Delayed:
+	case l.delayed(s):
 		return fmt.Sprintf("waits for its attempt %d, in %s: %s in attempt %d", s.Last().Number+1, short(s.Again()-l.now), clean(how(s.Last())), s.Last().Number)
-	case waits && w.InStore:
-		return fmt.Sprintf("waits for %s for %s", clean(poolNames(s)), short(l.now-l.readySince(s)))
-	case waits && len(w.Blocks) == 0:
-		return "is about to start"
-	case waits:
-		return fmt.Sprintf("waits for %s for %s", clean(limitNames(w.Blocks)), short(l.now-l.readySince(s)))
-	default:
+	case !l.Waits(s):
 		return "is not ready: it needs " + clean(strings.Join(shorten(stepIDs(l.open(s)), 4), ", "))
+	case len(l.blocks(s)) == 0:
+		return "is about to start"
+	default:
+		return fmt.Sprintf("waits for %s for %s", clean(l.limitNames(s)), short(l.now-l.readySince(s)))
 	}
 }
 
@@ -144,11 +167,9 @@ func (l *Look) ended(s *journal.Step) string {
 // leftBehind says what became of a step that its run left open.
 func (l *Look) leftBehind(s *journal.Step) string {
 	switch {
-	case l.Running && !l.Finished && !l.Deserted:
-		return "is not final; what it waits for cannot be told: its step file cannot be planned here"
 	case l.Finished:
 		return "was not started: " + clean(l.runReason())
-	case l.runs(s):
+	case s.Runs():
 		return "ran when its run was killed; how it ended is not known"
 	default:
 		return "was not started: its run was killed"
@@ -172,18 +193,15 @@ func stepIDs(steps []*journal.Step) []string {
 	return names
 }
 
-func poolNames(s *journal.Step) string {
+// limitNames are the limits in a step's way: those of the executor with their use. The use of pools is known to the store.
+func (l *Look) limitNames(s *journal.Step) string {
 	var names []string
-	for _, name := range sortedKeys(s.Pools) {
-		names = append(names, "pool:"+name)
-	}
-	return strings.Join(names, ", ")
-}
-
-func limitNames(blocks []backend.Block) string {
-	var names []string
-	for _, b := range blocks {
-		names = append(names, b.String())
+	for _, b := range l.blocks(s) {
+		if s.Blocked.InStore {
+			names = append(names, b.Limit)
+		} else {
+			names = append(names, b.String())
+		}
 	}
 	return strings.Join(names, ", ")
 }

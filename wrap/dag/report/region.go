@@ -122,6 +122,7 @@ func (c *Console) look(now time.Time) {
 	c.region.looked = now
 	c.region.left = c.estimate(now)
 	c.region.waiting = c.region.waiting[:0]
+	maps.DeleteFunc(c.names, func(_, name string) bool { return name == "" })
 	if c.Waiting == nil {
 		return
 	}
@@ -134,15 +135,22 @@ func (c *Console) look(now time.Time) {
 
 func (c *Console) waitingLine(w plan.Waiting) string {
 	id := clean(c.Run.Steps[w.Step].ID)
-	switch blocks := c.held[w.Step]; {
+	if w.InStore {
+		for _, b := range w.Blocks {
+			for _, claim := range b.By {
+				if _, ok := c.names[claim]; !ok {
+					c.names[claim] = "" // to be looked up
+				}
+			}
+		}
+	}
+	switch {
 	case w.Delayed:
 		return id + " waits for its next attempt"
-	case w.InStore && len(blocks) > 0:
-		return id + " waits for " + describe(blocks, c.names)
-	case w.InStore:
+	case w.InStore && len(w.Blocks) == 0:
 		return id + " waits for its pools"
 	default:
-		return id + " waits for " + describe(w.Blocks, nil)
+		return id + " waits for " + describe(w.Blocks, c.names)
 	}
 }
 

@@ -2,12 +2,10 @@ package report
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"limit/wrap"
 	"limit/wrap/dag/journal"
@@ -15,21 +13,20 @@ import (
 )
 
 // Why explains why a step waits, or that it does not: what it needs and where that stands, which limits of the executor are in
-// its way and which steps hold them since when. What it waits for in the store, the store knows: see InStore.
+// its way and which steps hold them since when. What it waits for in the store, the store knows.
 func (l *Look) Why(w io.Writer, s *journal.Step) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "%s of %s, run %s, %s\n", clean(s.ID), clean(l.Name), shortRun(l.ID), l.Standing(s))
-	waiting, waits := l.waiting[s.Index]
 	switch {
 	case s.Outcome.State == plan.NotRun:
 		l.writeCulprits(out, s)
-	case s.Outcome.State != plan.Pending || l.plan == nil || l.Granted == 0:
-	case l.runs(s):
+	case s.Outcome.State != plan.Pending || !l.live() || l.Granted == 0:
+	case s.Runs():
 		fmt.Fprintf(out, "  it holds %s\n", clean(l.asks(s)))
-	case !waits && !s.Checks():
+	case len(l.open(s)) > 0:
 		l.writeNeeds(out, s)
-	case waits && !waiting.InStore && !waiting.Delayed:
-		l.writeBlocks(out, s, waiting)
+	case s.Blocked != nil && !s.Blocked.InStore && !l.delayed(s):
+		l.writeBlocks(out, s)
 	}
 	return out.Flush()
 }
@@ -37,7 +34,7 @@ func (l *Look) Why(w io.Writer, s *journal.Step) error {
 // asks are the slots that a step asks of, or holds in, the executor, and the pools that it holds while it runs.
 func (l *Look) asks(s *journal.Step) string {
 	asks := []string{fmt.Sprintf("%d of %d slots (max_concurrent)", s.Slots, l.Max)}
-	if s.If != "" && s.Passed == 0 && !l.runs(s) {
+	if s.If != "" && s.Passed == 0 && !s.Runs() {
 		return fmt.Sprintf("1 of %d slots (max_concurrent) for its condition", l.Max)
 	}
 	for _, t := range l.TagLimits {
@@ -92,27 +89,18 @@ func (l *Look) writeCulprits(out io.Writer, s *journal.Step) {
 }
 
 // writeBlocks tells of the limits of the executor that are in a step's way, and of the steps that hold them.
-func (l *Look) writeBlocks(out io.Writer, s *journal.Step, w plan.Waiting) {
-	fmt.Fprintf(out, "  position %d of %d, asks %s\n", slices.Index(l.queue, s.Index)+1, len(l.queue), clean(l.asks(s)))
-	for _, b := range w.Blocks {
+func (l *Look) writeBlocks(out io.Writer, s *journal.Step) {
+	fmt.Fprintf(out, "  asks %s\n", clean(l.asks(s)))
+	for _, b := range l.blocks(s) {
 		fmt.Fprintf(out, "  %s\n", wrap.BlockLine(b))
 		var by []*journal.Step
-		for _, step := range l.Steps {
-			if slices.Contains(b.By, step.ID) {
-				by = append(by, step)
+		for _, id := range b.By {
+			if holder := l.Step(id); holder != nil {
+				by = append(by, holder)
 			}
 		}
-		slices.SortStableFunc(by, func(a, b *journal.Step) int { return cmp.Compare(l.since(a), l.since(b)) })
 		l.writeSteps(out, by)
 	}
-}
-
-// since is when a step's condition or command was started.
-func (l *Look) since(s *journal.Step) time.Duration {
-	if a := s.Last(); a != nil {
-		return a.Start
-	}
-	return s.Checked
 }
 
 // mostSteps is how many steps are listed.
