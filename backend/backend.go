@@ -57,7 +57,7 @@ type Backend interface {
 // EnterOptions modify Enter.
 type EnterOptions struct {
 	NoWait      bool // fail with *BusyError rather than wait
-	Replace     bool // ask the oldest holders in the way to stop, then wait
+	Replace     bool // ask the oldest holders in the way to stop, and the waiters in the way that came with Replace; then wait
 	WatchBlocks bool // send a Blocked event whenever what blocks the claim changes
 }
 

@@ -20,6 +20,9 @@ type Claim struct {
 	Rank     int64 `json:"rank,omitempty"` // among equals in priority, higher first; stores leave it 0
 	Seq      int64 `json:"seq"`            // order of arrival, set by the store
 
+	// Replaces says that the claim came with EnterOptions.Replace. Stores set it.
+	Replaces bool `json:"replaces,omitempty"`
+
 	// Ancestors are the claims that will be held for as long as this one waits or is held:
 	// those of the run it is nested in, outermost first.
 	Ancestors []string `json:"ancestors,omitempty"`

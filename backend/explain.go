@@ -89,15 +89,18 @@ func (l *limit) describe(why string, by *member, holders []string) Block {
 	return b
 }
 
-// InTheWay returns the oldest holders that have to go before the claim fits, its ancestors spared, and those spared without whom
-// the others are enough. Nobody is in the way of a claim that a limit of 0 keeps out.
+// InTheWay returns whom a claim with Replace that waits replaces. First the waiters that came with Replace before it and stand before a
+// limit that it waits for too: of those only the newest is to run. Then the oldest holders that have to go before the claim fits, its ancestors
+// spared, and those spared without whom the others are enough, or who came with Replace after it. A limit of 0 keeps the claim out whoever goes:
+// no holder is in its way.
 func (s *State) InTheWay(c *Claim) []*Claim {
 	needs := s.needsOf(c)
 	defer s.forgetAllUnused(needs)
+	replaced := s.replacedWaiters(c, needs)
 	missing := map[*limit]int{}
 	for _, n := range needs {
 		if n.limit.capacity == 0 {
-			return nil
+			return replaced
 		}
 		if over := n.slots - n.limit.room(); over > 0 && n.limit.key.kind != KindRate {
 			missing[n.limit] = over
@@ -106,7 +109,7 @@ func (s *State) InTheWay(c *Claim) []*Claim {
 	var way []*member
 	for _, h := range s.Held() {
 		m := s.members[h.ID]
-		if h.ID == c.ID || slices.Contains(c.Ancestors, h.ID) {
+		if h.ID == c.ID || slices.Contains(c.Ancestors, h.ID) || h.Replaces && c.Seq > 0 && h.Seq > c.Seq {
 			continue
 		}
 		if slices.ContainsFunc(m.needs, func(n need) bool { return missing[n.limit] > 0 }) {
@@ -114,7 +117,26 @@ func (s *State) InTheWay(c *Claim) []*Claim {
 			take(m, missing, 1)
 		}
 	}
-	return spare(way, missing)
+	return append(replaced, spare(way, missing)...)
+}
+
+// replacedWaiters are the waiters of InTheWay, in order. A claim waits for a limit where it does not fit, or stands behind one that does not.
+func (s *State) replacedWaiters(c *Claim, needs []need) []*Claim {
+	var replaced []*Claim
+	for _, m := range s.members {
+		w := m.claim
+		if m.held || !w.Replaces || w.ID == c.ID || c.Seq > 0 && w.Seq > c.Seq || slices.Contains(c.Ancestors, w.ID) {
+			continue
+		}
+		if slices.ContainsFunc(needs, func(n need) bool {
+			asked, room := m.slotsOf(n.limit), n.limit.room()
+			return n.limit.capacity != Unlimited && asked > 0 && (n.slots > room || asked > room && compareClaims(w, c) < 0)
+		}) {
+			replaced = append(replaced, w)
+		}
+	}
+	slices.SortFunc(replaced, compareClaims)
+	return replaced
 }
 
 // spare leaves out, oldest first, those without whom the others give enough.

@@ -632,6 +632,61 @@ func TestInTheWayAreTheOldestHoldersThatHaveToGo(t *testing.T) {
 			> x y
 			ask w #k
 			way w y`,
+		"waiters that came with replace before, and no others": `
+			limits a=1 b=1
+			enter x a
+			enter y b
+			> x y
+			enter v a
+			enter r1 a replace
+			enter r2 a b replace
+			enter other b replace
+			enter w a replace
+			enter r3 a replace
+			way w r1 r2 x`,
+		"who came with replace and was granted in between": `
+			limits a=1
+			enter x a
+			> x
+			enter y a replace
+			enter w a replace
+			release x
+			> y
+			way w y`,
+		"not who came with replace after it": `
+			limits a=1
+			enter x a
+			> x
+			enter w a replace !1
+			enter y a replace !9
+			way w x
+			release x
+			> y
+			way w`,
+		"one with a higher priority, or that stands aside, is stale too": `
+			limits a=1
+			enter x a
+			> x
+			enter y a replace !9
+			enter z a replace
+			aside z
+			enter w a replace
+			way w y z x`,
+		"one that takes what there is room for": `
+			limits a=3
+			enter x a=2
+			> x
+			enter y a=2 replace
+			enter w a replace
+			way w y`,
+		"waiters though the limit is paused": `
+			limits a=1
+			enter x a
+			> x
+			limits a=0
+			enter y a replace
+			enter w a replace
+			way w y`,
 	})
 }
 

@@ -201,6 +201,8 @@ func claimOf(args []string) *Claim {
 		case strings.HasPrefix(arg, "!"):
 			n, _ = strconv.Atoi(arg[1:])
 			c.Priority = int32(n)
+		case arg == "replace":
+			c.Replaces = true
 		case strings.HasPrefix(arg, "~"):
 			n, _ = strconv.Atoi(arg[1:])
 			c.Rank = int64(n)

@@ -15,9 +15,54 @@ func steering() []testCase {
 		{"dropping a waiting claim takes it away", dropWaiting},
 		{"a bumped claim goes first", bumps},
 		{"steering a claim that is not there says so", notFound},
+		{"of a burst of claims that replace, the last alone follows the holder", replaceBurst},
+		{"a claim that replaces leaves those alone who only wait", replaceSparesWaiters},
 		{"a claim that stands aside gives back what it holds and keeps its place", standAside},
 		{"a waiting claim that stands aside is passed", waitingAside},
 	}
+}
+
+func replaceBurst(k *kit) {
+	k.limit("p", 2)
+	replace := backend.EnterOptions{Replace: true}
+	first, beside, other := k.enter(pool("p", 1)).holds(), k.enter(pool("p", 1)).holds(), k.enter(pool("q", 1)).holds()
+	second := k.enterWith(k.other, replace, pool("p", 1))
+	first.event(backend.Cancelled)
+	elsewhere := k.enterWith(k.other, replace, pool("q", 1))
+	other.event(backend.Cancelled)
+	third := k.enterWith(k.other, replace, pool("p", 1), priority(9))
+	second.event(backend.Cancelled)
+	fourth := k.enterWith(k.b, replace, pool("p", 1), pool("q", 1), func(c *backend.Claim) { c.Name = "D" })
+	if ev := third.event(backend.Cancelled); ev.Reason != "replaced by D" {
+		k.Fatalf("event %+v, want the name of who came", ev)
+	}
+	elsewhere.event(backend.Cancelled)
+	second.release()
+	third.release()
+	elsewhere.release()
+	other.release()
+	first.release()
+	fourth.holds()
+	if s := k.snapshot(); len(s.Held) != 2 || len(s.Waiting) != 0 {
+		k.Fatalf("%d held, %d wait; want the last, and the one that is in nobody's way", len(s.Held), len(s.Waiting))
+	}
+	beside.release()
+	fifth := k.enterWith(k.other, replace, pool("p", 2)) // the fourth was granted in between
+	fourth.event(backend.Cancelled)
+	fourth.release()
+	fifth.holds().release()
+	k.empty()
+}
+
+func replaceSparesWaiters(k *kit) {
+	first := k.enter(pool("p", 1)).holds()
+	waits := k.enter(pool("p", 1)).waits()
+	last := k.enterWith(k.other, backend.EnterOptions{Replace: true}, pool("p", 1))
+	first.event(backend.Cancelled)
+	first.release()
+	waits.holds().release()
+	last.holds().release()
+	k.empty()
 }
 
 func (k *kit) must(err error) {

@@ -28,11 +28,14 @@ func (s *Store) Enter(ctx context.Context, c backend.Claim, o backend.EnterOptio
 	if n := len(c.Pools); n > maxDimensions {
 		return nil, fmt.Errorf("a claim asks for %d pools, etcd takes %d at most in one grant; ask for fewer", n, maxDimensions)
 	}
-	c.Seq, c.Grant = 0, nil
+	c.Seq, c.Grant, c.Replaces = 0, nil, o.Replace
 	e := newEntry(s, c, o)
 	v, err := e.arrive(ctx)
 	if err == nil {
 		err = e.settle(ctx, v)
+	}
+	if err == nil && o.Replace && !e.held {
+		err = e.replace(ctx)
 	}
 	if err != nil {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaning)
@@ -253,11 +256,6 @@ func (e *entry) settle(ctx context.Context, v *view) error {
 		e.mu.Lock()
 		e.arrived = v
 		e.mu.Unlock()
-		if e.options.Replace {
-			if err := e.replace(ctx, l); err != nil {
-				return err
-			}
-		}
 		next, err := e.wait(ctx, v)
 		if err != nil || next == nil {
 			return err
@@ -459,10 +457,18 @@ func (e *entry) adopt(v *view) error {
 	return nil
 }
 
-// replace asks the oldest holders in the way to stop.
-func (e *entry) replace(ctx context.Context, l *ledger) error {
-	for _, holder := range l.state.InTheWay(&e.claim) {
-		if err := ignoreNotFound(e.s.Cancel(ctx, holder.ID, "replaced by "+e.told.Name)); err != nil {
+// replace asks those in the way of a claim that waits now to stop, or to leave. Of two that come at once the later sees the earlier.
+func (e *entry) replace(ctx context.Context) error {
+	l, err := e.s.readState(ctx)
+	if err != nil {
+		return err
+	}
+	c := l.state.Claim(e.id)
+	if c == nil || c.Grant != nil {
+		return nil
+	}
+	for _, other := range l.state.InTheWay(c) {
+		if err := ignoreNotFound(e.s.Cancel(ctx, other.ID, "replaced by "+e.told.Name)); err != nil {
 			return err
 		}
 	}

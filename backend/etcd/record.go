@@ -22,6 +22,9 @@ type record struct {
 	Priority  int32             `json:"priority,omitempty"`
 	Ancestors []string          `json:"ancestors,omitempty"`
 
+	// Replaces is a claim that came with EnterOptions.Replace.
+	Replaces bool `json:"replaces,omitempty"`
+
 	// Seq is the arrival: 0 says that it is the revision at which the key was created.
 	Seq int64 `json:"seq,omitempty"`
 	// Aside is a claim out of the order.
@@ -57,13 +60,13 @@ func (g *grant) token(revision int64) int64 { return revision<<batchBits | g.Ind
 
 func recordOf(c *backend.Claim) record {
 	return record{RunID: c.RunID, Pools: c.Pools, Runs: c.Runs, Tags: c.Tags, Priority: c.Priority,
-		Ancestors: c.Ancestors, Seq: c.Seq}
+		Ancestors: c.Ancestors, Replaces: c.Replaces, Seq: c.Seq}
 }
 
 // claim is the record as the rule wants it, a new value at each call.
 func (r *record) claim(id string) *backend.Claim {
 	return &backend.Claim{ID: id, RunID: r.RunID, Pools: r.Pools, Runs: r.Runs, Tags: r.Tags, Priority: r.Priority,
-		Ancestors: r.Ancestors, Seq: r.Seq}
+		Ancestors: r.Ancestors, Replaces: r.Replaces, Seq: r.Seq}
 }
 
 // sound fails for a record that the rule cannot count with: a panic here would be one of every gatekeeper.

@@ -16,6 +16,7 @@ const (
 	flagAside
 	flagAsked
 	flagWatches
+	flagReplaces
 )
 
 var errImage = errors.New("image is cut short or malformed")
@@ -81,6 +82,9 @@ func (r *record) encode(b []byte) []byte {
 	}
 	if r.watches {
 		flags |= flagWatches
+	}
+	if r.replaces {
+		flags |= flagReplaces
 	}
 	b = append(b, r.id[:]...)
 	b = binary.LittleEndian.AppendUint64(b, uint64(r.seq))
@@ -187,6 +191,7 @@ func (d *decoder) record(r *record, m *image) {
 	}
 	r.shape = m.shapes[shape]
 	r.aside, r.asked, r.watches = flags&flagAside != 0, flags&flagAsked != 0, flags&flagWatches != 0
+	r.replaces = flags&flagReplaces != 0
 	if r.asked {
 		r.reason = d.string()
 	}

@@ -17,7 +17,7 @@ func (s *Store) Enter(ctx context.Context, claim backend.Claim, o backend.EnterO
 	if s.readOnly != nil {
 		return nil, s.readOnly
 	}
-	claim.Grant = nil
+	claim.Grant, claim.Replaces = nil, o.Replace
 	e := newEntry(s, i, claim, o)
 	var busy error
 	patience := s.opts.Patience
@@ -65,7 +65,9 @@ func (c *change) enter(e *entry, o backend.EnterOptions) (busy, err error) {
 		case o.Replace:
 			c.replace(e)
 		}
-		e.blocked(obstacles)
+		if c.img.find(e.id).grant == nil {
+			e.blocked(obstacles)
+		}
 	}
 	return nil, c.settleIn(e)
 }
@@ -77,7 +79,7 @@ func (c *change) add(e *entry) {
 	e.claim.Seq = m.seq
 	m.claims = append(m.claims, record{
 		id: e.id, file: noFile, seq: m.seq, since: c.now, priority: e.claim.Priority, shape: m.intern(&e.claim),
-		watches: e.opts.WatchBlocks,
+		watches: e.opts.WatchBlocks, replaces: e.claim.Replaces,
 	})
 	c.dirty = true
 	newcomer := &m.claims[len(m.claims)-1]
@@ -114,16 +116,17 @@ func culprits(blocks []backend.Block) []id {
 	return ids
 }
 
-// replace asks the oldest holders in the way to stop.
+// replace asks those in the way to stop, or to leave.
 func (c *change) replace(e *entry) {
 	reason := "replaced by " + c.img.settings.Conceal(e.claim).Name
-	for _, claim := range c.rule(1, e.id).InTheWay(&e.claim) {
+	for _, claim := range c.rule(everybody, e.id).InTheWay(&e.claim) {
 		i, _ := parseID(claim.ID)
 		if r := c.img.find(i); r != nil && !r.asked {
 			r.asked, r.reason = true, reason
 			c.wake(r)
 		}
 	}
+	c.advance()
 }
 
 // settleIn takes a file for the claim, and what else the entry needs where it waits.

@@ -59,6 +59,7 @@ type record struct {
 	aside       bool
 	asked       bool // to stop or to leave
 	watches     bool // its owner wants to know what blocks it
+	replaces    bool // see backend.Claim
 	reason      string
 	detailsOff  int64
 	detailsSize uint32
@@ -119,7 +120,7 @@ func (m *image) intern(c *backend.Claim) *shape {
 // claim returns the deciding part of a record as the rule takes it. Its maps are shared by all of the shape.
 func (r *record) claim() *backend.Claim {
 	c := *r.shape.decoded()
-	c.ID, c.Priority, c.Seq = r.id.String(), r.priority, r.seq
+	c.ID, c.Priority, c.Seq, c.Replaces = r.id.String(), r.priority, r.seq, r.replaces
 	if r.grant != nil {
 		grant := *r.grant
 		c.Grant = &grant

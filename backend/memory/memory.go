@@ -108,7 +108,7 @@ func (b *Store) Enter(ctx context.Context, claim backend.Claim, o backend.EnterO
 		return nil, err
 	}
 	s.seq++
-	claim.Seq, claim.Grant = s.seq, nil
+	claim.Seq, claim.Grant, claim.Replaces = s.seq, nil, o.Replace
 	e := &entry{space: s, claim: claim, opts: o, events: make(chan backend.Event, 64)}
 	e.stay.Enter()
 	s.entries[claim.ID] = e
