@@ -3,10 +3,10 @@ package config
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"limit/backend"
+	"limit/config/grammar"
 	"limit/config/yamlpos"
 )
 
@@ -22,9 +22,6 @@ func perValueKeys() []string { return []string{perValueKey} }
 
 // perValueKey is Dagster's word for a limit that each value of a tag has for itself.
 const perValueKey = "applyLimitPerUniqueValue"
-
-// unlimited is the word for a limit that never blocks.
-const unlimited = "unlimited"
 
 // maxHistory is the most entries of history a store can be told to keep.
 const maxHistory = 1_000_000
@@ -72,12 +69,12 @@ func (r *reader) pools(v yamlpos.Value, s *backend.Settings) {
 		s.Granularity = backend.Granularity(g)
 		r.from("concurrency.pools.granularity", fields.Get("granularity"))
 	}
-	if _, ok := fields.Get(bufferKey).Int(0, MaxSlots); ok {
+	if _, ok := fields.Get(bufferKey).Int(0, grammar.MaxSlots); ok {
 		r.ignored = append(r.ignored, yamlpos.Entry{Name: "concurrency.pools." + bufferKey, Key: fields.Key(bufferKey)})
 	}
 	limits, _ := fields.Get("limits").Entries()
 	for _, e := range limits.All() {
-		if fault := nameFault(e.Name); fault != "" {
+		if fault := grammar.NameFault(e.Name); fault != "" {
 			e.Key.Reject("the name of a pool "+fault, "")
 			continue
 		}
@@ -91,7 +88,7 @@ func (r *reader) pools(v yamlpos.Value, s *backend.Settings) {
 	}
 }
 
-// readPool reads N, unlimited, or {limit: …, rate: N/PERIOD} with one of the two at least.
+// readPool reads N, grammar.Unlimited, or {limit: …, rate: N/PERIOD} with one of the two at least.
 func readPool(e yamlpos.Entry) (backend.Pool, bool) {
 	const remedy = "write a number or unlimited"
 	if e.Value.Kind() == yamlpos.Null {
@@ -116,8 +113,8 @@ func readPool(e yamlpos.Entry) (backend.Pool, bool) {
 		switch {
 		case err != nil:
 			fields.Get("rate").Reject(err.Error(), "")
-		case rate.Slots > MaxSlots:
-			fields.Get("rate").Reject(fmt.Sprintf("rate %q is higher than %d", text, MaxSlots), "leave it out")
+		case rate.Slots > grammar.MaxSlots:
+			fields.Get("rate").Reject(fmt.Sprintf("rate %q is higher than %d", text, grammar.MaxSlots), "leave it out")
 		default:
 			pool.Rate = &rate
 		}
@@ -128,11 +125,11 @@ func readPool(e yamlpos.Entry) (backend.Pool, bool) {
 // limit reads a number of slots or the word for no limit.
 func limit(v yamlpos.Value) (int, bool) {
 	if v.Kind() == yamlpos.Text {
-		if v.Written() == unlimited {
+		if v.Written() == grammar.Unlimited {
 			return backend.Unlimited, true
 		}
-		if yamlpos.Closest(v.Written(), []string{unlimited}) != "" {
-			_, ok := v.OneOf(unlimited)
+		if yamlpos.Closest(v.Written(), []string{grammar.Unlimited}) != "" {
+			_, ok := v.OneOf(grammar.Unlimited)
 			return 0, ok
 		}
 		if _, err := strconv.Atoi(v.Written()); err != nil { // else the quotes are the mistake
@@ -144,15 +141,15 @@ func limit(v yamlpos.Value) (int, bool) {
 		v.Reject(v.Name()+" must be at least 0, not -1", "write unlimited")
 		return 0, false
 	}
-	return v.Int(0, MaxSlots)
+	return v.Int(0, grammar.MaxSlots)
 }
 
 func (r *reader) runs(v yamlpos.Value, s *backend.Settings) {
 	fields, _ := v.Fields(nil, runsKeys()...)
 	most := fields.Get("max_concurrent_runs")
-	if most.Kind() == yamlpos.Text && most.Written() == unlimited {
+	if most.Kind() == yamlpos.Text && most.Written() == grammar.Unlimited {
 		most.Reject("max_concurrent_runs must be a whole number", "write -1, or leave it out, for no limit")
-	} else if n, ok := most.Int(backend.Unlimited, MaxSlots); ok {
+	} else if n, ok := most.Int(backend.Unlimited, grammar.MaxSlots); ok {
 		s.MaxRuns = n
 		r.from("concurrency.runs.max_concurrent_runs", most)
 	}
@@ -194,11 +191,11 @@ func readTagLimit(item yamlpos.Value) (l backend.TagLimit, ok bool) {
 	}
 	key := fields.Require("key")
 	l.Key, ok = key.Text()
-	if fault := tagKeyFault(l.Key); fault != "" && ok {
+	if fault := grammar.TagKeyFault(l.Key); fault != "" && ok {
 		key.Reject("the key of a tag "+fault, "")
 		ok = false
 	}
-	n, limited := fields.Require("limit").Int(0, MaxSlots)
+	n, limited := fields.Require("limit").Int(0, grammar.MaxSlots)
 	l.Limit = n
 	return l, readTagValue(fields.Get("value"), fields.Key("value"), &l) && ok && limited
 }
@@ -218,7 +215,7 @@ func readTagValue(v, key yamlpos.Value, l *backend.TagLimit) bool {
 		return ok
 	}
 	text, ok := v.Text()
-	if strings.ContainsFunc(text, isControl) {
+	if grammar.HasControl(text) {
 		v.Reject("the value of a tag has a character in it that is not text", "")
 		return false
 	}

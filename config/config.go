@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"limit/backend"
+	"limit/config/grammar"
 	"limit/config/yamlpos"
 )
 
@@ -169,29 +169,10 @@ func (at Surroundings) path(name string) string {
 	return filepath.Join(at.Dir, name)
 }
 
-// nameFault says why a name of a pool or a tag cannot be; "" where it can.
-func nameFault(name string) string {
-	switch {
-	case name == "":
-		return "is empty"
-	case strings.ContainsFunc(name, isControl):
-		return "has a character in it that is not text"
-	}
-	return ""
-}
-
-// namespaceFault is nameFault for namespaces. They become parts of paths: two names are none.
+// namespaceFault is grammar.NameFault for namespaces. They become parts of paths: two names are none.
 func namespaceFault(name string) string {
 	if name == "." || name == ".." {
 		return `cannot be "` + name + `"`
 	}
-	return nameFault(name)
-}
-
-// tagKeyFault is nameFault for the keys of tags: KEY=VALUE is cut at the first sign.
-func tagKeyFault(key string) string {
-	if strings.Contains(key, "=") {
-		return `has "=" in it, which ends a key`
-	}
-	return nameFault(key)
+	return grammar.NameFault(name)
 }

@@ -11,8 +11,6 @@
 //	config.Marshal(settings)                 the concurrency block of settings
 //	config.Diff(old, new)                    what differs, a line each; nil where nothing does
 //	config.Schema()                          the JSON schema of limit.yaml
-//	config.ParsePoolFlags, ParseTagFlags     --pool NAME[=SLOTS] and --tag KEY[=VALUE], all at once
-//	config.ParsePoolFlag, ParseTagFlag       one of them
 //	config.ParseBackend                      --backend
 //	config.ReadTagLimits(value)              tag_concurrency_limits of any file read by yamlpos
 //

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"limit/config/grammar"
 	"limit/config/yamlpos"
 )
 
@@ -167,7 +168,7 @@ func (r *reader) tls(v yamlpos.Value, e *Etcd) {
 	needs(fields, "key", "cert")
 	name := fields.Get("server_name")
 	e.ServerName, _ = name.Text()
-	if fault := nameFault(e.ServerName); fault != "" && name.Kind() == yamlpos.Text {
+	if fault := grammar.NameFault(e.ServerName); fault != "" && name.Kind() == yamlpos.Text {
 		name.Reject("server_name "+fault, "")
 	}
 }
@@ -175,7 +176,7 @@ func (r *reader) tls(v yamlpos.Value, e *Etcd) {
 func (r *reader) credentials(fields yamlpos.Fields, e *Etcd) {
 	user := fields.Get("username")
 	e.Username, _ = user.Text()
-	if fault := nameFault(e.Username); fault != "" && user.Kind() == yamlpos.Text {
+	if fault := grammar.NameFault(e.Username); fault != "" && user.Kind() == yamlpos.Text {
 		user.Reject("username "+fault, "")
 	}
 	e.PasswordFile = r.path(fields.Get("password_file"))

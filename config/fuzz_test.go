@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"limit/config/grammar"
 	"limit/config/yamlpos"
 )
 
@@ -47,12 +48,12 @@ func FuzzTheSyntaxesOfFlagsReadBack(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if name, slots, err := ParsePoolFlag(text); err == nil {
+		if name, slots, err := grammar.Pool(text); err == nil {
 			if name == "" || slots < 1 || !utf8.ValidString(name) {
 				t.Errorf("pool %q: %q %d", text, name, slots)
 			}
 		}
-		if key, value, err := ParseTagFlag(text); err == nil {
+		if key, value, err := grammar.Tag(text); err == nil {
 			if key == "" || strings.Contains(key, "=") || strings.TrimSuffix(key+"="+value, "=") != strings.TrimSuffix(text, "=") {
 				t.Errorf("tag %q: %q %q", text, key, value)
 			}

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"limit/backend"
+	"limit/config/grammar"
 )
 
 // Marshal returns settings as the concurrency block of a limit.yaml. What is unset is left out; Parse reads
@@ -71,7 +72,7 @@ func (s *section) under(heading string) string {
 
 func limitText(n int) string {
 	if n == backend.Unlimited {
-		return unlimited
+		return grammar.Unlimited
 	}
 	return strconv.Itoa(n)
 }

@@ -182,8 +182,9 @@ const schema = `{
         },
         "reserve_after": {
           "description": "How long a claim waits before what comes free is kept for it. Default: 5m.",
-          "type": ["string", "null"],
-          "pattern": "^\\+?(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$"
+          "type": ["string", "number", "null"],
+          "exclusiveMinimum": 0, "maximum": 4611686018,
+          "pattern": "^([0-9]+(\\.[0-9]*)?|\\.[0-9]+)d?$|^\\+?(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$"
         },
         "hide_commands": {"description": "true: the store is given names only, not command lines, which can hold passwords.", "type": ["boolean", "null"]},
         "history_entries": {

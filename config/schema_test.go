@@ -81,6 +81,7 @@ func TestSchemaAndParserAgreeOnACorpus(t *testing.T) {
 		true: {
 			whole, "", "{}", "backend:", "backend: {local: }", "backend: {local: {dir: x}}", "backend: {etcd: {endpoints: h}}",
 			"backend: {etcd: {endpoints: ['http://[::1]:5/'], tls: }}", "concurrency:", "concurrency: {pools: , runs: , reserve_after: }",
+			"concurrency: {reserve_after: 5}", "concurrency: {reserve_after: 5d}", "concurrency: {reserve_after: '90'}",
 			"storage: {sqlite: {base_dir: x}}\ntelemetry: {enabled: false}\nconcurrency: {pools: {op_granularity_run_buffer: 1}}",
 			"concurrency: {pools: {limits: {a: {rate: 10/1m}, b: {limit: 0}, c: unlimited, d: {limit: unlimited, rate: ' 5 / 1h30m '}}}}",
 			"concurrency: {runs: {max_concurrent_runs: -1, tag_concurrency_limits: []}}",
@@ -95,7 +96,7 @@ func TestSchemaAndParserAgreeOnACorpus(t *testing.T) {
 			"backend: {etcd: {endpoints: [h, h]}}", "concurrency: {pools: {limits: {'': 1}}}", "concurrency: {pools: {limits: {a: -1}}}",
 			"concurrency: {pools: {limits: {a: {rate: 0/1m}}}}", "concurrency: {pools: {limits: {a: {rate: 1/x}}}}",
 			"concurrency: {runs: {tag_concurrency_limits: [{key: a, limit: 1}, {key: a, limit: 1}]}}",
-			"concurrency: {runs: {tag_concurrency_limits: [{key: a=b, limit: 1}]}}", "concurrency: {reserve_after: 5}", "concurrency: {reserve_after: 5d}",
+			"concurrency: {runs: {tag_concurrency_limits: [{key: a=b, limit: 1}]}}", "concurrency: {reserve_after: 5x}",
 			"dag: {keep_runs: 0}", "dag: {keep_days: x}", "dag: {keep_bytes: 0}", "dag: {keep_bytes: 5GB}", "dag: {keep: 1}", "dag: {log_dir: ''}",
 		},
 	} {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"limit/config/grammar"
 	"slices"
 	"strconv"
 	"strings"
@@ -144,7 +145,7 @@ func pathFault(path string) string {
 		return "is empty"
 	case path == "~" || strings.HasPrefix(path, "~/"):
 		return `begins with "~", which only a shell knows`
-	case strings.ContainsFunc(path, isControl):
+	case grammar.HasControl(path):
 		return "has a character in it that is not text"
 	}
 	return ""

@@ -2,6 +2,7 @@ package yamlpos
 
 import (
 	"fmt"
+	"limit/config/grammar"
 	"strconv"
 	"strings"
 	"time"
@@ -250,42 +251,25 @@ func (v Value) whole() (int, bool) {
 	return 0, false
 }
 
-// Duration reads a span of time of at least lowest in the syntax of Go: 90s, 1h30m. 0 needs no unit.
+// Duration reads a span of time of at least lowest, as flags do: 90, 90s, 1h30m, 2d.
 func (v Value) Duration(lowest time.Duration) (time.Duration, bool) {
 	if !v.Given() {
 		return 0, false
 	}
-	d, remedy, ok := parseDuration(v)
+	if k := v.Kind(); k != Int && k != Float && k != Text {
+		v.wrong("a duration", "such as 90s, 15m or 1h30m")
+		return 0, false
+	}
+	d, err := grammar.Duration(v.Written())
 	switch {
-	case !ok:
-		v.wrong("a duration", remedy)
+	case err != nil:
+		v.wrong("a duration", "such as 90s, 15m or 1h30m")
 		return 0, false
 	case d < lowest:
 		v.Reject(fmt.Sprintf("%s must be at least %s, not %s", v.name, lowest, v.node.Value), "")
 		return 0, false
 	}
 	return d, true
-}
-
-func parseDuration(v Value) (d time.Duration, remedy string, ok bool) {
-	written := v.Written()
-	switch v.Kind() {
-	case Int, Float:
-		if written == "0" {
-			return 0, "", true
-		}
-		return 0, fmt.Sprintf("give it a unit: %ss, %sm or %sh", written, written, written), false
-	case Text:
-		if d, err := time.ParseDuration(written); err == nil {
-			return d, "", true
-		}
-		remedy = "such as 90s, 15m or 1h30m"
-		if days, err := strconv.Atoi(strings.TrimSuffix(written, "d")); err == nil && days > 0 && days < 100_000 {
-			remedy = fmt.Sprintf("write days as hours: %dh", 24*days)
-		}
-		return 0, remedy, false
-	}
-	return 0, "such as 90s, 15m or 1h30m", false
 }
 
 // List reads the items of a list.

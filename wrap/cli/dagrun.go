@@ -12,7 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
-	"limit/config"
+	"limit/config/grammar"
 	"limit/wrap"
 	"limit/wrap/dag"
 	"limit/wrap/dag/journal"
@@ -243,7 +243,7 @@ func (d *dagRun) check() (*dag.Mask, error) {
 // open opens the store and describes the run's claim.
 func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
 	d.claim = backend.Claim{ID: backend.NewID(), RunID: backend.NewID(), Runs: 1, Tags: maps.Clone(d.file.Tags), Priority: d.file.Priority}
-	tags, err := config.ParseTagFlags(d.c.StringSlice("tag"))
+	tags, err := grammar.Tags(d.c.StringSlice("tag"))
 	if err != nil {
 		return nil, usageError(d.c, "flag --tag: %v", err)
 	}
@@ -365,7 +365,7 @@ func (d *dagRun) console(v *voice, dir string) (*report.Console, error) {
 		if d.p.isTerminal() && getenv("TERM") != "dumb" && getenv("CI") == "" {
 			k.Progress = report.Terminal
 		}
-		if whereSet(d.c, "q") != nil {
+		if isOn(d.c, "q") {
 			k.Progress = report.None
 		}
 	default:

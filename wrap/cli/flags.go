@@ -1,15 +1,13 @@
 package cli
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
+	"limit/config/grammar"
 	"limit/config/yamlpos"
 	"limit/wrap"
 )
@@ -51,13 +49,19 @@ func whereSet(c *cli.Context, name string) *cli.Context {
 	return nil
 }
 
+// isOn returns the value of a switch wherever it was given: -q=false is off.
+func isOn(c *cli.Context, name string) bool {
+	at := whereSet(c, name)
+	return at != nil && at.Bool(name)
+}
+
 // messages returns where a command says what it does, as loud as -q and -v ask for.
 func (p *program) messages(c *cli.Context) *wrap.Messages {
 	level := wrap.Normal
 	switch {
-	case whereSet(c, "q") != nil:
+	case isOn(c, "q"):
 		level = wrap.Quiet
-	case whereSet(c, "v") != nil:
+	case isOn(c, "v"):
 		level = wrap.Verbose
 	}
 	return wrap.NewMessages(p.Err, level)
@@ -75,7 +79,7 @@ func durationFlag(name string, value time.Duration, usage, category string) *cli
 
 // Set implements flag.Value.
 func (d *duration) Set(s string) error {
-	value, err := parseDuration(s)
+	value, err := grammar.Duration(s)
 	if err != nil {
 		return err
 	}
@@ -102,27 +106,4 @@ func durationOf(c *cli.Context, name string) (value time.Duration, set bool) {
 		return d.value, false
 	}
 	return 0, false
-}
-
-// parseDuration reads what timeout(1) or Go's time.ParseDuration reads.
-func parseDuration(s string) (time.Duration, error) {
-	const remedy = "use a duration such as 10, 90s, 1h30m or 2d"
-	number, unit := s, time.Second
-	if rest, ok := strings.CutSuffix(s, "d"); ok {
-		number, unit = rest, 24*time.Hour
-	}
-	if n, err := strconv.ParseFloat(number, 64); err == nil {
-		if d := n * float64(unit); d >= 0 && d < float64(1<<62) {
-			return time.Duration(d), nil
-		}
-		return 0, fmt.Errorf("out of range; %s", remedy)
-	}
-	d, err := time.ParseDuration(s)
-	switch {
-	case err != nil || d < 0:
-		return 0, fmt.Errorf("no duration; %s", remedy)
-	case d >= 1<<62: // the sum of two is one too
-		return 0, fmt.Errorf("out of range; %s", remedy)
-	}
-	return d, nil
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"limit/config/grammar"
 	"slices"
 	"strings"
 	"testing"
@@ -43,14 +44,14 @@ func FuzzDurations(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		d, err := parseDuration(s)
+		d, err := grammar.Duration(s)
 		if err != nil {
 			return
 		}
 		if d < 0 || d >= 1<<62 {
 			t.Errorf("%q is %d", s, d)
 		}
-		if again, err := parseDuration(d.String()); err != nil || again != d {
+		if again, err := grammar.Duration(d.String()); err != nil || again != d {
 			t.Errorf("%q is %s, which is %s, %v", s, d, again, err)
 		}
 		if brief(seconds(d)) == "" || d > time.Hour && len(d.String()) == 0 {

@@ -23,9 +23,12 @@ func helpAsked(app *cli.App, args []string) (words []string, asked bool) {
 		return nil, false
 	}
 	q := newCompletion(app, append(args[1:len(args):len(args)], ""))
-	_, long := q.given["help"]
-	_, short := q.given["h"]
-	return strings.Fields(q.path), long || short
+	for _, name := range []string{"help", "h"} {
+		if value, given := q.given[name]; given && value != "false" {
+			return strings.Fields(q.path), true
+		}
+	}
+	return strings.Fields(q.path), false
 }
 
 // showHelp writes the help of the command that the words name.

@@ -8,7 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
-	"limit/config"
+	"limit/config/grammar"
 )
 
 func (p *program) poolCommand() *cli.Command {
@@ -39,7 +39,7 @@ func (p *program) poolSetCommand() *cli.Command {
 			if err := checkPoolName(name); err != nil {
 				return usageError(c, "%v", err)
 			}
-			limit, err := parseLimit(c.Args().Get(1))
+			limit, err := grammar.Limit(c.Args().Get(1))
 			if err != nil {
 				return usageError(c, "%v", err)
 			}
@@ -150,23 +150,9 @@ func (p *program) changeSettings(c *cli.Context, change func(*backend.Settings) 
 
 // checkPoolName refuses a name that no flag or file could ask for.
 func checkPoolName(name string) error {
-	_, _, err := config.ParsePoolFlag(name)
+	_, _, err := grammar.Pool(name)
 	return err
 }
-
-func parseLimit(s string) (int, error) {
-	if s == "unlimited" {
-		return backend.Unlimited, nil
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > maxLimit {
-		return 0, fmt.Errorf("%q is not a limit; use a number from 0 to %d, or unlimited", s, maxLimit)
-	}
-	return n, nil
-}
-
-// maxLimit keeps sums of slots far from overflow.
-const maxLimit = 1_000_000_000
 
 // parseRateFlag reads --rate; keep says that it was not given.
 func parseRateFlag(c *cli.Context) (rate *backend.Rate, keep bool, err error) {

@@ -13,7 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
-	"limit/config"
+	"limit/config/grammar"
 	"limit/wrap"
 	"limit/wrap/process"
 )
@@ -60,7 +60,7 @@ func runFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "tag", Usage: "tag the run, `KEY[=VALUE]`, for the tag limits of the run queue; repeatable", Category: claim},
 		&cli.IntFlag{Name: "priority", Usage: "`N`: higher first", Category: claim},
 		&cli.StringFlag{Name: "if-busy", Value: string(wrap.BusyWait), Usage: "`wait|fail|skip|replace`: when not granted at once: queue; exit 75; exit 0; cancel the oldest holders in the way, then queue", Category: claim},
-		durationFlag("wait", 0, "give up waiting after this and exit 75; 0 is --if-busy fail", claim),
+		durationFlag("wait", 0, "give up waiting after this and exit 75, or do what --if-busy fail or skip says; 0 is --if-busy fail", claim),
 		&cli.IntFlag{Name: "busy-exit-code", Value: wrap.CodeBusy, Usage: "`N`, 0 to 255, instead of 75", Category: claim},
 		durationFlag("splay", 0, "sleep a random time up to this first", claim),
 		&cli.StringFlag{Name: "name", Usage: "`LABEL` shown in status (default: the command)", Category: claim},
@@ -190,10 +190,10 @@ func (p *program) parseCommand(c *cli.Context, r *request) error {
 
 func parseClaim(c *cli.Context, r *request) error {
 	var err error
-	if r.claim.Pools, err = config.ParsePoolFlags(c.StringSlice("pool")); err != nil {
+	if r.claim.Pools, err = grammar.Pools(c.StringSlice("pool")); err != nil {
 		return fmt.Errorf("flag --pool: %w", err)
 	}
-	if r.claim.Tags, err = config.ParseTagFlags(c.StringSlice("tag")); err != nil {
+	if r.claim.Tags, err = grammar.Tags(c.StringSlice("tag")); err != nil {
 		return fmt.Errorf("flag --tag: %w", err)
 	}
 	priority := c.Int("priority")
@@ -209,10 +209,7 @@ func parseTimes(c *cli.Context, r *request) error {
 	r.command.Grace, _ = durationOf(c, "grace")
 	r.minHold, _ = durationOf(c, "min-hold")
 	r.splay, _ = durationOf(c, "splay")
-	var bounded bool
-	if r.wait, bounded = durationOf(c, "wait"); bounded && r.wait == 0 {
-		r.busy = wrap.BusyFail
-	}
+	r.wait, _ = durationOf(c, "wait")
 	var asked bool
 	if r.ttl, asked = durationOf(c, "ttl"); !asked {
 		r.ttl = ttlFor(r.command.Grace)
@@ -227,13 +224,8 @@ func parseTimes(c *cli.Context, r *request) error {
 }
 
 func parseChoices(c *cli.Context, r *request) error {
-	switch busy := wrap.Busy(c.String("if-busy")); busy {
-	case wrap.BusyWait, wrap.BusyFail, wrap.BusySkip, wrap.BusyReplace:
-		if r.busy == "" || busy == wrap.BusySkip {
-			r.busy = busy
-		}
-	default:
-		return fmt.Errorf("flag --if-busy: %q is not one of wait, fail, skip, replace", busy)
+	if err := parseBusy(c, r); err != nil {
+		return err
 	}
 	switch lost := c.String("on-lost"); lost {
 	case "kill", "warn":
@@ -247,8 +239,30 @@ func parseChoices(c *cli.Context, r *request) error {
 	default:
 		return fmt.Errorf("flag --if-unreachable: %q is not one of fail, run", unreachable)
 	}
-	if r.busyCode = c.Int("busy-exit-code"); r.busyCode < 0 || r.busyCode > 255 {
+	if r.busyCode = c.Int("busy-exit-code"); r.busy == wrap.BusySkip && c.IsSet("busy-exit-code") {
+		return errors.New("flag --busy-exit-code: --if-busy skip exits with 0; leave one of the two out")
+	} else if r.busyCode < 0 || r.busyCode > 255 {
 		return fmt.Errorf("flag --busy-exit-code: %d is not from 0 to 255", r.busyCode)
+	}
+	return nil
+}
+
+// parseBusy reads what is to be done when the slots are not free, and for how long they are waited for.
+func parseBusy(c *cli.Context, r *request) error {
+	r.busy = wrap.Busy(c.String("if-busy"))
+	_, bounded := durationOf(c, "wait")
+	atOnce := bounded && r.wait == 0
+	switch r.busy {
+	case wrap.BusyWait, wrap.BusyReplace:
+		if atOnce && c.IsSet("if-busy") {
+			return fmt.Errorf("flag --wait: 0 is not to wait, and --if-busy %s waits; leave one of the two out", r.busy)
+		}
+		if atOnce {
+			r.busy = wrap.BusyFail
+		}
+	case wrap.BusyFail, wrap.BusySkip:
+	default:
+		return fmt.Errorf("flag --if-busy: %q is not one of wait, fail, skip, replace", r.busy)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"limit/backend"
+	"limit/config/grammar"
 	"limit/config/yamlpos"
 )
 
@@ -93,7 +94,7 @@ func (p *parser) head() {
 	f.Name = strings.TrimSuffix(filepath.Base(f.Path), filepath.Ext(f.Path))
 	if name, ok := p.top.Get("name").Scalar(); ok {
 		f.Name = name
-		if name == "" || hasControl(name) {
+		if name == "" || grammar.HasControl(name) {
 			p.top.Get("name").Reject("name must be one line of text", "")
 		}
 	}
@@ -235,8 +236,8 @@ func (p *parser) tagLimit(v yamlpos.Value) (backend.TagLimit, bool) {
 	key, haveKey := fields.Require("key").Scalar()
 	limit, haveLimit := fields.Require("limit").Int(0, math.MaxInt32)
 	t := backend.TagLimit{Key: key, Limit: limit}
-	if haveKey && (key == "" || hasControl(key)) {
-		fields.Get("key").Reject("key must be the name of a tag", "")
+	if fault := grammar.TagKeyFault(key); haveKey && fault != "" {
+		fields.Get("key").Reject("the key of a tag "+fault, "")
 	}
 	value := fields.Get("value")
 	if value.Kind() == yamlpos.Mapping {
@@ -248,8 +249,4 @@ func (p *parser) tagLimit(v yamlpos.Value) (backend.TagLimit, bool) {
 		t.Value = &s
 	}
 	return t, haveKey && haveLimit
-}
-
-func hasControl(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }

@@ -65,12 +65,12 @@ const schema = `{
       "description": "The steps, by name. A text in place of a mapping is the step's command.",
       "type": "object",
       "minProperties": 1,
-      "propertyNames": {"not": {"pattern": "^(-|tag:)"}, "pattern": "^[^+,\\[\\]*\\s\\x00-\\x1f\\x7f]{1,200}$"},
+      "propertyNames": {"not": {"pattern": "^(-|tag:)"}, "pattern": "^[^+,\\[\\]*\\s\\x00-\\x1f\\x7f-\\x9f]{1,200}$"},
       "additionalProperties": {"oneOf": [{"$ref": "#/$defs/command"}, {"$ref": "#/$defs/step"}]}
     }
   },
   "$defs": {
-    "line": {"oneOf": [{"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]+$"}, {"type": ["number", "boolean", "null"]}]},
+    "line": {"oneOf": [{"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]+$"}, {"type": ["number", "boolean", "null"]}]},
     "scalar": {"type": ["string", "number", "boolean", "null"]},
     "name": {"type": ["string", "number", "boolean"]},
     "variable": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
@@ -78,8 +78,8 @@ const schema = `{
       "description": "The command, given to the shell as it stands. Use variables in it, not ${{ }}.",
       "oneOf": [{"type": "string", "maxLength": 131071, "pattern": "\\S", "not": {"pattern": "\\$\\{\\{"}}, {"type": ["number", "boolean"]}]
     },
-    "tags": {"description": "Tags of the step, matched by tag_concurrency_limits of the executor.", "type": ["object", "null"], "propertyNames": {"pattern": "^[^\\x00-\\x1f\\x7f]+$"}, "additionalProperties": {"$ref": "#/$defs/tag_value"}},
-    "tag_value": {"oneOf": [{"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]*$"}, {"type": ["number", "boolean", "null"]}]},
+    "tags": {"description": "Tags of the step, matched by tag_concurrency_limits of the executor.", "type": ["object", "null"], "propertyNames": {"pattern": "^[^=\\x00-\\x1f\\x7f-\\x9f]+$"}, "additionalProperties": {"$ref": "#/$defs/tag_value"}},
+    "tag_value": {"oneOf": [{"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]*$"}, {"type": ["number", "boolean", "null"]}]},
     "env": {
       "description": "Variables for the step, beside those of the file.",
       "type": ["object", "null"],
@@ -96,8 +96,8 @@ const schema = `{
       ]
     },
     "duration": {
-      "description": "A duration such as 90s, 15m or 1h30m; 0 means none.",
-      "oneOf": [{"type": "string", "pattern": "^\\+?([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))*$|^[+-]?0$"}, {"const": 0}, {"type": "null"}]
+      "description": "A duration: seconds, or such as 90s, 15m, 1h30m, 2d; 0 means none.",
+      "oneOf": [{"type": "string", "pattern": "^([0-9]+(\\.[0-9]*)?|\\.[0-9]+)d?$|^\\+?([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))*$|^[+-]?0$"}, {"type": "number", "minimum": 0, "maximum": 4611686018}, {"type": "null"}]
     },
     "priority": {"description": "Higher starts first. A step has at least the priority of whatever needs it. Default: 0.", "oneOf": [{"type": "integer", "minimum": -2147483648, "maximum": 2147483647}, {"type": "null"}]},
     "slots": {"description": "How many slots of max_concurrent the step takes. Default: 1.", "oneOf": [{"type": "integer", "minimum": 1, "maximum": 2147483647}, {"type": "null"}]},
@@ -106,7 +106,7 @@ const schema = `{
       "description": "The pools that the step holds while it runs: NAME, NAME=SLOTS, or a list of them.",
       "oneOf": [{"$ref": "#/$defs/pool_claim"}, {"type": "array", "items": {"$ref": "#/$defs/pool_claim"}}, {"type": "null"}]
     },
-    "pool_claim": {"oneOf": [{"type": "string", "pattern": "^[^=\\x00-\\x1f\\x7f]+$|^[^\\x00-\\x1f\\x7f]+=\\+?0*[1-9][0-9]*$|\\$\\{\\{"}, {"type": ["number", "boolean"]}]},
+    "pool_claim": {"oneOf": [{"type": "string", "pattern": "^[^=\\x00-\\x1f\\x7f-\\x9f]+$|^[^\\x00-\\x1f\\x7f-\\x9f]+=\\+?0*[1-9][0-9]*$|\\$\\{\\{"}, {"type": ["number", "boolean"]}]},
     "retry": {
       "description": "How often a failed step is run again: a number, or a mapping. The slots are given back during the delay.",
       "oneOf": [
@@ -134,7 +134,7 @@ const schema = `{
       "required": ["key", "limit"],
       "additionalProperties": false,
       "properties": {
-        "key": {"description": "The key of the tag.", "oneOf": [{"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]+$"}, {"type": ["number", "boolean"]}]},
+        "key": {"description": "The key of the tag.", "oneOf": [{"type": "string", "pattern": "^[^=\\x00-\\x1f\\x7f-\\x9f]+$"}, {"type": ["number", "boolean"]}]},
         "value": {
           "description": "A value: steps with exactly this tag. {applyLimitPerUniqueValue: true}: each value has the limit for itself. Left out: all steps with the key.",
           "oneOf": [
@@ -145,7 +145,7 @@ const schema = `{
         "limit": {"description": "How many steps at once; 0 lets none start.", "type": "integer", "minimum": 0, "maximum": 2147483647}
       }
     },
-    "matrix_value": {"oneOf": [{"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]+$"}, {"type": ["number", "boolean", "null"]}]},
+    "matrix_value": {"oneOf": [{"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]+$"}, {"type": ["number", "boolean", "null"]}]},
     "combinations": {
       "oneOf": [
         {"type": "array", "items": {"type": ["object", "null"], "propertyNames": {"pattern": "^[A-Za-z0-9_-]+$"}, "additionalProperties": {"$ref": "#/$defs/matrix_value"}}},

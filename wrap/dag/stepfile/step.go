@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"strconv"
 	"strings"
 	"time"
 
+	"limit/config/grammar"
 	"limit/config/yamlpos"
 )
 
@@ -103,7 +103,7 @@ func faultOfName(name string) string {
 		return "it begins with tag:"
 	case strings.ContainsAny(name, "+,[]* \t"):
 		return "it has one of + , [ ] * or a space"
-	case hasControl(name):
+	case grammar.HasControl(name):
 		return "it has a control character"
 	case len(name) > 200:
 		return "it is longer than 200 bytes"
@@ -247,10 +247,10 @@ func (p *parser) pools(v yamlpos.Value, sc scope) map[string]int {
 		if !ok {
 			continue
 		}
-		name, slots, fault := parsePool(p.expand(item, text, sc))
+		name, slots, err := grammar.Pool(p.expand(item, text, sc))
 		switch {
-		case fault != "":
-			item.Reject(fault, "write NAME or NAME=SLOTS")
+		case err != nil:
+			item.Reject(err.Error(), "")
 		case pools[name] > 0:
 			item.Reject(fmt.Sprintf("pool %s is there twice", name), fmt.Sprintf("add them up: %s=%d", name, pools[name]+slots))
 		default:
@@ -258,21 +258,6 @@ func (p *parser) pools(v yamlpos.Value, sc scope) map[string]int {
 		}
 	}
 	return pools
-}
-
-func parsePool(s string) (name string, slots int, fault string) {
-	name, count, found := s, "1", false
-	if i := strings.LastIndexByte(s, '='); i >= 0 {
-		name, count, found = s[:i], s[i+1:], true
-	}
-	n, err := strconv.Atoi(count)
-	switch {
-	case name == "" || hasControl(name):
-		return "", 0, fmt.Sprintf("%q has no name of a pool", s)
-	case found && (err != nil || n < 1 || n > math.MaxInt32):
-		return "", 0, fmt.Sprintf("pool %q: the number of slots must be at least 1", s)
-	}
-	return name, n, ""
 }
 
 // matrix reads a matrix; on a mistake there are no combinations.
@@ -320,7 +305,7 @@ func (p *parser) matrixValues(e yamlpos.Entry) []string {
 
 func (p *parser) matrixValue(v yamlpos.Value) string {
 	s, ok := v.Scalar()
-	if ok && (s == "" || hasControl(s)) {
+	if ok && (s == "" || grammar.HasControl(s)) {
 		v.Reject("a value of a matrix must be one line of text", "")
 	}
 	return s

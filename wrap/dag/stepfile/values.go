@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"limit/config/grammar"
 	"limit/config/yamlpos"
 )
 
@@ -18,8 +19,10 @@ func (p *parser) tags(v yamlpos.Value, sc scope) (map[string]string, bool) {
 	for _, e := range fields.All() {
 		value, _ := e.Value.Scalar()
 		value = p.expand(e.Value, value, sc)
-		if e.Name == "" || hasControl(e.Name) || hasControl(value) {
-			e.Key.Reject("a tag must be one line of text", "")
+		if fault := grammar.TagKeyFault(e.Name); fault != "" {
+			e.Key.Reject("the key of a tag "+fault, "")
+		} else if grammar.HasControl(value) {
+			e.Key.Reject("the value of a tag has a character in it that is not text", "")
 		}
 		tags[e.Name] = value
 	}

@@ -1,0 +1,147 @@
+// Package grammar reads the small texts that flags, limit.yaml, step files and the verbs have in common: names, slots, limits, tags and
+// durations. What is one in one place is one in all of them.
+package grammar
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"limit/backend"
+)
+
+// MaxSlots is the highest limit, and the most slots that can be asked for.
+const MaxSlots = backend.MaxSlots
+
+// Unlimited is the word for a limit that never blocks.
+const Unlimited = "unlimited"
+
+// HasControl reports whether a text has a character in it that is no text, or bytes that are none.
+func HasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || r == unicode.ReplacementChar })
+}
+
+// NameFault says why a name cannot be; "" where it can.
+func NameFault(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case HasControl(name):
+		return "has a character in it that is not text"
+	}
+	return ""
+}
+
+// TagKeyFault is NameFault for the keys of tags: KEY=VALUE is cut at the first sign.
+func TagKeyFault(key string) string {
+	if strings.Contains(key, "=") {
+		return `has "=" in it, which ends a key`
+	}
+	return NameFault(key)
+}
+
+// Pool reads NAME[=SLOTS]. A name with = in it needs the slots said.
+func Pool(text string) (name string, slots int, err error) {
+	name, slots = text, 1
+	if i := strings.LastIndexByte(text, '='); i >= 0 {
+		n, err := strconv.Atoi(text[i+1:])
+		if err != nil || n < 1 || n > MaxSlots {
+			return "", 0, fmt.Errorf("pool %q: the slots must be a number of at least 1; give NAME=SLOTS", text)
+		}
+		name, slots = text[:i], n
+	}
+	if fault := NameFault(name); fault != "" {
+		return "", 0, fmt.Errorf("pool %q: the name %s", text, fault)
+	}
+	return name, slots, nil
+}
+
+// Pools reads a list of them; nil where it is empty.
+func Pools(texts []string) (map[string]int, error) {
+	var pools map[string]int
+	for _, text := range texts {
+		name, slots, err := Pool(text)
+		if err != nil {
+			return nil, err
+		}
+		if before, twice := pools[name]; twice {
+			return nil, fmt.Errorf("pool %q is named twice; give %s=%d for all its slots", name, name, before+slots)
+		}
+		if pools == nil {
+			pools = map[string]int{}
+		}
+		pools[name] = slots
+	}
+	return pools, nil
+}
+
+// Tag reads KEY[=VALUE]. A tag without value has the value "".
+func Tag(text string) (key, value string, err error) {
+	key, value, _ = strings.Cut(text, "=")
+	if fault := TagKeyFault(key); fault != "" {
+		return "", "", fmt.Errorf("tag %q: the key %s; give KEY or KEY=VALUE", text, fault)
+	}
+	if HasControl(value) {
+		return "", "", fmt.Errorf("tag %q: the value has a character in it that is not text", text)
+	}
+	return key, value, nil
+}
+
+// Tags reads a list of them; nil where it is empty.
+func Tags(texts []string) (map[string]string, error) {
+	var tags map[string]string
+	for _, text := range texts {
+		key, value, err := Tag(text)
+		if err != nil {
+			return nil, err
+		}
+		if before, twice := tags[key]; twice && before != value {
+			return nil, fmt.Errorf("tag %q is given twice, with the values %q and %q", key, before, value)
+		}
+		if tags == nil {
+			tags = map[string]string{}
+		}
+		tags[key] = value
+	}
+	return tags, nil
+}
+
+// Limit reads a number of slots, or unlimited.
+func Limit(text string) (int, error) {
+	if text == Unlimited {
+		return backend.Unlimited, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > MaxSlots {
+		return 0, fmt.Errorf("%q is not a limit; use a number from 0 to %d, or %s", text, MaxSlots, Unlimited)
+	}
+	return n, nil
+}
+
+// Duration reads a number of seconds as timeout(1) does, of days with d, or what Go's time.ParseDuration reads: 10, 1.5m, 2d, 1h30m.
+func Duration(text string) (time.Duration, error) {
+	const remedy = "use a duration such as 10, 90s, 1h30m or 2d"
+	number, unit := text, time.Second
+	if rest, ok := strings.CutSuffix(text, "d"); ok {
+		number, unit = rest, 24*time.Hour
+	}
+	outOfRange := fmt.Errorf("out of range; %s", remedy)
+	if !strings.ContainsFunc(number, func(r rune) bool { return r != '.' && (r < '0' || r > '9') }) {
+		if n, err := strconv.ParseFloat(number, 64); err == nil {
+			if n*float64(unit) >= 1<<62 {
+				return 0, outOfRange
+			}
+			return time.Duration(n * float64(unit)), nil
+		}
+	}
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil || d < 0:
+		return 0, fmt.Errorf("no duration; %s", remedy)
+	case d >= 1<<62: // the sum of two is one too
+		return 0, outOfRange
+	}
+	return d, nil
+}

@@ -1,0 +1,67 @@
+package grammar
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestTheSyntaxes(t *testing.T) {
+	pool := func(s string) string { n, k, err := Pool(s); return fmt.Sprintf("%q %d %v", n, k, err) }
+	tag := func(s string) string { k, v, err := Tag(s); return fmt.Sprintf("%q %q %v", k, v, err) }
+	limit := func(s string) string { n, err := Limit(s); return fmt.Sprintf("%d %v", n, err) }
+	duration := func(s string) string { d, err := Duration(s); return fmt.Sprintf("%s %v", d, err) }
+	for _, c := range []struct {
+		how        func(string) string
+		text, want string
+	}{
+		{pool, "db", `"db" 1 <nil>`},
+		{pool, "db=2", `"db" 2 <nil>`},
+		{pool, "a=b=2", `"a=b" 2 <nil>`},
+		{pool, "db=0", `"" 0 pool "db=0": the slots must be a number of at least 1; give NAME=SLOTS`},
+		{pool, "db=", `"" 0 pool "db=": the slots must be a number of at least 1; give NAME=SLOTS`},
+		{pool, "db=x", `"" 0 pool "db=x": the slots must be a number of at least 1; give NAME=SLOTS`},
+		{pool, "db=2147483648", `"" 0 pool "db=2147483648": the slots must be a number of at least 1; give NAME=SLOTS`},
+		{pool, "=1", `"" 0 pool "=1": the name is empty`},
+		{pool, "", `"" 0 pool "": the name is empty`},
+		{pool, "a\x1b", `"" 0 pool "a\x1b": the name has a character in it that is not text`},
+		{pool, "a\xff", `"" 0 pool "a\xff": the name has a character in it that is not text`},
+		{tag, "k", `"k" "" <nil>`},
+		{tag, "k=", `"k" "" <nil>`},
+		{tag, "k=v=w", `"k" "v=w" <nil>`},
+		{tag, "=v", `"" "" tag "=v": the key is empty; give KEY or KEY=VALUE`},
+		{tag, "k=\n", `"" "" tag "k=\n": the value has a character in it that is not text`},
+		{limit, "2000000000", "2000000000 <nil>"},
+		{limit, "unlimited", "-1 <nil>"},
+		{limit, "2147483648", `0 "2147483648" is not a limit; use a number from 0 to 2147483647, or unlimited`},
+		{limit, "-1", `0 "-1" is not a limit; use a number from 0 to 2147483647, or unlimited`},
+		{duration, "90", "1m30s <nil>"},
+		{duration, "1.5", "1.5s <nil>"},
+		{duration, "2d", "48h0m0s <nil>"},
+		{duration, "1h30m", "1h30m0s <nil>"},
+		{duration, "-1", "0s no duration; use a duration such as 10, 90s, 1h30m or 2d"},
+		{duration, "inf", "0s no duration; use a duration such as 10, 90s, 1h30m or 2d"},
+		{duration, "999999d", "0s out of range; use a duration such as 10, 90s, 1h30m or 2d"},
+	} {
+		if got := c.how(c.text); got != c.want {
+			t.Errorf("%q:\n got %s\nwant %s", c.text, got, c.want)
+		}
+	}
+}
+
+func TestListsAreReadTogether(t *testing.T) {
+	for _, c := range []struct {
+		got  func() (any, error)
+		want string
+	}{
+		{func() (any, error) { return Pools(nil) }, "map[] <nil>"},
+		{func() (any, error) { return Pools([]string{"a", "b=2"}) }, "map[a:1 b:2] <nil>"},
+		{func() (any, error) { return Pools([]string{"a", "a=2"}) }, `map[] pool "a" is named twice; give a=3 for all its slots`},
+		{func() (any, error) { return Tags([]string{"a", "b=2", "b=2"}) }, "map[a: b:2] <nil>"},
+		{func() (any, error) { return Tags([]string{"a=1", "a=2"}) }, `map[] tag "a" is given twice, with the values "1" and "2"`},
+	} {
+		got, err := c.got()
+		if text := fmt.Sprintf("%v %v", got, err); text != c.want {
+			t.Errorf("got %s\nwant %s", text, c.want)
+		}
+	}
+}
