@@ -54,6 +54,7 @@ type Events struct {
 	mu     sync.Mutex
 	w      io.Writer
 	file   *os.File // to be closed
+	fifo   bool     // that file is
 	outlet *Outlet  // that w is, after Queue
 	failed func(error)
 }
@@ -67,11 +68,15 @@ func OpenEvents(name string, stderr io.Writer, failed func(error)) (*Events, err
 	case "-":
 		return &Events{w: stderr, failed: failed}, nil
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+	access, fifo := os.O_WRONLY, false
+	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		access, fifo = os.O_RDWR, true // does not wait for a reader: the FIFO keeps what there is room for
+	}
+	f, err := os.OpenFile(name, access|os.O_APPEND|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("opening the events file: %w", err)
 	}
-	return &Events{w: f, file: f, failed: failed}, nil
+	return &Events{w: f, file: f, fifo: fifo, failed: failed}, nil
 }
 
 // Emit writes one event, stamped with the time at the call.
@@ -110,10 +115,34 @@ func (e *Events) Drain(patience time.Duration, hurry <-chan struct{}) error {
 	if e == nil || e.outlet == nil {
 		return nil
 	}
-	if err := e.outlet.Close(patience, hurry); err != nil {
+	err := e.outlet.Close(patience, hurry)
+	if err == nil && e.unread(patience, hurry) {
+		err = errUnread
+	}
+	if err != nil {
 		return fmt.Errorf("writing events: %w", err)
 	}
 	return nil
+}
+
+// unread waits until a FIFO's reader has read all, and reports whether it has not in time: what is in a FIFO goes with its last writer.
+func (e *Events) unread(patience time.Duration, hurry <-chan struct{}) bool {
+	if !e.fifo {
+		return false
+	}
+	late := time.After(patience)
+	for {
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(e.file.Fd()), Events: unix.POLLIN}}, 0); err != nil || n == 0 {
+			return false
+		}
+		select {
+		case <-hurry:
+			return true
+		case <-late:
+			return true
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // Close closes the file that OpenEvents has opened.

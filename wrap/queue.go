@@ -217,6 +217,12 @@ func (q *Queue) whyWaiting(ctx context.Context) <-chan string {
 		found <- "waiting for " + describeObstacles(known)
 		return found
 	}
+	select {
+	case <-q.Entered():
+	default:
+		found <- "waiting for the store to answer"
+		return found
+	}
 	go func() {
 		if now := q.look(ctx); len(now.Blocks) > 0 {
 			found <- "waiting for " + describeObstacles(now)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -87,7 +88,8 @@ func (p *program) connect(c *cli.Context, cfg *config.Config, o storeOptions) (*
 }
 
 // heeding opens a store for a verb that has a supervisor, whose signals are to end limit though the store is slow to answer: one that came
-// meanwhile is returned without a store.
+// meanwhile is returned without a store. What open waits for may be a call that nothing ends, as of a file system that hangs, or of a FIFO: it
+// is left behind then, and limit ends.
 func (p *program) heeding(c *cli.Context, open func() (*store, error)) (*store, syscall.Signal, error) {
 	outer := c.Context
 	ctx, cancel := context.WithCancel(outer)
@@ -103,18 +105,25 @@ func (p *program) heeding(c *cli.Context, open func() (*store, error)) (*store, 
 		opened <- answer{s, err}
 	}()
 	var ending syscall.Signal
+	var leave <-chan time.Time
 	for {
 		select {
 		case ending = <-p.supervisor.Signals():
 			cancel()
+			leave = time.After(leaveBehind)
+		case <-leave:
+			return nil, ending, nil
 		case a := <-opened:
-			if ending != 0 && a.err == nil {
+			if ending != 0 && a.store != nil {
 				a.store.Close()
 			}
 			return a.store, ending, a.err
 		}
 	}
 }
+
+// leaveBehind is how long open may take to end after a signal.
+const leaveBehind = 500 * time.Millisecond
 
 // errSame ends a change of settings that would change nothing.
 var errSame = errors.New("the settings are the same")

@@ -107,22 +107,28 @@ func (p *program) run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	argv := r.command.Args
-	r.command.Path, err = process.Find(argv[0], r.command.Env, "")
-	if err != nil {
-		return cannotStart(err)
-	}
 	messages := p.messages(c)
 	supervisor, err := process.NewSupervisor()
 	if err != nil {
 		return err
 	}
 	p.supervisor = supervisor
-	events, err := wrap.OpenEvents(c.String("events"), p.Err, func(err error) { messages.Error("%v", err) })
-	if err != nil {
+	var events *wrap.Events
+	_, sig, err := p.heeding(c, func() (_ *store, err error) {
+		if r.command.Path, err = process.Find(r.command.Args[0], r.command.Env, ""); err != nil {
+			return nil, cannotStart(err)
+		}
+		events, err = wrap.OpenEvents(c.String("events"), p.Err, nil)
+		return nil, err
+	})
+	switch {
+	case sig != 0:
+		return &exitError{exit: wrap.Exit{Signal: sig}}
+	case err != nil:
 		return err
 	}
-	defer events.Close()
+	events.Queue()
+	defer p.drain(events, messages)
 	if sig := sleepRandomly(r.splay, supervisor); sig != 0 {
 		return &exitError{exit: wrap.Exit{Signal: sig}}
 	}
@@ -149,6 +155,26 @@ func (p *program) run(c *cli.Context) error {
 		return cannotStart(err)
 	}
 	return &exitError{exit: exit, err: err}
+}
+
+// patienceForEvents is how long the last events wait for a reader that does not read, when all else is done.
+const patienceForEvents = 2 * time.Second
+
+// drain writes the events that are left. A signal ends the waiting for their reader.
+func (p *program) drain(events *wrap.Events, messages *wrap.Messages) {
+	hurry := make(chan struct{})
+	done := make(chan error, 1)
+	go func() { done <- errors.Join(events.Drain(patienceForEvents, hurry), events.Close()) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-p.supervisor.Signals():
+		close(hurry)
+		err = <-done
+	}
+	if err != nil {
+		messages.Error("%v", err)
+	}
 }
 
 // cannotStart ends limit as a shell does that cannot execute a command.
