@@ -156,7 +156,7 @@ type HeldClaim struct {
 
 // WaitingClaim is a claim with its place and what blocks it.
 type WaitingClaim struct {
-	Claim
+	Claim        // as a grant at this moment would settle it
 	Position int // from 1, in the order of the namespace
 	Aside    bool
 	Blocks   []Block

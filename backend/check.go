@@ -31,7 +31,8 @@ func (s *State) heldByAncestors(c *Claim, l *limit) (held map[string]int, total 
 	if l.key.kind == KindRate {
 		return nil, 0
 	}
-	for _, id := range c.Ancestors {
+	_, ancestors := s.nesting(c)
+	for _, id := range ancestors {
 		a, ok := s.members[id]
 		if !ok || !a.held || id == c.ID || held[id] > 0 {
 			continue

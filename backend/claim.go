@@ -10,10 +10,10 @@ import (
 // Whoever hands a Claim to a Backend or a State does not change it afterwards.
 type Claim struct {
 	ID    string `json:"id"`     // 128 random bits in hexadecimal, see NewID
-	RunID string `json:"run_id"` // the run it belongs to
+	RunID string `json:"run_id"` // the run it belongs to: its own ID, where it is the first claim of a run
 
 	Pools map[string]int    `json:"pools,omitempty"` // slots asked of each pool, each at least 1
-	Runs  int               `json:"runs,omitempty"`  // slots asked of the run queue (a run: 1), 0 for a nested claim
+	Runs  int               `json:"runs,omitempty"`  // slots asked of the run queue (a run: 1), 0 for a claim within a run
 	Tags  map[string]string `json:"tags,omitempty"`  // matched by tag limits where Runs > 0; a tag without value has ""
 
 	Priority int32 `json:"priority"`       // higher first
@@ -27,6 +27,11 @@ type Claim struct {
 	// those of the run it is nested in, outermost first.
 	Ancestors []string `json:"ancestors,omitempty"`
 
+	// Within is the run that the claim says it is nested in, nil for none. The rule checks it: as long as a claim of that run is
+	// held, this one takes no run slot and matches no tag limit; else it is a run of its own, as RunID, Runs and Tags say. A grant
+	// settles it: RunID, Runs and Ancestors are then those of the outer run, or as they were, and Within is nil.
+	Within *Within `json:"within,omitempty"`
+
 	// The rest decides nothing: it tells people who asks.
 	Name     string    `json:"name"`
 	Command  []string  `json:"command"`
@@ -36,6 +41,12 @@ type Claim struct {
 	QueuedAt time.Time `json:"queued_at"` // by the wall clock of the claimant
 
 	Grant *Grant `json:"grant,omitempty"` // nil while waiting
+}
+
+// Within names the run that a claim says it is nested in, and the claim of that run whose command asks.
+type Within struct {
+	Run   string `json:"run"`
+	Claim string `json:"claim,omitempty"`
 }
 
 // Grant is the proof that a claim is held.

@@ -44,7 +44,7 @@ func (s *State) Explain(now time.Duration) []WaitingClaim {
 	holders := s.holders()
 	explained := make([]WaitingClaim, len(waiting))
 	for i, m := range waiting {
-		w := WaitingClaim{Claim: *m.claim, Position: i + 1, Aside: m.aside}
+		w := WaitingClaim{Claim: m.settled(), Position: i + 1, Aside: m.aside}
 		if !m.aside {
 			s.block(m, func(n need, why string, by *member) {
 				w.Blocks = append(w.Blocks, n.limit.describe(why, by, holders[n.limit]))
@@ -97,6 +97,7 @@ func (s *State) InTheWay(c *Claim) []*Claim {
 	needs := s.needsOf(c)
 	defer s.forgetAllUnused(needs)
 	replaced := s.replacedWaiters(c, needs)
+	_, ancestors := s.nesting(c)
 	missing := map[*limit]int{}
 	for _, n := range needs {
 		if n.limit.capacity == 0 {
@@ -109,7 +110,7 @@ func (s *State) InTheWay(c *Claim) []*Claim {
 	var way []*member
 	for _, h := range s.Held() {
 		m := s.members[h.ID]
-		if h.ID == c.ID || slices.Contains(c.Ancestors, h.ID) || h.Replaces && c.Seq > 0 && h.Seq > c.Seq {
+		if h.ID == c.ID || slices.Contains(ancestors, h.ID) || h.Replaces && c.Seq > 0 && h.Seq > c.Seq {
 			continue
 		}
 		if slices.ContainsFunc(m.needs, func(n need) bool { return missing[n.limit] > 0 }) {

@@ -18,7 +18,7 @@ import (
 // time alone frees, are nobody's kin.
 func (s *State) kinOf(m *member) []*limit {
 	var kin []*limit
-	for _, id := range m.claim.Ancestors {
+	for _, id := range m.ancestors {
 		a, ok := s.members[id]
 		if !ok || !a.held || a == m {
 			continue
@@ -31,36 +31,6 @@ func (s *State) kinOf(m *member) []*limit {
 	}
 	slices.SortFunc(kin, func(a, b *limit) int { return cmp.Compare(a.ordinal, b.ordinal) })
 	return slices.Compact(kin)
-}
-
-// descend makes a member known to its ancestors.
-func (s *State) descend(m *member) {
-	for _, id := range m.claim.Ancestors {
-		if s.heirs[id] == nil {
-			s.heirs[id] = map[*member]struct{}{}
-		}
-		s.heirs[id][m] = struct{}{}
-	}
-}
-
-// forgetDescent undoes descend.
-func (s *State) forgetDescent(m *member) {
-	for _, id := range m.claim.Ancestors {
-		delete(s.heirs[id], m)
-		if len(s.heirs[id]) == 0 {
-			delete(s.heirs, id)
-		}
-	}
-}
-
-// restandHeirs is called when a claim has come to hold or has ceased to: those nested in it change their kin.
-func (s *State) restandHeirs(id string) {
-	for m := range s.heirs[id] {
-		if m.line != nil {
-			s.leave(m)
-			s.stand(m)
-		}
-	}
 }
 
 // waitsForKin tells whether w cannot be granted before an ancestor of m releases.

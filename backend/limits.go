@@ -95,7 +95,7 @@ func (s *State) needsOf(c *Claim) []need {
 			needs = append(needs, need{s.rateLimit(name, pool.Rate), c.Pools[name]})
 		}
 	}
-	if c.Runs > 0 {
+	if nested, _ := s.nesting(c); c.Runs > 0 && !nested {
 		needs = append(needs, need{s.runsLimit(), c.Runs})
 		for i, t := range s.settings.TagLimits {
 			if value, tagged := c.Tags[t.Key]; tagged && t.Matches(t.Key, value) {

@@ -16,6 +16,10 @@ type member struct {
 	held  bool
 	aside bool
 
+	nested    bool     // takes no run slot, see nesting
+	ancestors []string // that it is nested in, outermost first
+	unsettled *Claim   // what a grant has settled, as it was before; nil where it has changed nothing
+
 	line  *line     // where it stands; nil while held or aside
 	aged  bool      // has waited long enough to reserve
 	young bool      // is among the State's young

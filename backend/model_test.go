@@ -24,6 +24,8 @@ type modelMember struct {
 	aside bool
 	token int64
 	slots map[string][]int
+
+	entered Claim // as it was before a grant settled it
 }
 
 type modelStart struct {
@@ -49,7 +51,7 @@ func (m *model) needs(c *Claim) []modelNeed {
 			needs = append(needs, modelNeed{"rate:" + pool, "pool:" + pool, c.Pools[pool], p.Rate.Slots, p.Rate})
 		}
 	}
-	if c.Runs == 0 {
+	if m.settled(c).Runs == 0 {
 		return needs
 	}
 	needs = append(needs, modelNeed{"runs", "runs", c.Runs, m.settings.MaxRuns, nil})
@@ -67,6 +69,31 @@ func (m *model) needs(c *Claim) []modelNeed {
 	}
 	return needs
 }
+
+// settled is a claim as it counts now: of the run that it says it is in, if a claim of that is held, or of its own.
+func (m *model) settled(c *Claim) Claim {
+	is := *c
+	is.Within = nil
+	if c.Within == nil {
+		return is
+	}
+	for _, o := range m.members {
+		if !o.held || o.claim.RunID != c.Within.Run {
+			continue
+		}
+		is.RunID, is.Runs = c.Within.Run, 0
+		if o.claim.ID == c.Within.Claim {
+			is.Ancestors = append(slices.Clone(o.claim.Ancestors), o.claim.ID)
+			return is
+		}
+		if o.claim.ID == c.Within.Run {
+			is.Ancestors = append(slices.Clone(o.claim.Ancestors), o.claim.ID)
+		}
+	}
+	return is
+}
+
+func (m *model) ancestors(c *Claim) []string { return m.settled(c).Ancestors }
 
 func (m *model) asks(c *Claim, limit string) int {
 	for _, n := range m.needs(c) {
@@ -246,11 +273,11 @@ func (p *modelPass) waitsForRunOf(w, o *modelMember) bool {
 			}
 			if n.rate == nil && n.slots > n.capacity-p.m.used(n.id) {
 				for _, id := range p.m.holders(n.id) {
-					if slices.Contains(o.claim.Ancestors, id) {
+					if slices.Contains(p.m.ancestors(&o.claim), id) {
 						return true
 					}
 					for _, nested := range p.m.members {
-						if !nested.held && !nested.aside && slices.Contains(nested.claim.Ancestors, id) && walk(node{nested, true}) {
+						if !nested.held && !nested.aside && slices.Contains(p.m.ancestors(&nested.claim), id) && walk(node{nested, true}) {
 							return true
 						}
 					}
@@ -277,7 +304,7 @@ func (m *model) explain() []WaitingClaim {
 	p := m.pass()
 	var explained []WaitingClaim
 	for i, o := range m.waiting() {
-		w := WaitingClaim{Claim: o.claim, Position: i + 1, Aside: o.aside}
+		w := WaitingClaim{Claim: m.settled(&o.claim), Position: i + 1, Aside: o.aside}
 		if !o.aside {
 			w.Blocks = p.blocks(o)
 		}
@@ -295,6 +322,7 @@ func (m *model) advance(token func() int64) []*modelMember {
 		if o == nil {
 			return granted
 		}
+		o.entered, o.claim = o.claim, m.settled(&o.claim)
 		o.held, o.token, o.slots = true, token(), nil
 		for _, n := range m.needs(&o.claim) {
 			pool, pooled := strings.CutPrefix(n.id, "pool:")
@@ -352,6 +380,9 @@ func (m *model) setAside(o *modelMember, aside bool) {
 	if o.held {
 		m.starts = slices.DeleteFunc(m.starts, func(st modelStart) bool { return st.id == o.claim.ID })
 	}
+	if o.held {
+		o.claim = o.entered
+	}
 	o.aside, o.held, o.slots = aside, false, nil
 }
 
@@ -360,7 +391,7 @@ func (m *model) impossible(c *Claim) string {
 	for _, n := range m.needs(c) {
 		held := 0
 		for _, o := range m.members {
-			if o.held && n.rate == nil && o.claim.ID != c.ID && slices.Contains(c.Ancestors, o.claim.ID) {
+			if o.held && n.rate == nil && o.claim.ID != c.ID && slices.Contains(m.ancestors(c), o.claim.ID) {
 				held += m.asks(&o.claim, n.id)
 			}
 		}

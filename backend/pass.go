@@ -28,7 +28,7 @@ func (s *State) walk(now time.Duration, granted []*Claim) (_ []*Claim, again boo
 			reserved := slices.ContainsFunc(m.needs, func(n need) bool { return n.limit.reserver == m })
 			s.admit(m, now)
 			granted = append(granted, m.claim)
-			again = reserved || len(s.heirs[m.claim.ID]) > 0 || len(passed) > 0 && (s.nested > 0 || m.narrows())
+			again = reserved || s.hasHeirs(m) || len(passed) > 0 && (s.nested > 0 || m.narrows())
 			continue
 		}
 		if s.lift(m) {
@@ -47,7 +47,7 @@ func (s *State) walk(now time.Duration, granted []*Claim) (_ []*Claim, again boo
 	s.passed = passed
 	s.drop()
 	if again {
-		s.restandHeirs(granted[len(granted)-1].ID)
+		s.restandHeirs(s.members[granted[len(granted)-1].ID])
 	}
 	return granted, again
 }
@@ -221,6 +221,8 @@ func (s *State) everyoneBlocked(m *member) bool {
 func (s *State) admit(m *member, now time.Duration) {
 	s.leave(m)
 	m.held, m.aged = true, false
+	s.settle(m)
+	s.runs[m.claim.RunID]++
 	m.claim.Grant = &Grant{}
 	for _, n := range m.needs {
 		switch n.limit.key.kind {

@@ -33,7 +33,8 @@ type State struct {
 	waiting int                             // members that stand in a line
 	aged    int                             // of them, those that have waited long enough to reserve
 	nested  int                             // of them, those with kin
-	heirs   map[string]map[*member]struct{} // members by the ids of their ancestors
+	heirs   map[string]map[*member]struct{} // members by the ids of the claims and runs that they are, or say they are, nested in
+	runs    map[string]int                  // held claims of each run
 	pass    uint64                          // number of the pass that the limits' findings belong to
 	search  uint64                          // number of the search in the graph of who waits for whom
 	passed  []*line                         // room for a pass
@@ -50,7 +51,7 @@ const never = time.Duration(math.MaxInt64)
 
 // NewState returns a State without claims. Settings with ReserveAfter = NeverReserve switch reservation off.
 func NewState(settings Settings, names Names) *State {
-	s := &State{names: names, members: map[string]*member{}, heirs: map[string]map[*member]struct{}{}}
+	s := &State{names: names, members: map[string]*member{}, heirs: map[string]map[*member]struct{}{}, runs: map[string]int{}}
 	s.Configure(settings)
 	return s
 }
@@ -90,16 +91,21 @@ func (s *State) Configure(settings Settings) {
 			s.HoldStart(name, st.id, st.slots, st.at)
 		}
 	}
+	clear(s.runs)
 	for _, m := range s.members {
 		m.line, m.aged, m.young = nil, false, false
-		s.meet(m)
 		if m.held {
+			s.meet(m)
 			s.occupy(m)
 		}
 	}
 	for _, m := range s.members {
-		if !m.held && !m.aside {
-			s.stand(m) // after all holders: its kin is what they hold
+		if m.held {
+			continue
+		}
+		s.meet(m) // after all holders: whether it is nested depends on them
+		if !m.aside {
+			s.stand(m) // its kin is what they hold
 		}
 	}
 }
@@ -134,8 +140,9 @@ func (s *State) forgetUnused(l *limit) {
 	}
 }
 
-// occupy counts a holder in its limits.
+// occupy counts a holder in its limits and in its run.
 func (s *State) occupy(m *member) {
+	s.runs[m.claim.RunID]++
 	for _, n := range m.needs {
 		if n.limit.key.kind == KindRate {
 			continue
@@ -147,6 +154,9 @@ func (s *State) occupy(m *member) {
 
 // vacate undoes occupy.
 func (s *State) vacate(m *member) {
+	if s.runs[m.claim.RunID]--; s.runs[m.claim.RunID] == 0 {
+		delete(s.runs, m.claim.RunID)
+	}
 	for _, n := range m.needs {
 		if n.limit.key.kind == KindRate {
 			continue
@@ -177,7 +187,7 @@ func (s *State) Hold(c *Claim, since time.Duration) {
 	m := s.enter(c, since)
 	m.held = true
 	s.occupy(m)
-	s.restandHeirs(c.ID)
+	s.restandHeirs(m)
 }
 
 // enter makes a claim a member.
@@ -186,8 +196,8 @@ func (s *State) enter(c *Claim, since time.Duration) *member {
 	m := s.newMember()
 	m.claim, m.since = c, since
 	s.members[c.ID] = m
-	s.meet(m)
 	s.descend(m)
+	s.meet(m)
 	return m
 }
 
@@ -217,7 +227,7 @@ func (s *State) Remove(id string) bool {
 	case m.held:
 		s.vacate(m)
 		m.held = false
-		s.restandHeirs(id)
+		s.restandHeirs(m)
 	case m.line != nil:
 		s.leave(m)
 	}
@@ -266,7 +276,8 @@ func (s *State) Aside(id string, aside bool) bool {
 		}
 		m.held = false
 		m.claim.Grant = nil
-		s.restandHeirs(id)
+		s.restandHeirs(m)
+		s.unsettle(m)
 	default:
 		s.leave(m)
 	}

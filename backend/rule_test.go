@@ -351,6 +351,84 @@ func TestTagLimitsCountEveryTagInEveryLimitThatMatches(t *testing.T) {
 			enter b #k=w
 			> b
 			blocks a tag:k=v 0/0 paused`,
+		"a claim is nested while a claim of the run that it names is held": `
+			limits runs=1 tag:k=1
+			enter a #k
+			> a
+			enter b #k p=1 ^^a/a
+			> b                           // it is of run a
+			usage runs 1/1 +0
+			enter c #k ^^gone/gone
+			enter d #k ^^a/gone
+			> d                           // the claim that started it has ended, the run has not
+			enter e #k ^^gone/a
+			blocks c runs 1/1 full a; tag:k 1/1 full a
+			blocks e runs 1/1 full a; tag:k 1/1 full a
+			release a
+			> c                           // b and d are in run a still, which takes no slot
+			enter f #k ^^a/b
+			> f
+			release b d f
+			enter g #k ^^a/b
+			>
+			release c
+			> e
+		`,
+		"a claim whose run ends while it waits is a run of its own": `
+			limits runs=1 p=1
+			enter a runs=1
+			enter x p=1 // no run
+			> a x
+			enter b p=1 ^^a/a
+			blocks b pool:p 1/1 full x
+			release a
+			blocks b pool:p 1/1 full x
+			enter c runs=1
+			> c
+			blocks b pool:p 1/1 full x; runs 1/1 full c
+			release x
+			blocks b runs 1/1 full c
+			release c
+			> b
+		`,
+		"a claim whose run begins while it waits is nested from then on": `
+			limits runs=1 p=1
+			enter x runs=1
+			> x
+			enter b p=1 ^^a/a
+			enter a runs=1
+			blocks b runs 1/1 full x
+			release x
+			> b
+			release b
+			> a
+			enter b p=1 ^^a/a
+			> b
+			usage runs 1/1 +0
+			aside b                       // and it is no more when its run has ended meanwhile
+			release a
+			enter c runs=1
+			> c
+			stand b
+			blocks b runs 1/1 full c
+			release c
+			> b
+		`,
+		"what a claim is nested in keeps nothing from it": `
+			limits p=2
+			enter a p=1
+			enter x p=1
+			> a x
+			enter w p=2
+			enter b p=1 ^^a/a
+			blocks b pool:p 2/2 full a,x
+			release x
+			> b                           // w waits for a, which waits for b
+			enter c p=2 ^^a/b
+			impossible asks 2 of pool:p, which its own run keeps from it for ever: a holds 1, b holds 1 of 2; raise the limit or claim it once, outside
+			enter d p=2 ^^gone/b
+			>
+		`,
 		"a nested claim takes no run slot and matches no run tag limit": `
 			limits runs=1 tag:k=1
 			enter a #k

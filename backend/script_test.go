@@ -17,7 +17,7 @@ import (
 //	                       the whole settings, in place of those before; * is "each value its own"
 //	enter a db=2 #k=v !5 ~3 runs=2 ^p ^q
 //	                       a claim: slots of pools, tags (a claim with tags is a run), priority, rank, slots of the
-//	                       run queue, ancestors; "impossible" with the reason follows where it can never be granted
+//	                       run queue, ancestors; ^^RUN/CLAIM is the run it says it is nested in; "impossible" with the reason follows where it can never be granted
 //	ask w db               the same, and it does not enter
 //	release a, aside a, stand a, bump a 7
 //	at 30s                 the clock
@@ -185,7 +185,7 @@ func slotsText(slots map[string][]int) string {
 }
 
 func claimOf(args []string) *Claim {
-	c := &Claim{ID: args[0]}
+	c := &Claim{ID: args[0], RunID: args[0]}
 	for _, arg := range args[1:] {
 		name, value, _ := strings.Cut(arg, "=")
 		n, _ := strconv.Atoi(value)
@@ -196,6 +196,9 @@ func claimOf(args []string) *Claim {
 			}
 			c.Tags[name[1:]] = value
 			c.Runs = max(c.Runs, 1)
+		case strings.HasPrefix(arg, "^^"):
+			run, claim, _ := strings.Cut(arg[2:], "/")
+			c.Within, c.Runs = &Within{Run: run, Claim: claim}, max(c.Runs, 1)
 		case strings.HasPrefix(arg, "^"):
 			c.Ancestors = append(c.Ancestors, arg[1:])
 		case strings.HasPrefix(arg, "!"):

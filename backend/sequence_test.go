@@ -126,12 +126,15 @@ func (q *sequence) settings() Settings {
 
 func (q *sequence) enter() {
 	q.entered++
-	c := &Claim{ID: "c" + strconv.Itoa(q.entered), Seq: int64(q.entered), Priority: int32(max(0, q.pick(6)-3)), Rank: int64(max(0, q.pick(8)-6))}
+	c := &Claim{ID: "c" + strconv.Itoa(q.entered), RunID: "c" + strconv.Itoa(q.entered), Seq: int64(q.entered), Priority: int32(max(0, q.pick(6)-3)), Rank: int64(max(0, q.pick(8)-6))}
 	from := 0
 	if held := q.model.holders(""); len(held) > 0 && q.pick(3) == 2 {
 		parent := q.model.find(held[q.pick(len(held))])
-		c.Ancestors = append(slices.Clone(parent.claim.Ancestors), parent.claim.ID)
+		c.RunID, c.Ancestors = parent.claim.RunID, append(slices.Clone(parent.claim.Ancestors), parent.claim.ID)
 		from = q.above(c.Ancestors)
+	} else if q.pick(3) == 2 {
+		c.Runs, c.Tags, c.Within = 1, q.tags(), q.within()
+		from = q.above(q.claimsOf(c.Within.Run))
 	} else if q.pick(2) == 1 {
 		c.Runs = 1 + max(0, q.pick(5)-3)
 		c.Tags = q.tags()
@@ -151,6 +154,27 @@ func (q *sequence) enter() {
 	waiting := *c
 	q.state.Wait(&waiting, q.model.now)
 	q.model.members = append(q.model.members, &modelMember{claim: *c, since: q.model.now})
+}
+
+// within names a run, or what was one or will be, and a claim that is or was of it, or of another.
+func (q *sequence) within() *Within {
+	any := func() string { return "c" + strconv.Itoa(1+q.pick(q.entered+1)) }
+	w := &Within{Run: any(), Claim: any()}
+	if o := q.one(func(o *modelMember) bool { return o.held }); o != nil && q.pick(4) > 0 {
+		w.Run, w.Claim = o.claim.RunID, o.claim.ID
+	}
+	return w
+}
+
+// claimsOf are the claims that are of a run or in it, or say so.
+func (q *sequence) claimsOf(run string) []string {
+	var ids []string
+	for _, o := range q.model.members {
+		if o.claim.RunID == run || o.claim.Within != nil && o.claim.Within.Run == run {
+			ids = append(append(ids, o.claim.Ancestors...), o.claim.ID)
+		}
+	}
+	return ids
 }
 
 // above is the first pool that a claim of these ancestors may ask for.
@@ -295,6 +319,8 @@ func (q *sequence) rebuild() {
 		if o.held {
 			c.Grant = &Grant{Token: o.token, Slots: o.slots}
 			q.state.Hold(&c, o.since)
+			o.entered = c // what it was before is its owner's to know
+			o.entered.Grant = nil
 			continue
 		}
 		q.state.Wait(&c, o.since)
@@ -350,7 +376,7 @@ func (q *sequence) feed() (s *State, enough func() bool) {
 	}
 	for _, o := range q.model.waiting() {
 		c := o.claim
-		line := fmt.Sprint(q.model.needs(&c), c.Ancestors, q.model.now-o.since >= q.model.settings.Reserve())
+		line := fmt.Sprint(q.model.needs(&c), q.model.ancestors(&c), withinText(c.Within), q.model.now-o.since >= q.model.settings.Reserve())
 		switch {
 		case o.aside:
 		case len(fed[line]) == 3:
@@ -527,7 +553,14 @@ func claimText(c *Claim) string {
 	for _, id := range c.Ancestors {
 		text += " ^" + id
 	}
-	return fmt.Sprintf("%s !%d ~%d", text, c.Priority, c.Rank)
+	return fmt.Sprintf("%s%s !%d ~%d", text, withinText(c.Within), c.Priority, c.Rank)
+}
+
+func withinText(w *Within) string {
+	if w == nil {
+		return ""
+	}
+	return " ^^" + w.Run + "/" + w.Claim
 }
 
 func settingsText(s Settings) string {

@@ -84,7 +84,8 @@ func (k *kit) user() backend.Backend {
 
 // claim is a claim of a run that asks for what the options say.
 func claim(options ...func(*backend.Claim)) backend.Claim {
-	c := backend.Claim{ID: backend.NewID(), RunID: backend.NewID(), Name: "test", Command: []string{"test", "-x"},
+	id := backend.NewID()
+	c := backend.Claim{ID: id, RunID: id, Name: "test", Command: []string{"test", "-x"},
 		Host: "host", PID: 1, User: "user", QueuedAt: time.Now()}
 	for _, o := range options {
 		o(&c)
@@ -112,6 +113,16 @@ func tag(key, value string) func(*backend.Claim) {
 			c.Tags = map[string]string{}
 		}
 		c.Tags[key] = value
+	}
+}
+
+// inside is a run that says it is nested in the run of another claim, as a limit does that finds that in its environment.
+func inside(outer *member, options ...func(*backend.Claim)) func(*backend.Claim) {
+	return func(c *backend.Claim) {
+		c.Runs, c.Within = 1, &backend.Within{Run: outer.Claim().RunID, Claim: outer.id}
+		for _, o := range options {
+			o(c)
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package backendtest
 
 import (
+	"errors"
+
 	"limit/backend"
 )
 
@@ -14,6 +16,13 @@ func runs() []testCase {
 		{"a run meets every tag limit that matches", tagsTogether},
 		{"a tag limit of 0 never admits", tagZero},
 		{"tags of a claim that is no run match nothing", tagsOfSteps},
+		{"a run inside a run takes no slot of the run queue", runInRun},
+		{"a run inside a run that has ended is a run of its own", runInEndedRun},
+		{"a run inside a run that never was, or waits, is a run of its own", runInNoRun},
+		{"a run whose outer run ends while it waits is a run of its own", runOutlivesOuter},
+		{"a run is inside another as long as a claim of that is held", runInStepsRun},
+		{"what the outer run holds can make a run inside it impossible", runInRunImpossible},
+		{"a run that stood aside is inside no run that has ended meanwhile", runStoodAside},
 	}
 }
 
@@ -97,4 +106,121 @@ func tagsOfSteps(k *kit) {
 	k.enter(tag("tenant", "acme"), step).holds()
 	k.enter(tag("tenant", "acme"), step).holds()
 	k.enter(tag("tenant", "acme")).holds()
+}
+
+// oneRun lets one run hold at a time, and one with the tag k.
+func (k *kit) oneRun() {
+	k.Helper()
+	k.set(func(s *backend.Settings) {
+		s.MaxRuns, s.TagLimits = 1, []backend.TagLimit{{Key: "k", Limit: 1}}
+		s.Pools = map[string]backend.Pool{"p": {Limit: 2}, "q": {Limit: 1}}
+	})
+}
+
+// isOf fails the test unless the claim is held as one of a run.
+func (m *member) isOf(run string, runs int) {
+	m.k.Helper()
+	c := m.holds().Claim()
+	if c.RunID != run || c.Runs != runs || c.Within != nil {
+		m.k.Fatalf("claim %s is of run %s with %d run slots, within %v; want run %s with %d", c.ID, c.RunID, c.Runs, c.Within, run, runs)
+	}
+	for _, h := range m.k.snapshot().Held {
+		if h.ID == m.id && (h.RunID != run || h.Runs != runs) {
+			m.k.Fatalf("the store has claim %s in run %s with %d run slots; want run %s with %d", h.ID, h.RunID, h.Runs, run, runs)
+		}
+	}
+}
+
+func runInRun(k *kit) {
+	k.oneRun()
+	outer := k.enter(tag("k", "")).holds()
+	inner := k.enterWith(k.other, backend.EnterOptions{}, tag("k", ""), inside(outer), pool("p", 1))
+	inner.isOf(outer.id, 0)
+	k.enter(tag("k", ""), inside(inner), pool("p", 1)).isOf(outer.id, 0)
+	waits := k.enter(inside(inner), pool("p", 1)).waits()
+	k.refuses(run())
+	for _, u := range k.snapshot().Usage {
+		if u.Kind == backend.KindRuns && u.Used != 1 {
+			k.Fatalf("%d runs, want 1", u.Used)
+		}
+	}
+	inner.release()
+	waits.isOf(outer.id, 0)
+}
+
+func runInEndedRun(k *kit) {
+	k.oneRun()
+	outer := k.enter(tag("k", "")).holds()
+	in := inside(outer)
+	outer.release()
+	own := k.enter(tag("k", ""), in)
+	own.isOf(own.id, 1)
+	if blocks := k.refuses(tag("k", ""), in); len(blocks) != 2 || blocks[0].Limit != "runs" || blocks[1].Limit != "tag:k" {
+		k.Fatalf("blocks %+v, want runs and tag:k", blocks)
+	}
+}
+
+func runInNoRun(k *kit) {
+	k.oneRun()
+	junk := func(c *backend.Claim) { c.Runs, c.Within = 1, &backend.Within{Run: "junk", Claim: "more/junk"} }
+	held := k.enter(junk)
+	held.isOf(held.id, 1)
+	waits := k.enter(run()).waits()
+	k.refuses(inside(waits))
+	strange := func(c *backend.Claim) { c.Runs, c.Within = 1, &backend.Within{Run: waits.id, Claim: held.id} }
+	k.refuses(strange) // held is of another run
+}
+
+func runOutlivesOuter(k *kit) {
+	k.oneRun()
+	outer, q := k.enter(run()).holds(), k.enter(pool("q", 1)).holds()
+	inner := k.enter(inside(outer), pool("q", 1)).waits()
+	outer.release()
+	inner.waits()
+	next := k.enter(run()).holds()
+	q.release()
+	inner.waits()
+	next.release()
+	inner.isOf(inner.id, 1)
+}
+
+func runInStepsRun(k *kit) {
+	k.oneRun()
+	dag := k.enter(run()).holds()
+	step := func(c *backend.Claim) { c.RunID, c.Ancestors = dag.id, []string{dag.id} }
+	one, two := k.enter(step, pool("p", 1)).holds(), k.enter(step, pool("p", 1)).holds()
+	in := inside(one)
+	one.release()
+	k.enter(in).isOf(dag.id, 0)
+	dag.release()
+	k.enter(in).isOf(dag.id, 0)
+	two.release()
+}
+
+func runInRunImpossible(k *kit) {
+	k.oneRun()
+	outer := k.enter(run(), pool("p", 1)).holds()
+	inner := k.enter(inside(outer)).holds()
+	_, err := k.b.Enter(k.ctx, claim(inside(inner), pool("p", 2)), backend.EnterOptions{})
+	var never *backend.ImpossibleError
+	if !errors.As(err, &never) || never.Limit != "pool:p" || never.Held[outer.id] != 1 {
+		k.Fatalf("error %v (%+v), want that %s holds 1", err, never, outer.id)
+	}
+}
+
+func runStoodAside(k *kit) {
+	k.oneRun()
+	outer := k.enter(run()).holds()
+	inner := k.enter(inside(outer), pool("p", 1)).holds()
+	if err := inner.StandAside(k.ctx); err != nil {
+		k.Fatal(err)
+	}
+	outer.release()
+	next := k.enter(run()).holds()
+	if err := inner.StandUp(k.ctx); err != nil {
+		k.Fatal(err)
+	}
+	inner.waits()
+	next.release()
+	inner.isOf(inner.id, 1)
 }

@@ -104,12 +104,21 @@ func (e *entry) reads() []clientv3.Op {
 	for _, id := range e.claim.Ancestors {
 		ops = append(ops, clientv3.OpGet(k.claim(id)))
 	}
+	if w := e.claim.Within; w != nil {
+		ops = append(ops, clientv3.OpGet(k.claim(w.Claim)), clientv3.OpGet(k.claim(w.Run)),
+			clientv3.OpGet(k.slots(dimRun(w.Run)), clientv3.WithPrefix(), clientv3.WithLimit(1)))
+	}
 	for _, pool := range slices.Sorted(maps.Keys(e.claim.Pools)) {
 		ops = append(ops, k.holders(dimPool(pool)), clientv3.OpGet(k.cools(pool), clientv3.WithPrefix()))
 	}
 	if e.claim.Runs > 0 {
 		limited := clientv3.Compare(clientv3.CreateRevision(k.queue()), ">", 0)
-		ops = append(ops, clientv3.OpTxn([]clientv3.Cmp{limited}, []clientv3.Op{k.holders(dimRuns)}, nil))
+		queue := clientv3.OpTxn([]clientv3.Cmp{limited}, []clientv3.Op{k.holders(dimRuns)}, nil)
+		if w := e.claim.Within; w != nil { // whose run has a slot of the queue needs none of its own
+			alone := clientv3.Compare(clientv3.CreateRevision(k.slot(dimRuns, w.Run)), "=", 0)
+			queue = clientv3.OpTxn([]clientv3.Cmp{alone}, []clientv3.Op{queue}, nil)
+		}
+		ops = append(ops, queue)
 	}
 	return ops
 }
@@ -180,7 +189,7 @@ func (v *view) countUnread(c *backend.Claim) {
 		for dim, e := range v.unread {
 			switch held := s.claim(); {
 			case !takes(held, dim):
-			case slices.Contains(c.Ancestors, id):
+			case slices.Contains(c.Ancestors, id), c.Within != nil && (id == c.Within.Claim || id == c.Within.Run):
 				e.add(dim, held, -1) // it is counted as itself
 			default:
 				s.without(dim)
@@ -363,8 +372,9 @@ func (e *entry) grantSelf(ctx context.Context, l *ledger, c *backend.Claim) (*vi
 	guard.unchanged(e.s.keys.claim(e.id), 0)
 	guard.nothingAdded(e.s.keys.waits(), l.revision) // who came to wait meanwhile was there before us
 	l.guard(guard, c, func(string) int64 { return l.revision })
-	r := recordOf(&e.claim)
-	r.Grant = &g
+	l.guardNesting(guard, e.claim.Within)
+	r := recordOf(c)
+	r.Seq, r.Grant = e.claim.Seq, &g
 	about := clientv3.OpPut(e.s.keys.about(e.id), encode(e.told), clientv3.WithLease(e.session.lease))
 	epochs := l.nextEpochs([]*backend.Claim{c})
 	then := append(l.puts(c, encode(r), e.session.lease, cools), about)
@@ -386,7 +396,7 @@ func (e *entry) grantSelf(ctx context.Context, l *ledger, c *backend.Claim) (*vi
 		}
 	}
 	e.epochs = epochs
-	e.holdFrom(&g, resp.Header.Revision, resp.Header.Revision)
+	e.holdFrom(&r, resp.Header.Revision, resp.Header.Revision)
 	return nil, nil
 }
 
@@ -448,7 +458,7 @@ func (e *entry) adopt(v *view) error {
 	e.gateSeen = v.gate
 	e.reserveAfter = v.settings.Reserve()
 	if seat.Grant != nil {
-		e.holdFrom(seat.Grant, seat.revision, v.revision)
+		e.holdFrom(&seat.record, seat.revision, v.revision)
 		return nil
 	}
 	e.mu.Lock()

@@ -33,10 +33,11 @@ type entry struct {
 	stay      backend.Stay
 	session   *session // changed by the goroutine alone, which may read it unlocked
 	claim     backend.Claim
-	revision  int64  // of the record as known here
-	value     []byte // of the record as somebody else has written it last; nil: nobody has
-	doubted   *grant // came when the lease had nearly run out: not told yet
-	gateSeen  bool   // the gate had a keeper when the claim began to wait
+	asks      backend.Claim // as it entered
+	revision  int64         // of the record as known here
+	value     []byte        // of the record as somebody else has written it last; nil: nobody has
+	doubted   *record       // came when the lease had nearly run out: not told yet
+	gateSeen  bool          // the gate had a keeper when the claim began to wait
 	aside     bool
 	held      bool
 	lost      bool // its loss was told; it may still be kept until the owner has released
@@ -52,7 +53,7 @@ var _ backend.Entry = (*entry)(nil)
 var _ backend.Surveyed = (*entry)(nil)
 
 func newEntry(s *Store, c backend.Claim, o backend.EnterOptions) *entry {
-	e := &entry{s: s, id: c.ID, options: o, claim: c, mail: keeper.NewMailbox(), entered: time.Now()}
+	e := &entry{s: s, id: c.ID, options: o, claim: c, asks: c, mail: keeper.NewMailbox(), entered: time.Now()}
 	e.stay.Enter()
 	return e
 }
@@ -119,20 +120,21 @@ func (e *entry) Obstacles(ctx context.Context) (backend.Obstacles, error) {
 func (e *entry) Inherit() *os.File { return nil }
 
 // holdFrom notes that the claim is held since a revision.
-func (e *entry) holdFrom(g *grant, revision, seen int64) {
+func (e *entry) holdFrom(r *record, revision, seen int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.revision, e.seen = revision, seen
 	if e.claim.Seq == 0 {
 		e.claim.Seq = revision
 	}
-	e.grantedLocked(g)
+	e.grantedLocked(r)
 }
 
-func (e *entry) grantedLocked(g *grant) {
+// grantedLocked takes over the grant of a record, which is the last known, and what it settles.
+func (e *entry) grantedLocked(r *record) {
 	e.held, e.aside, e.doubted = true, false, nil
 	e.stay.Grant()
-	e.claim.Grant = &backend.Grant{Token: g.token(e.revision), Slots: g.Slots, GrantedAt: g.At}
+	e.claim.Follow((&seat{record: *r, id: e.id, revision: e.revision}).claim())
 	e.mail.Post(backend.Event{Kind: backend.Granted})
 }
 
@@ -259,7 +261,9 @@ func moveName(aside bool) string {
 
 func (e *entry) moveTxn(c *backend.Claim, value []byte, aside bool, revision int64, id clientv3.LeaseID) txn {
 	k, lease := e.s.keys, clientv3.WithLease(id)
-	r := recordOf(c)
+	asks := *c
+	asks.Follow(&e.asks)
+	r := recordOf(&asks)
 	r.Aside, r.Waited = aside, time.Since(e.entered)
 	g := guards{}
 	g.unchanged(k.claim(e.id), revision)
@@ -291,7 +295,8 @@ func (e *entry) moved(resp *clientv3.TxnResponse, c *backend.Claim, aside bool) 
 	}
 	e.mu.Lock()
 	e.revision, e.aside, e.held, e.lost, e.doubted = resp.Header.Revision, aside, false, false, nil
-	e.claim.Grant, e.epochs = nil, nil
+	e.claim.Follow(&e.asks)
+	e.epochs = nil
 	e.stay.Aside()
 	e.mu.Unlock()
 	if aside {

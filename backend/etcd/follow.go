@@ -162,9 +162,9 @@ func (e *entry) observe(kv *mvccpb.KeyValue) bool {
 		e.s.gate.leave(e)
 		return false
 	case seat.Grant != nil && !e.held && !e.session.safe():
-		e.doubted = seat.Grant
+		e.doubted = &seat.record
 	case seat.Grant != nil && !e.held:
-		e.grantedLocked(seat.Grant)
+		e.grantedLocked(&seat.record)
 		e.s.gate.leave(e)
 	case seat.Grant == nil:
 		e.claim.Priority = seat.Priority
@@ -187,8 +187,8 @@ func (e *entry) doubts(t *time.Ticker) <-chan time.Time {
 func (e *entry) believe() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if g := e.doubted; g != nil && !e.held && !e.over && e.session.safe() {
-		e.grantedLocked(g)
+	if r := e.doubted; r != nil && !e.held && !e.over && e.session.safe() {
+		e.grantedLocked(r)
 		e.s.gate.leave(e)
 	}
 }

@@ -193,6 +193,7 @@ func (k *gatekeeper) grant(ctx context.Context, claims []*backend.Claim) (int, *
 		c.Grant.GrantedAt = time.Now()
 		seat := k.l.seats[c.ID]
 		r := seat.record
+		r.settle(c)
 		r.Waited, r.Grant = 0, &grant{Slots: c.Grant.Slots, At: c.Grant.GrantedAt, Index: int64(n)}
 		ops := append(k.l.puts(c, rewrite(seat.value, r), clientv3.LeaseID(seat.lease), cools), clientv3.OpDelete(k.s.keys.wait(c.ID)))
 		size := 0
@@ -207,6 +208,7 @@ func (k *gatekeeper) grant(ctx context.Context, claims []*backend.Claim) (int, *
 		}
 		g.unchanged(k.s.keys.claim(c.ID), seat.revision)
 		k.l.guard(g, c, k.base)
+		k.l.guardNesting(g, seat.Within)
 		then, bytes, n = append(then, ops...), bytes+size, n+1
 	}
 	k.epochs = k.l.nextEpochs(claims[:n])
@@ -220,6 +222,7 @@ func (k *gatekeeper) done(claims []*backend.Claim, revision int64) {
 	k.l.keepEpochs(k.epochs, revision)
 	for i, c := range claims {
 		seat := k.l.seats[c.ID]
+		seat.settle(c)
 		seat.revision, seat.Grant = revision, &grant{Slots: c.Grant.Slots, At: c.Grant.GrantedAt, Index: int64(i)}
 		c.Grant.Token = seat.Grant.token(revision)
 		for _, dim := range k.l.guarded(c) {

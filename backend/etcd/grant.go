@@ -63,6 +63,13 @@ func (l *ledger) guardSlots(g guards, dim string, base func(dim string) int64) {
 	g[from] = clientv3.Compare(clientv3.ModRevision(from), "<", base(dim)+1).WithRange(to)
 }
 
+// guardNesting adds what a claim counts on that the rule has found to be in another run: that a claim of that is held.
+func (l *ledger) guardNesting(g guards, w *backend.Within) {
+	if witness := l.state.Witness(w); witness != nil {
+		g.unchanged(l.keys.claim(witness.ID), l.seats[witness.ID].revision)
+	}
+}
+
 // guarded are the dimensions of a claim in which guard compares that nothing was added: those with a limit that concerns it.
 func (l *ledger) guarded(c *backend.Claim) []string {
 	var dims []string
@@ -148,6 +155,9 @@ func (k keyspace) vacating(c *backend.Claim) []clientv3.Op {
 	var ops []clientv3.Op
 	for _, dim := range dimensions(c) {
 		ops = append(ops, clientv3.OpDelete(k.slot(dim, c.ID)))
+	}
+	if w := c.Within; w != nil { // a grant that may have been written may have settled that
+		ops = append(ops, clientv3.OpDelete(k.slot(dimRun(w.Run), c.ID)))
 	}
 	return ops
 }

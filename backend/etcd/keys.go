@@ -137,9 +137,12 @@ const maxDimensions = 36
 const dimRuns = "runs"
 
 // dimensions are what slots are counted in: a pool each, and the run queue. They do not depend on the settings, so that
-// limits declared later count the holders of today.
+// limits declared later count the holders of today. A claim of a run that began with another is found below the run.
 func dimensions(c *backend.Claim) []string {
 	var dims []string
+	if c.RunID != c.ID {
+		dims = append(dims, dimRun(c.RunID))
+	}
 	for pool := range c.Pools {
 		dims = append(dims, dimPool(pool))
 	}
@@ -150,6 +153,7 @@ func dimensions(c *backend.Claim) []string {
 }
 
 func dimPool(pool string) string { return "pool:" + url.PathEscape(pool) }
+func dimRun(run string) string   { return "run:" + url.PathEscape(run) }
 
 // poolOf is the pool of a dimension; ok is false for the run queue.
 func poolOf(dim string) (pool string, ok bool) {

@@ -21,6 +21,7 @@ type record struct {
 	Tags      map[string]string `json:"tags,omitempty"`
 	Priority  int32             `json:"priority,omitempty"`
 	Ancestors []string          `json:"ancestors,omitempty"`
+	Within    *backend.Within   `json:"within,omitempty"` // of a claim that waits
 
 	// Replaces is a claim that came with EnterOptions.Replace.
 	Replaces bool `json:"replaces,omitempty"`
@@ -60,13 +61,18 @@ func (g *grant) token(revision int64) int64 { return revision<<batchBits | g.Ind
 
 func recordOf(c *backend.Claim) record {
 	return record{RunID: c.RunID, Pools: c.Pools, Runs: c.Runs, Tags: c.Tags, Priority: c.Priority,
-		Ancestors: c.Ancestors, Replaces: c.Replaces, Seq: c.Seq}
+		Ancestors: c.Ancestors, Replaces: c.Replaces, Within: c.Within, Seq: c.Seq}
+}
+
+// settle makes the record that of a claim which the rule has granted: it knows now which run the claim is of.
+func (r *record) settle(c *backend.Claim) {
+	r.RunID, r.Runs, r.Ancestors, r.Within = c.RunID, c.Runs, c.Ancestors, c.Within
 }
 
 // claim is the record as the rule wants it, a new value at each call.
 func (r *record) claim(id string) *backend.Claim {
 	return &backend.Claim{ID: id, RunID: r.RunID, Pools: r.Pools, Runs: r.Runs, Tags: r.Tags, Priority: r.Priority,
-		Ancestors: r.Ancestors, Replaces: r.Replaces, Seq: r.Seq}
+		Ancestors: r.Ancestors, Replaces: r.Replaces, Within: r.Within, Seq: r.Seq}
 }
 
 // sound fails for a record that the rule cannot count with: a panic here would be one of every gatekeeper.

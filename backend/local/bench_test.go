@@ -10,7 +10,8 @@ import (
 )
 
 func newClaim(pool string, slots int) backend.Claim {
-	return backend.Claim{ID: backend.NewID(), RunID: backend.NewID(), Pools: map[string]int{pool: slots}, Runs: 1,
+	id := backend.NewID()
+	return backend.Claim{ID: id, RunID: id, Pools: map[string]int{pool: slots}, Runs: 1,
 		Name: "true", Command: []string{"/bin/true"}, Host: "h", PID: 1, User: "u", QueuedAt: time.Now()}
 }
 

@@ -303,6 +303,9 @@ func (c *change) advance() {
 		again = false
 		var granted []*backend.Claim
 		granted, c.next = c.admissible()
+		if again = c.buryDead(c.outer(granted)); again {
+			continue
+		}
 		for _, claim := range granted {
 			i, _ := parseID(claim.ID) // the rule got it from a record
 			r := c.img.find(i)
@@ -317,10 +320,25 @@ func (c *change) advance() {
 	c.minded = true
 }
 
+// outer are the held claims of the runs that claims which are to be granted say they are nested in: they are if one of these lives.
+func (c *change) outer(granted []*backend.Claim) []id {
+	var ids []id
+	for _, claim := range granted {
+		i, _ := parseID(claim.ID)
+		if w := c.img.find(i).shape.decoded().Within; w != nil {
+			ids = append(ids, c.img.holdersOf(w.Run)...)
+		}
+	}
+	return ids
+}
+
 // grant makes a waiting claim a held one.
 func (c *change) grant(r *record, granted *backend.Claim) {
 	c.img.token++
 	c.touched = c.touched || r.id != c.within
+	if r.shape.decoded().Within != nil {
+		r.shape = c.img.intern(granted) // the rule has settled what run it is of
+	}
 	r.grant = &backend.Grant{Token: c.img.token, Slots: granted.Grant.Slots, GrantedAt: wallClock()}
 	for pool, slots := range granted.Pools {
 		if p, _ := c.img.settings.Pool(pool); p.Rate != nil {

@@ -45,7 +45,8 @@ func encodeDetails(c *backend.Claim) []byte {
 // decodeDetails sets what encodeDetails kept. Details that are damaged are left out: they decide nothing.
 func decodeDetails(b []byte, c *backend.Claim) {
 	d := &decoder{b: b}
-	c.RunID, c.Name, c.Host, c.User = d.string(), d.string(), d.string(), d.string()
+	d.string() // the run that the claim was made for: the image knows which it is of
+	c.Name, c.Host, c.User = d.string(), d.string(), d.string()
 	c.PID = int(d.varint())
 	if at := d.varint(); !d.bad {
 		c.QueuedAt = time.Unix(0, at)

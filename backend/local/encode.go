@@ -233,6 +233,23 @@ func appendAsks(b []byte, c *backend.Claim) []byte {
 	for _, a := range c.Ancestors {
 		b = appendString(b, a)
 	}
+	if c.RunID == c.ID && c.Within == nil {
+		return b
+	}
+	return appendNesting(b, c)
+}
+
+// appendNesting is the end of a shape that has any of it: a limit that knows nothing of that does without.
+func appendNesting(b []byte, c *backend.Claim) []byte {
+	run := c.RunID
+	if run == c.ID {
+		run = "" // so that claims of many runs have one shape
+	}
+	b = appendString(b, run)
+	if c.Within != nil {
+		b = appendString(b, c.Within.Run)
+		b = appendString(b, c.Within.Claim)
+	}
 	return b
 }
 
@@ -257,6 +274,12 @@ func (s *shape) decoded() *backend.Claim {
 	}
 	for range d.count(1) {
 		c.Ancestors = append(c.Ancestors, d.string())
+	}
+	if len(d.b) > 0 {
+		c.RunID = d.string()
+	}
+	if len(d.b) > 0 {
+		c.Within = &backend.Within{Run: d.string(), Claim: d.string()}
 	}
 	s.asks = c
 	return c

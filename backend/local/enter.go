@@ -47,6 +47,9 @@ func (c *change) enter(e *entry, o backend.EnterOptions) (busy, err error) {
 		return nil, fmt.Errorf("claim %s is in the store already; ids are to be random", e.id)
 	}
 	c.rotate()
+	if w := e.claim.Within; w != nil && c.buryDead(c.img.holdersOf(w.Run)) {
+		c.advance()
+	}
 	before := c.dirty
 	c.add(e)
 	if err := c.rule(1, e.id).Check(&e.claim); err != nil {
@@ -144,7 +147,7 @@ func (c *change) settleIn(e *entry) error {
 		return err
 	}
 	if r.grant != nil {
-		e.granted(r.grant)
+		e.granted(r.claim())
 		return nil
 	}
 	if err := e.openEars(); err != nil {

@@ -21,6 +21,7 @@ type entry struct {
 	work  sync.Mutex // held from reading the state until what was read is acted upon
 	mu    sync.Mutex // of the next
 	claim backend.Claim
+	asked backend.Claim // as it entered
 	stay  backend.Stay
 
 	moves    int32 // of the store when the claim entered
@@ -28,7 +29,7 @@ type entry struct {
 	released bool // nothing is to be witnessed any more
 
 	events chan backend.Event
-	asked  bool            // the owner knows that he is to stop
+	told   bool            // the owner knows that he is to stop
 	over   bool            // the owner knows that the claim is gone
 	blocks []backend.Block // as last told
 
@@ -55,7 +56,7 @@ var _ backend.Entry = (*entry)(nil)
 const eventRoom = 16
 
 func newEntry(s *Store, i id, claim backend.Claim, o backend.EnterOptions) *entry {
-	e := &entry{s: s, id: i, opts: o, claim: claim, events: make(chan backend.Event, eventRoom), woken: make(chan struct{}, 1), news: make(chan struct{}, 1)}
+	e := &entry{s: s, id: i, opts: o, claim: claim, asked: claim, events: make(chan backend.Event, eventRoom), woken: make(chan struct{}, 1), news: make(chan struct{}, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.stay.Enter()
 	return e
@@ -155,13 +156,12 @@ func notify(c chan<- struct{}) {
 	}
 }
 
-// granted takes over a grant.
-func (e *entry) granted(g *backend.Grant) {
+// granted takes over a grant, and what it settles.
+func (e *entry) granted(as *backend.Claim) {
 	e.mu.Lock()
-	known := e.claim.Grant != nil && e.claim.Grant.Token == g.Token
+	known := e.claim.Grant != nil && e.claim.Grant.Token == as.Grant.Token
 	if !known {
-		grant := *g
-		e.claim.Grant = &grant
+		e.claim.Follow(as)
 		e.stay.Grant()
 		e.blocks = nil
 	}
@@ -212,7 +212,7 @@ func (e *entry) StandAside(ctx context.Context) error {
 		}
 		r.aside, c.dirty, c.news = true, true, true
 		if r.grant != nil {
-			r.grant = nil
+			r.grant, r.shape = nil, c.img.intern(&e.asked)
 			c.img.forgetStart(e.id)
 		}
 		c.advance()
@@ -222,7 +222,7 @@ func (e *entry) StandAside(ctx context.Context) error {
 		return err
 	}
 	e.mu.Lock()
-	e.claim.Grant = nil
+	e.claim.Follow(&e.asked)
 	e.stay.Aside()
 	e.mu.Unlock()
 	for range len(e.events) { // a grant that the owner has not seen is void
@@ -238,7 +238,7 @@ func (e *entry) StandAside(ctx context.Context) error {
 func (e *entry) StandUp(ctx context.Context) error {
 	e.work.Lock()
 	defer e.work.Unlock()
-	var grant *backend.Grant
+	var held *backend.Claim
 	err := e.s.change(ctx, func(c *change) error {
 		c.within = e.id
 		r := c.img.find(e.id)
@@ -247,14 +247,16 @@ func (e *entry) StandUp(ctx context.Context) error {
 		}
 		r.aside, c.dirty, c.news = false, true, true
 		c.advance()
-		grant = c.img.find(e.id).grant
+		if r = c.img.find(e.id); r.grant != nil {
+			held = r.claim()
+		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if grant != nil {
-		e.granted(grant)
+	if held != nil {
+		e.granted(held)
 	}
 	e.listen()
 	notify(e.woken)

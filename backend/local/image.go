@@ -43,7 +43,7 @@ func (m *image) configure(settings backend.Settings, set bool) {
 // shape is what many claims have in common: what they ask for, and within which run.
 type shape struct {
 	encoded []byte
-	asks    *backend.Claim // Pools, Runs, Tags, Ancestors alone; nil until needed
+	asks    *backend.Claim // Pools, Runs, Tags, Ancestors, Within, and a RunID that is not the ID; nil until needed
 	index   int            // while encoding; -1: not yet seen
 	queue   *queue         // nil until needed
 }
@@ -121,11 +121,25 @@ func (m *image) intern(c *backend.Claim) *shape {
 func (r *record) claim() *backend.Claim {
 	c := *r.shape.decoded()
 	c.ID, c.Priority, c.Seq, c.Replaces = r.id.String(), r.priority, r.seq, r.replaces
+	if c.RunID == "" {
+		c.RunID = c.ID
+	}
 	if r.grant != nil {
 		grant := *r.grant
 		c.Grant = &grant
 	}
 	return &c
+}
+
+// holdersOf are the held claims of a run.
+func (m *image) holdersOf(run string) []id {
+	var ids []id
+	for i := range m.claims {
+		if r := &m.claims[i]; r.grant != nil && r.claim().RunID == run {
+			ids = append(ids, r.id)
+		}
+	}
+	return ids
 }
 
 // anyStanding tells whether anybody waits in order.

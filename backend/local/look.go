@@ -33,7 +33,7 @@ type claimState struct {
 	gone, aside, asked, standing bool
 
 	reason string
-	grant  *backend.Grant
+	held   *backend.Claim     // nil: it is not
 	err    error              // why it can never be granted
 	blocks *backend.Obstacles // news for the owner; nil: none
 	others int                // claims that stand
@@ -309,7 +309,10 @@ func (c *change) stateOf(e *entry) claimState {
 	if r == nil {
 		st.gone = true
 	} else {
-		st.grant, st.aside, st.asked, st.reason, st.standing = r.grant, r.aside, r.asked, r.reason, r.standing()
+		st.aside, st.asked, st.reason, st.standing = r.aside, r.asked, r.reason, r.standing()
+		if r.grant != nil {
+			st.held = r.claim()
+		}
 	}
 	if st.standing && e.opts.WatchBlocks {
 		if blocks := c.blocks(e.id); e.mindsBlocks(blocks) {
@@ -335,7 +338,7 @@ func (e *entry) act(st claimState) {
 	case e.over:
 	case st.err != nil:
 		e.end(backend.Event{Kind: backend.Refused, Err: st.err})
-	case st.asked && st.grant == nil:
+	case st.asked && st.held == nil:
 		e.end(backend.Event{Kind: backend.Cancelled, Reason: st.reason})
 	case st.gone && !held && e.s.moves.Load() != e.moves:
 		e.end(backend.Event{Kind: backend.Refused, Err: &goneError{e.s.path}})
@@ -343,10 +346,10 @@ func (e *entry) act(st claimState) {
 		e.end(backend.Event{Kind: backend.Lost, Reason: dropped})
 	case st.gone:
 		e.end(backend.Event{Kind: backend.Cancelled, Reason: dropped})
-	case st.grant != nil:
-		e.granted(st.grant)
-		if st.asked && !e.asked {
-			e.asked = true
+	case st.held != nil:
+		e.granted(st.held)
+		if st.asked && !e.told {
+			e.told = true
 			e.emit(backend.Event{Kind: backend.Cancelled, Reason: st.reason})
 		}
 	case st.blocks != nil:

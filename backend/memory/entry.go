@@ -26,6 +26,11 @@ type entry struct {
 func (e *entry) Claim() backend.Claim {
 	e.space.mu.Lock()
 	defer e.space.mu.Unlock()
+	return e.current()
+}
+
+// current is the claim as it stands.
+func (e *entry) current() backend.Claim {
 	if c := e.space.state.Claim(e.claim.ID); c != nil {
 		return *c
 	}
@@ -77,7 +82,8 @@ func (e *entry) Release(context.Context) error {
 	defer e.space.mu.Unlock()
 	if !e.ended {
 		e.ended = true
-		e.space.remember(e.stay.End(&e.claim))
+		claim := e.current()
+		e.space.remember(e.stay.End(&claim))
 	}
 	if e.space.entries[e.claim.ID] == e {
 		e.remove()
