@@ -242,7 +242,8 @@ func (d *dagRun) check() (*dag.Mask, error) {
 
 // open opens the store and describes the run's claim.
 func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
-	d.claim = backend.Claim{ID: backend.NewID(), RunID: backend.NewID(), Runs: 1, Tags: maps.Clone(d.file.Tags), Priority: d.file.Priority}
+	d.claim = d.p.newRun()
+	d.claim.Tags, d.claim.Priority = maps.Clone(d.file.Tags), d.file.Priority
 	tags, err := grammar.Tags(d.c.StringSlice("tag"))
 	if err != nil {
 		return nil, usageError(d.c, "flag --tag: %v", err)
@@ -281,13 +282,6 @@ func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.claim.Pools = pools // so that nest sees that claims will follow
-	err = d.p.nest(d.c, s, &d.claim)
-	d.claim.Pools = nil
-	if err != nil {
-		s.Close()
-		return nil, err
-	}
 	if len(pools) > 0 {
 		s.warnOfUnsetPools(d.c.Context, messages, pools)
 	}
@@ -317,10 +311,7 @@ func (d *dagRun) begin(s *store, mask *dag.Mask, root, absolute string) (*journa
 	for name, value := range d.params {
 		r.Sealed[name], r.Params[name] = mask.Seal(value), mask.String(value)
 	}
-	r.ID = d.claim.RunID
-	if wrap.Getenv(d.p.env, wrap.EnvRunID) != "" {
-		r.ID = d.claim.ID // nested: the run's own id is that of the outer one
-	}
+	r.ID = d.claim.ID
 	r.File, r.Hash, r.Host, r.PID, r.Started = absolute, journal.Hash(d.file.Source), d.claim.Host, d.claim.PID, time.Now()
 	r.Max, r.TagLimits = d.options.MaxConcurrent, d.options.TagLimits
 	if d.options.Selected != nil {

@@ -132,7 +132,9 @@ func (p *program) run(c *cli.Context) error {
 	if sig := sleepRandomly(r.splay, supervisor); sig != 0 {
 		return &exitError{exit: wrap.Exit{Signal: sig}}
 	}
-	s, sig, err := p.heeding(c, func() (*store, error) { return p.openForRun(c, r) })
+	s, sig, err := p.heeding(c, func() (*store, error) {
+		return p.openFor(c, storeOptions{ttl: r.ttl, grace: r.command.Grace, warnOnLost: r.warnLost})
+	})
 	switch {
 	case sig != 0:
 		return &exitError{exit: wrap.Exit{Signal: sig}}
@@ -182,7 +184,7 @@ func cannotStart(err error) error { return failWith(process.StartCode(err), err)
 
 // parseRun reads the flags and the command.
 func (p *program) parseRun(c *cli.Context) (*request, error) {
-	r := &request{claim: backend.Claim{ID: backend.NewID(), RunID: backend.NewID(), Runs: 1}}
+	r := &request{claim: p.newRun()}
 	for _, parse := range []func(*cli.Context, *request) error{p.parseCommand, parseClaim, parseTimes, parseChoices} {
 		if err := parse(c, r); err != nil {
 			return nil, usageError(c, "%v", err)
@@ -293,6 +295,16 @@ func parseBusy(c *cli.Context, r *request) error {
 	return nil
 }
 
+// newRun is the claim of a new run, which may turn out to be nested in another.
+func (p *program) newRun() backend.Claim {
+	id := backend.NewID()
+	c := backend.Claim{ID: id, RunID: id, Runs: 1}
+	if run := wrap.Getenv(p.env, wrap.EnvRunID); run != "" {
+		c.Within = &backend.Within{Run: run, Claim: wrap.Getenv(p.env, wrap.EnvClaimID)}
+	}
+	return c
+}
+
 // describeOwner fills in what status shows of who asks.
 func (p *program) describeOwner(claim *backend.Claim, label string, argv []string) {
 	claim.Command, claim.Name = argv, label
@@ -316,43 +328,6 @@ func (p *program) userName() string {
 		}
 	}
 	return "uid " + strconv.Itoa(os.Getuid())
-}
-
-// openForRun opens the store and asks it for what the claim is to know.
-func (p *program) openForRun(c *cli.Context, r *request) (*store, error) {
-	s, err := p.openFor(c, storeOptions{ttl: r.ttl, grace: r.command.Grace, warnOnLost: r.warnLost})
-	if err != nil {
-		return nil, err
-	}
-	if err := p.nest(c, s, &r.claim); err != nil {
-		s.Close()
-		return nil, err
-	}
-	return s, nil
-}
-
-// nest makes a claim within a run part of that run: it takes no run slot, and what its ancestors hold is known to it.
-func (p *program) nest(c *cli.Context, s *store, claim *backend.Claim) error {
-	run := wrap.Getenv(p.env, wrap.EnvRunID)
-	if run == "" {
-		return nil
-	}
-	claim.RunID, claim.Runs = run, 0
-	parent := wrap.Getenv(p.env, wrap.EnvClaimID)
-	if parent == "" || len(claim.Pools) == 0 {
-		return nil
-	}
-	snapshot, err := s.Snapshot(c.Context)
-	if err != nil {
-		return err
-	}
-	for _, h := range snapshot.Held {
-		if h.ID == parent {
-			claim.Ancestors = append(claim.Ancestors, h.Ancestors...)
-		}
-	}
-	claim.Ancestors = append(claim.Ancestors, parent)
-	return nil
 }
 
 // sleepRandomly sleeps up to splay; a signal ends it and is returned.

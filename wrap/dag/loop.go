@@ -459,7 +459,7 @@ func (l *loop) emit(step int, e wrap.Event) {
 	if l.r.Events == nil {
 		return
 	}
-	e.Run, e.Step = l.r.Claim.RunID, l.record.Steps[step].ID
+	e.Run, e.Step = l.r.Claim.ID, l.record.Steps[step].ID
 	e.Reason = l.mask.String(e.Reason)
 	l.r.Events.Emit(e)
 }

@@ -99,6 +99,7 @@ func (r *Run) do(ctx context.Context) (wrap.Exit, error) {
 		r.Record.Reason = r.Mask.String(q.Reason)
 		return *exit, nil
 	}
+	r.Claim = q.Held() // it knows now in which run it is nested
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return wrap.Exit{Code: wrap.CodeFailed}, err
@@ -177,7 +178,7 @@ func (r *Run) emit(e wrap.Event) {
 	if r.Events == nil {
 		return
 	}
-	e.Run, e.Claim = r.Claim.RunID, r.Claim.ID
+	e.Run, e.Claim = r.Claim.ID, r.Claim.ID
 	e.Reason = r.Mask.String(e.Reason)
 	r.Events.Emit(e)
 }
