@@ -63,6 +63,7 @@ type Config struct {
 	Warnings    []*yamlpos.Problem // what the user should be told, once
 
 	origins map[string]string // by the dotted path of a key: FILE:LINE, a flag, a variable
+	environ []string
 }
 
 // Load finds and reads the configuration. Mistakes in a file are a *multierror.Error of *yamlpos.Problem.
@@ -77,13 +78,35 @@ func Load(flags Flags, at Surroundings) (*Config, error) {
 			return nil, err
 		}
 	}
+	encrypted := c.Backend.encrypted()
 	if err := c.override(flags, at); err != nil {
 		return nil, err
 	}
 	if err := c.settle(at); err != nil {
 		return nil, err
 	}
+	c.environ = c.assignments(encrypted && c.Backend.Etcd != nil && !c.Backend.encrypted(), at, flags.Config != "" || at.env(EnvConfig) != "")
 	return c, nil
+}
+
+// Environ returns the assignments NAME=value with which another limit, started from any directory, comes to the same store and namespace.
+func (c *Config) Environ() []string { return c.environ }
+
+// assignments are Environ. An etcd cluster is not known by its endpoints alone: the file goes with it, for its certificates and user, and
+// where there was none, none is to be found. plain says that the file has certificates which are not for these endpoints.
+func (c *Config) assignments(plain bool, at Surroundings, named bool) []string {
+	store := c.Backend.String()
+	if plain {
+		store = strings.Join(c.Backend.Etcd.Endpoints, ",") // with their http://
+	}
+	env := []string{EnvBackend + "=" + store, EnvNamespace + "=" + c.Namespace}
+	switch file := at.path(c.File); {
+	case c.File == "" && c.Backend.Etcd != nil:
+		env = append(env, EnvConfig+"="+os.DevNull)
+	case c.File != "" && (named || c.Backend.Etcd != nil) && (isFile(file) || file == os.DevNull): // a pipe is read once
+		env = append(env, EnvConfig+"="+file)
+	}
+	return env
 }
 
 // Parse reads a configuration from data. name is what its problems call it; dir is the directory its paths are relative to.

@@ -119,6 +119,46 @@ func TestFlagsBeatTheEnvironmentAndBothBeatTheFile(t *testing.T) {
 	}
 }
 
+func TestAnotherLimitComesToTheSameStoreFromAnyDirectory(t *testing.T) {
+	root := machine(t, map[string]string{
+		"home/file":         "",
+		"plain/limit.yaml":  "backend: {local: {dir: store}}\nnamespace: file\n",
+		"secure/limit.yaml": "backend: {etcd: {endpoints: [h], tls: {ca: ca.pem}}}\n",
+		"user/limit.yaml":   "backend: {etcd: {endpoints: [h], username: u, password_file: p}}\n",
+		"else/limit.yaml":   "backend: {etcd: {endpoints: [other], tls: {ca: other.pem}, username: v, password_file: q}}\nnamespace: other\n",
+	})
+	for _, c := range []struct {
+		dir   string
+		flags Flags
+		env   []string
+		want  string
+	}{
+		{"plain", Flags{}, nil, "LIMIT_BACKEND=local:ROOT/plain/store LIMIT_NAMESPACE=file"},
+		{"plain", Flags{Backend: "local:rel"}, nil, "LIMIT_BACKEND=local:ROOT/plain/rel LIMIT_NAMESPACE=file"},
+		{"plain", Flags{Backend: "local"}, nil, "LIMIT_BACKEND=local:ROOT/home/.local/state/limit LIMIT_NAMESPACE=file"},
+		{"plain", Flags{Config: "../secure/limit.yaml"}, nil, "LIMIT_BACKEND=etcd://https://h:2379 LIMIT_NAMESPACE=default LIMIT_CONFIG=ROOT/secure/limit.yaml"},
+		{"home", Flags{Namespace: "n"}, []string{"LIMIT_CONFIG=../plain/limit.yaml"}, "LIMIT_BACKEND=local:ROOT/plain/store LIMIT_NAMESPACE=n LIMIT_CONFIG=ROOT/plain/limit.yaml"},
+		{"secure", Flags{}, nil, "LIMIT_BACKEND=etcd://https://h:2379 LIMIT_NAMESPACE=default LIMIT_CONFIG=ROOT/secure/limit.yaml"},
+		{"secure", Flags{Backend: "http://g,http://h"}, nil, "LIMIT_BACKEND=http://g:2379,http://h:2379 LIMIT_NAMESPACE=default LIMIT_CONFIG=ROOT/secure/limit.yaml"},
+		{"user", Flags{}, nil, "LIMIT_BACKEND=etcd://h:2379 LIMIT_NAMESPACE=default LIMIT_CONFIG=ROOT/user/limit.yaml"},
+		{"home", Flags{}, []string{"LIMIT_BACKEND=etcd://h"}, "LIMIT_BACKEND=etcd://h:2379 LIMIT_NAMESPACE=default LIMIT_CONFIG=/dev/null"},
+	} {
+		t.Chdir(filepath.Join(root, c.dir))
+		outer, err := Load(c.flags, surroundings(root, c.dir, c.env...))
+		if err != nil {
+			t.Errorf("%+v: %v", c, err)
+			continue
+		}
+		if got := strings.ReplaceAll(strings.Join(outer.Environ(), " "), root, "ROOT"); got != c.want {
+			t.Errorf("%+v:\n got %s\nwant %s", c, got, c.want)
+		}
+		inner, err := Load(Flags{}, surroundings(root, "else", outer.Environ()...))
+		if err != nil || !reflect.DeepEqual(inner.Backend, outer.Backend) || inner.Namespace != outer.Namespace {
+			t.Errorf("%+v: from another directory %+v %v, want %+v", c, inner, err, outer)
+		}
+	}
+}
+
 func TestTheDefaultDirectoryDependsOnTheUser(t *testing.T) {
 	for _, c := range []struct {
 		at   Surroundings

@@ -25,6 +25,9 @@ type Etcd struct {
 	PasswordFile string // set where Username is
 }
 
+// encrypted reports whether the store is an etcd cluster with anything set that only an encrypted connection uses.
+func (b Backend) encrypted() bool { return b.Etcd != nil && b.Etcd.TLS() }
+
 // TLS tells whether anything is set that only an encrypted connection uses.
 func (e *Etcd) TLS() bool { return e.CA != "" || e.Cert != "" || e.Key != "" || e.ServerName != "" }
 

@@ -21,8 +21,15 @@ const (
 )
 
 // Environment returns env with the variables of a held claim put in place of those of an outer one; everything else keeps its
-// bytes and its order. Slot numbers of pools that only an outer run holds stay: they are still held.
+// bytes and its order. Of a claim that is nested in a run, slot numbers of pools that only that run holds stay: they are still held.
 func Environment(env []string, c backend.Claim, namespace string) []string {
+	own := map[string]bool{} // a pool without limit has no number, whatever the outer run holds of it
+	for pool := range c.Pools {
+		own[slotVariable(pool)] = true
+	}
+	env = withoutClaim(env, func(name string) bool {
+		return c.RunID != c.ID && strings.HasPrefix(name, envSlot) && !own[name]
+	})
 	added := []string{
 		EnvRunID + "=" + c.RunID,
 		EnvClaimID + "=" + c.ID,
@@ -34,6 +41,27 @@ func Environment(env []string, c backend.Claim, namespace string) []string {
 		added = append(added, slotVariables(c.Grant.Slots)...)
 	}
 	return Setenv(env, added)
+}
+
+// Unclaimed returns env for a command that runs without a claim: what an outer claim has is not its own. The run that it may be in stays
+// named, for that is checked when somebody asks.
+func Unclaimed(env []string) []string {
+	return withoutClaim(env, func(name string) bool { return name == EnvRunID })
+}
+
+// withoutClaim returns a copy of env without the variables of a claim, but for those that keep says.
+func withoutClaim(env []string, keep func(name string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		switch name {
+		case EnvRunID, EnvClaimID, EnvToken, EnvPools:
+		default:
+			if !strings.HasPrefix(name, envSlot) {
+				return false
+			}
+		}
+		return !keep(name)
+	})
 }
 
 // Setenv returns env with the assignments NAME=value added; earlier ones of the same names are dropped.
@@ -72,7 +100,7 @@ func slotVariables(slots map[string][]int) []string {
 	var names []string
 	values := map[string][]string{}
 	for _, pool := range slices.Sorted(maps.Keys(slots)) {
-		name := envSlot + variableName(pool)
+		name := slotVariable(pool)
 		if _, ok := values[name]; !ok {
 			names = append(names, name)
 		}
@@ -85,6 +113,9 @@ func slotVariables(slots map[string][]int) []string {
 	}
 	return names
 }
+
+// slotVariable is the name of the variable with a pool's slot numbers.
+func slotVariable(pool string) string { return envSlot + variableName(pool) }
 
 // variableName is a pool's name in capitals, with _ for what a variable's name cannot hold.
 func variableName(pool string) string {

@@ -79,7 +79,9 @@ func (r *Run) withoutStore(err error) (Exit, error) {
 		return Exit{Code: CodeFailed}, err
 	}
 	r.Messages.Error("%v; running without a slot, as --if-unreachable run asks for", err)
-	return r.command(r.Command, nil)
+	command := r.Command
+	command.Env = Unclaimed(command.Env)
+	return r.command(command, nil)
 }
 
 // command runs a command to its end and decides the end of limit. q is its claim, or nil.

@@ -182,7 +182,8 @@ func (d *dagRun) carryOut(v *voice, mask *dag.Mask, root, absolute string, repor
 	}
 	run := &dag.Run{
 		File: d.file, Plan: d.options, Backend: s, Namespace: s.namespace, Supervisor: d.p.supervisor, Messages: v.messages,
-		Events: v.events, Console: console, Journal: writer, Record: d.record, Claim: d.claim, Env: d.p.env, Mask: mask,
+		Events: v.events, Console: console, Journal: writer, Record: d.record, Claim: d.claim, Mask: mask,
+		Env:      wrap.Setenv(d.p.env, s.config.Environ()),
 		Report:   func() error { return reports.write(d.record, writer.Dir) },
 		Terminal: d.p.isTerminal(), LogLimit: s.config.Dag.LogLimit,
 	}

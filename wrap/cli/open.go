@@ -58,6 +58,11 @@ func (p *program) openFor(c *cli.Context, o storeOptions) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
+	return p.openWith(c, cfg, o)
+}
+
+// openWith opens the store that a configuration names.
+func (p *program) openWith(c *cli.Context, cfg *config.Config, o storeOptions) (*store, error) {
 	s, err := p.connect(c, cfg, o)
 	if err != nil {
 		return nil, err
@@ -69,7 +74,7 @@ func (p *program) openFor(c *cli.Context, o storeOptions) (*store, error) {
 	return s, nil
 }
 
-// connect opens the store that a configuration names.
+// connect is openWith, and leaves the settings as they are.
 func (p *program) connect(c *cli.Context, cfg *config.Config, o storeOptions) (*store, error) {
 	o.timeout, _ = durationOf(c, "connect-timeout")
 	ctx, cancel := context.WithTimeout(c.Context, o.timeout)

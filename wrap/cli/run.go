@@ -133,7 +133,12 @@ func (p *program) run(c *cli.Context) error {
 		return &exitError{exit: wrap.Exit{Signal: sig}}
 	}
 	s, sig, err := p.heeding(c, func() (*store, error) {
-		return p.openFor(c, storeOptions{ttl: r.ttl, grace: r.command.Grace, warnOnLost: r.warnLost})
+		cfg, err := p.load(c)
+		if err != nil {
+			return nil, err
+		}
+		r.command.Env = wrap.Setenv(r.command.Env, cfg.Environ())
+		return p.openWith(c, cfg, storeOptions{ttl: r.ttl, grace: r.command.Grace, warnOnLost: r.warnLost})
 	})
 	switch {
 	case sig != 0:
