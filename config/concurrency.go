@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"limit/backend"
@@ -74,8 +75,9 @@ func (r *reader) pools(v yamlpos.Value, s *backend.Settings) {
 	}
 	limits, _ := fields.Get("limits").Entries()
 	for _, e := range limits.All() {
-		if fault := grammar.NameFault(e.Name); fault != "" {
-			e.Key.Reject("the name of a pool "+fault, "")
+		if fault := grammar.PoolFault(e.Name); fault != "" {
+			fact, remedy, _ := strings.Cut(fault, "; ")
+			e.Key.Reject("the name of a pool "+fact, remedy)
 			continue
 		}
 		if pool, ok := readPool(e); ok {

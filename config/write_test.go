@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"limit/backend"
+	"limit/config/grammar"
 )
 
 func TestSettingsAreWrittenAsABlockThatReadsBack(t *testing.T) {
@@ -47,7 +48,9 @@ func strange() backend.Settings {
 	s := backend.Settings{MaxRuns: backend.Unlimited, Pools: map[string]backend.Pool{}}
 	for _, name := range []string{"true", "No", "null", "~", "<<", "-", "- a", "a: b", "#", "a #b", "é", "日本", "\u2028", "\ufeff", "\U000e0001",
 		"1e3", ".inf", "0x1", "'", `"`, `\`, "a\\", "*a", "&a", "!a", "%", "@", "`", " ", " a", "a ", "{", "a,b", "a]", "|", ">", "?", "=", "😀", "a\u00a0b"} {
-		s.Pools[name] = backend.Pool{Limit: 1}
+		if grammar.PoolFault(name) == "" {
+			s.Pools[name] = backend.Pool{Limit: 1}
+		}
 		s.TagLimits = append(s.TagLimits, backend.TagLimit{Key: "k", Value: ptr(name), Limit: 1})
 	}
 	return s

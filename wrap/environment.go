@@ -17,7 +17,6 @@ const (
 	EnvToken     = "LIMIT_TOKEN"
 	EnvNamespace = "LIMIT_NAMESPACE"
 	EnvPools     = "LIMIT_POOLS"
-	envSlot      = "LIMIT_SLOT_"
 )
 
 // Environment returns env with the variables of a held claim put in place of those of an outer one; everything else keeps its
@@ -25,10 +24,10 @@ const (
 func Environment(env []string, c backend.Claim, namespace string) []string {
 	own := map[string]bool{} // a pool without limit has no number, whatever the outer run holds of it
 	for pool := range c.Pools {
-		own[slotVariable(pool)] = true
+		own[backend.SlotVariable(pool)] = true
 	}
 	env = withoutClaim(env, func(name string) bool {
-		return c.RunID != c.ID && strings.HasPrefix(name, envSlot) && !own[name]
+		return c.RunID != c.ID && strings.HasPrefix(name, backend.SlotVariables) && !own[name]
 	})
 	added := []string{
 		EnvRunID + "=" + c.RunID,
@@ -56,7 +55,7 @@ func withoutClaim(env []string, keep func(name string) bool) []string {
 		switch name {
 		case EnvRunID, EnvClaimID, EnvToken, EnvPools:
 		default:
-			if !strings.HasPrefix(name, envSlot) {
+			if !strings.HasPrefix(name, backend.SlotVariables) {
 				return false
 			}
 		}
@@ -94,39 +93,15 @@ func formatPools(pools map[string]int) string {
 	return strings.Join(parts, ",")
 }
 
-// slotVariables is LIMIT_SLOT_<NAME> for each pool. Pools whose names differ only in characters that a
-// variable's name cannot hold share one variable: it lists the slots of them all, by name.
+// slotVariables is LIMIT_SLOT_<NAME> for each pool.
 func slotVariables(slots map[string][]int) []string {
-	var names []string
-	values := map[string][]string{}
+	var variables []string
 	for _, pool := range slices.Sorted(maps.Keys(slots)) {
-		name := slotVariable(pool)
-		if _, ok := values[name]; !ok {
-			names = append(names, name)
+		numbers := make([]string, len(slots[pool]))
+		for i, n := range slots[pool] {
+			numbers[i] = strconv.Itoa(n)
 		}
-		for _, n := range slots[pool] {
-			values[name] = append(values[name], strconv.Itoa(n))
-		}
+		variables = append(variables, backend.SlotVariable(pool)+"="+strings.Join(numbers, ","))
 	}
-	for i, name := range names {
-		names[i] = name + "=" + strings.Join(values[name], ",")
-	}
-	return names
-}
-
-// slotVariable is the name of the variable with a pool's slot numbers.
-func slotVariable(pool string) string { return envSlot + variableName(pool) }
-
-// variableName is a pool's name in capitals, with _ for what a variable's name cannot hold.
-func variableName(pool string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z':
-			return r - 'a' + 'A'
-		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
-			return r
-		default:
-			return '_'
-		}
-	}, pool)
+	return variables
 }

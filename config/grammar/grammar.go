@@ -42,7 +42,18 @@ func TagKeyFault(key string) string {
 	return NameFault(key)
 }
 
-// Pool reads NAME[=SLOTS]. A name with = in it needs the slots said.
+// PoolFault is NameFault for pools, whose names commas and equal signs separate where several are asked for.
+func PoolFault(name string) string {
+	switch {
+	case strings.ContainsAny(name, ",="):
+		return `has "," or "=" in it; give several pools as a=1,b=2`
+	case strings.TrimSpace(name) != name:
+		return "begins or ends with a blank"
+	}
+	return NameFault(name)
+}
+
+// Pool reads NAME[=SLOTS].
 func Pool(text string) (name string, slots int, err error) {
 	name, slots = text, 1
 	if i := strings.LastIndexByte(text, '='); i >= 0 {
@@ -52,16 +63,19 @@ func Pool(text string) (name string, slots int, err error) {
 		}
 		name, slots = text[:i], n
 	}
-	if fault := NameFault(name); fault != "" {
+	if fault := PoolFault(name); fault != "" {
 		return "", 0, fmt.Errorf("pool %q: the name %s", text, fault)
 	}
 	return name, slots, nil
 }
 
-// Pools reads a list of them; nil where it is empty.
+// Pools reads a list of them, each text of it one or several, as LIMIT_POOLS has them: database=1,api=2. nil where it is empty.
 func Pools(texts []string) (map[string]int, error) {
-	var pools map[string]int
-	for _, text := range texts {
+	if len(texts) == 0 {
+		return nil, nil
+	}
+	pools := map[string]int{}
+	for _, text := range strings.Split(strings.Join(texts, ","), ",") {
 		name, slots, err := Pool(text)
 		if err != nil {
 			return nil, err
@@ -69,12 +83,9 @@ func Pools(texts []string) (map[string]int, error) {
 		if before, twice := pools[name]; twice {
 			return nil, fmt.Errorf("pool %q is named twice; give %s=%d for all its slots", name, name, before+slots)
 		}
-		if pools == nil {
-			pools = map[string]int{}
-		}
 		pools[name] = slots
 	}
-	return pools, nil
+	return pools, backend.CheckPools(pools)
 }
 
 // Tag reads KEY[=VALUE]. A tag without value has the value "".

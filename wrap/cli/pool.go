@@ -150,8 +150,10 @@ func (p *program) changeSettings(c *cli.Context, change func(*backend.Settings) 
 
 // checkPoolName refuses a name that no flag or file could ask for.
 func checkPoolName(name string) error {
-	_, _, err := grammar.Pool(name)
-	return err
+	if fault := grammar.PoolFault(name); fault != "" {
+		return fmt.Errorf("pool %q: the name %s", name, fault)
+	}
+	return nil
 }
 
 // parseRateFlag reads --rate; keep says that it was not given.

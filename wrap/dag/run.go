@@ -147,7 +147,7 @@ func (r *Run) claimPools(ctx context.Context) error {
 			r.Claim.Pools[name] = max(r.Claim.Pools[name], slots)
 		}
 	}
-	return nil
+	return backend.CheckPools(r.Claim.Pools)
 }
 
 // queue is the claim of the run, with the journal's part in its waiting.

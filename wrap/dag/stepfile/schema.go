@@ -106,7 +106,7 @@ const schema = `{
       "description": "The pools that the step holds while it runs: NAME, NAME=SLOTS, or a list of them.",
       "oneOf": [{"$ref": "#/$defs/pool_claim"}, {"type": "array", "items": {"$ref": "#/$defs/pool_claim"}}, {"type": "null"}]
     },
-    "pool_claim": {"oneOf": [{"type": "string", "pattern": "^[^=\\x00-\\x1f\\x7f-\\x9f]+$|^[^\\x00-\\x1f\\x7f-\\x9f]+=\\+?0*[1-9][0-9]*$|\\$\\{\\{"}, {"type": ["number", "boolean"]}]},
+    "pool_claim": {"oneOf": [{"type": "string", "pattern": "^[^=,\\x00-\\x20\\x7f-\\x9f]([^=,\\x00-\\x1f\\x7f-\\x9f]*[^=,\\x00-\\x20\\x7f-\\x9f])?(=\\+?0*[1-9][0-9]*)?(,[^=,\\x00-\\x20\\x7f-\\x9f]([^=,\\x00-\\x1f\\x7f-\\x9f]*[^=,\\x00-\\x20\\x7f-\\x9f])?(=\\+?0*[1-9][0-9]*)?)*$|\\$\\{\\{"}, {"type": ["number", "boolean"]}]},
     "retry": {
       "description": "How often a failed step is run again: a number, or a mapping. The slots are given back during the delay.",
       "oneOf": [

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"limit/backend"
 	"limit/config/grammar"
 	"limit/config/yamlpos"
 )
@@ -235,7 +236,7 @@ func either(first, second yamlpos.Value) yamlpos.Value {
 	return second
 }
 
-// pools reads NAME, NAME=SLOTS or a list of them.
+// pools reads NAME, NAME=SLOTS or a list of them, which may stand in one text as well: database=1,api=2.
 func (p *parser) pools(v yamlpos.Value, sc scope) map[string]int {
 	items, _ := v.OneOrMany()
 	if len(items) == 0 {
@@ -247,15 +248,21 @@ func (p *parser) pools(v yamlpos.Value, sc scope) map[string]int {
 		if !ok {
 			continue
 		}
-		name, slots, err := grammar.Pool(p.expand(item, text, sc))
-		switch {
-		case err != nil:
-			item.Reject(err.Error(), "")
-		case pools[name] > 0:
-			item.Reject(fmt.Sprintf("pool %s is there twice", name), fmt.Sprintf("add them up: %s=%d", name, pools[name]+slots))
-		default:
-			pools[name] = slots
+		for _, text := range strings.Split(p.expand(item, text, sc), ",") {
+			name, slots, err := grammar.Pool(text)
+			switch {
+			case err != nil:
+				item.Reject(err.Error(), "")
+			case pools[name] > 0:
+				item.Reject(fmt.Sprintf("pool %s is there twice", name), fmt.Sprintf("add them up: %s=%d", name, pools[name]+slots))
+			default:
+				pools[name] = slots
+			}
 		}
+	}
+	if err := backend.CheckPools(pools); err != nil {
+		fact, remedy, _ := strings.Cut(err.Error(), "; ")
+		v.Reject(fact, remedy)
 	}
 	return pools
 }
