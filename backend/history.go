@@ -24,10 +24,27 @@ type Past struct {
 	Pools map[string]int `json:"pools,omitempty"` // as in Claim
 	Runs  int            `json:"runs,omitempty"`
 
+	// Of are the capacities of its limits, by name, when it ended. Clocks of two hosts differ: by these no more is counted than was possible.
+	Of map[string]int `json:"of,omitempty"`
+
 	Waited  time.Duration `json:"waited"`         // from Enter to the last grant, or to the end
 	Held    time.Duration `json:"held,omitempty"` // from the last grant to the end
 	Granted bool          `json:"granted"`        // false: it left while it waited
 	Ended   time.Time     `json:"ended"`          // by the wall clock of the owner
+}
+
+// Capacities returns those of the pools and the run queue that a claim meets, by the names of StoreNames; not of those without limit.
+func (s Settings) Capacities(pools map[string]int, runs int) map[string]int {
+	names, capacities := StoreNames(), map[string]int{}
+	for name := range pools {
+		if pool, _ := s.Pool(name); pool.Limit != Unlimited {
+			capacities[names.Pool+name] = pool.Limit
+		}
+	}
+	if runs > 0 && s.MaxRuns != Unlimited {
+		capacities[names.Runs] = s.MaxRuns
+	}
+	return capacities
 }
 
 // Remembered returns how many ended claims the store is to remember.
@@ -46,7 +63,7 @@ func (s *Stay) Enter() { s.entered = time.Now() }
 func (s *Stay) Grant() { s.granted = time.Now() }
 func (s *Stay) Aside() { s.granted = time.Time{} }
 
-// End returns the Past of a claim that ends now.
+// End returns the Past of a claim that ends now. It is called before the claim is given back: the next may be granted at once.
 func (s *Stay) End(c *Claim) Past {
 	now := time.Now()
 	p := Past{ID: c.ID, RunID: c.RunID, Name: pastName(c), Pools: c.Pools, Runs: c.Runs, Ended: now.Round(0)}

@@ -54,10 +54,17 @@ func pastTells(k *kit) {
 	k.pasts(0)
 	before := time.Now()
 	m := k.enter(pool("p", 2), pool("q", 1), run()).holds()
+	next := k.enterWith(k.other, backend.EnterOptions{}, pool("p", 2))
 	time.Sleep(20 * time.Millisecond) // what is measured is time
 	m.release()
 	took := time.Since(before)
 	p := k.pasts(1)[0]
+	if granted := next.holds().Claim().Grant.GrantedAt; p.Ended.After(granted) {
+		k.Errorf("it ended at %s, and the next was granted at %s", p.Ended, granted)
+	}
+	if !reflect.DeepEqual(p.Of, map[string]int{"pool:p": 3, "pool:q": 1}) {
+		k.Errorf("it is remembered as of %v", p.Of)
+	}
 	want := m.Claim()
 	if p.ID != m.id || p.RunID != want.RunID || p.Name != "test" || p.Runs != 1 || !reflect.DeepEqual(p.Pools, map[string]int{"p": 2, "q": 1}) {
 		k.Errorf("remembered %+v of %+v", p, want)

@@ -27,6 +27,7 @@ type entry struct {
 	epochs     map[string]*epoch // that its grant has written, where it granted itself
 	arrived    *view             // what it had read when it began to wait; nil: used
 	remembered int               // how many ended claims the store is to remember
+	capacities map[string]int    // of its limits, when it entered
 	unset      []string          // pools that nobody has given a limit, when it entered
 
 	mu        sync.Mutex
@@ -175,6 +176,7 @@ func (e *entry) Release(ctx context.Context) error {
 		e.session.unsubscribe(e)
 		e.mail.Close()
 		past := e.stay.End(&e.claim)
+		past.Of = e.capacities
 		if e.lost { // a claim that is lost, as a rule because etcd does not answer, ends without our help
 			bounded, cancel := context.WithTimeout(ctx, lostPatience)
 			defer cancel()

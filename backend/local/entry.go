@@ -283,7 +283,7 @@ func (e *entry) Release(ctx context.Context) error {
 		}
 		e.mu.Unlock()
 		e.running.Wait()
-		heirs := false
+		past, heirs := e.past(), false
 		var settings backend.Settings
 		err = e.s.change(ctx, func(c *change) error {
 			c.within = e.id
@@ -303,7 +303,8 @@ func (e *entry) Release(ctx context.Context) error {
 		if err == nil {
 			e.life.Close()
 			e.handGateOn(ctx, heirs)
-			e.s.remember(ctx, e.past(), settings)
+			past.Of = settings.Capacities(past.Pools, past.Runs)
+			e.s.remember(ctx, past, settings)
 		}
 		e.closeFiles()
 	})

@@ -99,6 +99,11 @@ func encodePast(p backend.Past) []byte {
 	b = binary.AppendVarint(b, int64(p.Waited))
 	b = binary.AppendVarint(b, int64(p.Held))
 	b = binary.AppendVarint(b, p.Ended.UnixNano())
+	b = binary.AppendUvarint(b, uint64(len(p.Of)))
+	for _, limit := range sortedKeys(p.Of) {
+		b = appendString(b, limit)
+		b = binary.AppendUvarint(b, uint64(p.Of[limit]))
+	}
 	if len(b) > 1<<16 {
 		return nil
 	}
@@ -134,5 +139,12 @@ func decodePast(b []byte) backend.Past {
 	p.Pools, p.Runs = asks.Pools, asks.Runs
 	p.Granted, p.Waited, p.Held = d.bool(), time.Duration(d.varint()), time.Duration(d.varint())
 	p.Ended = time.Unix(0, d.varint())
+	for range d.count(1) { // none in those of an earlier version
+		if p.Of == nil {
+			p.Of = map[string]int{}
+		}
+		limit := d.string()
+		p.Of[limit] = int(min(d.uvarint(), backend.MaxSlots))
+	}
 	return p
 }

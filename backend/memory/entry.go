@@ -83,7 +83,9 @@ func (e *entry) Release(context.Context) error {
 	if !e.ended {
 		e.ended = true
 		claim := e.current()
-		e.space.remember(e.stay.End(&claim))
+		past := e.stay.End(&claim)
+		past.Of = e.space.state.Settings().Capacities(past.Pools, past.Runs)
+		e.space.remember(past)
 	}
 	if e.space.entries[e.claim.ID] == e {
 		e.remove()

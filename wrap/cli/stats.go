@@ -130,6 +130,7 @@ type usage struct {
 type stay struct {
 	from, to time.Time
 	slots    int
+	of       int // of so many; 0: not known, or without limit
 }
 
 func newStats(pasts []backend.Past, snapshot *backend.Snapshot, now time.Time) stats {
@@ -146,7 +147,7 @@ func newStats(pasts []backend.Past, snapshot *backend.Snapshot, now time.Time) s
 			st.From = began
 		}
 		for limit, slots := range needs(p.Pools, p.Runs) {
-			use(limit).add(p, slots)
+			use(limit).add(p, slots, p.Of[limit])
 		}
 	}
 	for _, h := range snapshot.Held {
@@ -156,7 +157,7 @@ func newStats(pasts []backend.Past, snapshot *backend.Snapshot, now time.Time) s
 			if from.Before(st.From) {
 				from = st.From
 			}
-			u.stays = append(u.stays, stay{from, now, slots})
+			u.stays = append(u.stays, stay{from, now, slots, snapshot.Settings.Capacities(h.Pools, h.Runs)[limit]})
 		}
 	}
 	for limit, u := range uses {
@@ -178,14 +179,14 @@ func needs(pools map[string]int, runs int) map[string]int {
 	return all
 }
 
-func (u *usage) add(p backend.Past, slots int) {
+func (u *usage) add(p backend.Past, slots, of int) {
 	u.waited = append(u.waited, p.Waited)
 	if !p.Granted {
 		u.left++
 		return
 	}
 	u.held = append(u.held, p.Held)
-	u.stays = append(u.stays, stay{p.Ended.Add(-p.Held), p.Ended, slots})
+	u.stays = append(u.stays, stay{p.Ended.Add(-p.Held), p.Ended, slots, of})
 }
 
 func (u *usage) stats(limit string, capacity *int, window time.Duration) limitStats {
@@ -205,21 +206,28 @@ func (u *usage) stats(limit string, capacity *int, window time.Duration) limitSt
 	return l
 }
 
-// peak is how many slots were held at once. Ends come before beginnings at the same moment.
+// peak is how many slots were held at once. Ends come before beginnings at the same moment. Clocks that differ make a stay seem to begin
+// before the one that it followed has ended: no more were held then than the limit allowed.
 func peak(stays []stay) int {
 	type step struct {
-		at    time.Time
-		slots int
+		at        time.Time
+		slots, of int
 	}
 	var steps []step
 	for _, s := range stays {
-		steps = append(steps, step{s.from, s.slots}, step{s.to, -s.slots})
+		steps = append(steps, step{s.from, s.slots, s.of}, step{s.to, -s.slots, 0})
 	}
 	slices.SortFunc(steps, func(a, b step) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.slots, b.slots)) })
 	most, now := 0, 0
 	for _, s := range steps {
 		now += s.slots
-		most = max(most, now)
+		switch {
+		case s.slots < 0:
+		case s.of > 0:
+			most = max(most, min(now, s.of))
+		default:
+			most = max(most, now)
+		}
 	}
 	return most
 }

@@ -44,6 +44,25 @@ func TestStatsCountWhatTheHistoryAndTheHoldersSay(t *testing.T) {
 	}
 }
 
+func TestNoPeakIsAboveTheCapacityThenInForce(t *testing.T) {
+	at := func(second int) time.Time { return time.Unix(int64(1_700_000_000+second), 0) }
+	for _, c := range []struct {
+		name  string
+		stays []stay
+		want  int
+	}{
+		{"one after the other", []stay{{at(0), at(5), 2, 2}, {at(5), at(9), 2, 2}}, 2},
+		{"of hosts whose clocks differ", []stay{{at(0), at(5), 1, 2}, {at(0), at(6), 1, 2}, {at(4), at(9), 1, 2}}, 2},
+		{"of a limit that was lowered", []stay{{at(0), at(5), 4, 4}, {at(7), at(9), 1, 1}}, 4},
+		{"of a limit that was raised", []stay{{at(0), at(5), 1, 1}, {at(3), at(9), 3, 4}}, 4},
+		{"of no limit, or an older version", []stay{{at(0), at(5), 1, 0}, {at(3), at(9), 7, 0}}, 8},
+	} {
+		if got := peak(c.stays); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
 func TestQuantilesAreValuesThatOccurred(t *testing.T) {
 	var values []time.Duration
 	for i := 100; i > 0; i-- {
