@@ -2,9 +2,33 @@ package backend
 
 import "slices"
 
-// Check returns an *ImpossibleError if the claim can never be granted under the limits in force, because it asks for more than a
-// limit or because its ancestors hold what it needs. A limit of 0 is a pause, not an impossibility.
+// Check returns an *ImpossibleError if the claim can never be granted under the limits in force: it asks for more than a
+// limit, its ancestors hold what it needs, or it would close a circle of claims that wait for each other. A limit of 0 is a pause, not
+// an impossibility.
 func (s *State) Check(c *Claim) error {
+	if err := s.alone(c); err != nil {
+		return err
+	}
+	m, ok := s.members[c.ID]
+	if !ok {
+		m = &member{claim: c}
+		_, m.ancestors = s.nesting(c)
+	}
+	if len(m.ancestors) == 0 {
+		return nil
+	}
+	if !ok {
+		m.needs = slices.Clone(s.needsOf(c))
+		defer s.forgetAllUnused(m.needs)
+	}
+	if err := s.closes(m); err != nil {
+		return err
+	}
+	return nil
+}
+
+// alone is Check without the other waiters.
+func (s *State) alone(c *Claim) error {
 	needs := s.needsOf(c)
 	defer s.forgetAllUnused(needs)
 	for _, n := range needs {
@@ -49,17 +73,28 @@ func (s *State) heldByAncestors(c *Claim, l *limit) (held map[string]int, total 
 }
 
 // Refuse removes and returns the waiting claims that can never be granted under the limits in force. To be called when the
-// limits are not those under which the claims were checked: it looks at everyone.
+// limits are not those under which the claims were checked, or where a nested claim has come unchecked: it looks at everyone.
 func (s *State) Refuse() []Refusal {
 	var refused []Refusal
-	for id, m := range s.members {
+	refuse := func(m *member, err *ImpossibleError) {
+		refused = append(refused, Refusal{m.claim, err})
+		s.Remove(m.claim.ID)
+	}
+	for _, m := range s.members {
 		if m.held {
 			continue
 		}
-		if err, ok := s.Check(m.claim).(*ImpossibleError); ok {
-			refused = append(refused, Refusal{m.claim, err})
-			s.Remove(id)
+		if err, ok := s.alone(m.claim).(*ImpossibleError); ok {
+			refuse(m, err)
 		}
+	}
+	for { // who leaves a circle may open it for the others
+		in := s.circles(nil)
+		last, all := s.closer(in)
+		if last == nil {
+			break
+		}
+		refuse(last, in.impossible(last, all))
 	}
 	slices.SortFunc(refused, func(a, b Refusal) int { return compareClaims(a.Claim, b.Claim) })
 	return refused

@@ -33,10 +33,14 @@ type ImpossibleError struct {
 	Capacity int
 	Rate     *Rate          // the rate that Asked exceeds
 	Held     map[string]int // by each ancestor, which will not release before this claim is done
+	Circle   []Bind         // the claims that would wait for each other, this one among them
 }
 
 func (e *ImpossibleError) Error() string {
 	switch {
+	case len(e.Circle) > 0:
+		return fmt.Sprintf("asks %d of %s and would wait for ever, as claims wait for each other: %s; "+
+			"raise the limit or claim all of it once, outside", e.Asked, e.Limit, joinBinds(e.Circle))
 	case len(e.Held) > 0:
 		held := make([]string, 0, len(e.Held))
 		for _, id := range sortedKeys(e.Held) {

@@ -386,8 +386,68 @@ func (m *model) setAside(o *modelMember, aside bool) {
 	o.aside, o.held, o.slots = aside, false, nil
 }
 
-// impossible is the limit that a claim can never have, and what its ancestors hold of it; "" where there is none.
+// impossible is the limit that a claim can never have, and what its ancestors hold of it, or that it closes a circle; "" where there is none.
 func (m *model) impossible(c *Claim) string {
+	if alone := m.alone(c); alone != "" {
+		return alone
+	}
+	o := m.find(c.ID)
+	if o == nil {
+		o = &modelMember{claim: *c}
+	}
+	if last, limit := m.circle(o); last == o {
+		return limit + " circle"
+	}
+	return ""
+}
+
+// circle is the last to come of the claims that wait for each other for ever, and the limit that it waits for. o may not have entered yet.
+func (m *model) circle(o *modelMember) (last *modelMember, limit string) {
+	in := slices.DeleteFunc(slices.Clone(m.members), func(w *modelMember) bool { return w.held || w.aside || w == o })
+	if o != nil {
+		in = append(in, o)
+	}
+	keeps := func(w *modelMember, limit string) int {
+		kept := 0
+		for _, h := range m.members {
+			if h.held && slices.Contains(m.ancestors(&w.claim), h.claim.ID) {
+				kept += m.asks(&h.claim, limit)
+			}
+		}
+		return kept
+	}
+	inVain := func(w *modelMember) modelNeed {
+		for _, n := range m.needs(&w.claim) {
+			kept := 0
+			for _, h := range m.members {
+				if h.held && slices.ContainsFunc(in, func(w *modelMember) bool { return slices.Contains(m.ancestors(&w.claim), h.claim.ID) }) {
+					kept += m.asks(&h.claim, n.id)
+				}
+			}
+			if n.rate == nil && n.capacity > 0 && n.slots > n.capacity-kept {
+				return n
+			}
+		}
+		return modelNeed{}
+	}
+	for {
+		i := slices.IndexFunc(in, func(w *modelMember) bool { return inVain(w).id == "" })
+		if i < 0 {
+			break
+		}
+		in = slices.Delete(in, i, i+1)
+	}
+	slices.SortFunc(in, func(a, b *modelMember) int { return cmp.Compare(a.claim.Seq, b.claim.Seq) })
+	for _, w := range in {
+		if slices.ContainsFunc(in, func(x *modelMember) bool { return keeps(w, inVain(x).id) > 0 }) {
+			last, limit = w, inVain(w).name
+		}
+	}
+	return last, limit
+}
+
+// alone is impossible without the others who wait.
+func (m *model) alone(c *Claim) string {
 	for _, n := range m.needs(c) {
 		held := 0
 		for _, o := range m.members {

@@ -967,6 +967,80 @@ func TestReservation(t *testing.T) {
 }
 
 // A run that holds slots ends only when the claims nested in it were granted: they must not wait for one that waits for the run.
+func TestClaimsThatWouldWaitForEachOtherAreRefused(t *testing.T) {
+	cases(t, map[string]string{
+		"two runs hold a slot each and ask for one more": `
+			limits p=2
+			enter a p=1
+			enter b p=1
+			> a b
+			enter c p=1 ^a
+			enter d p=1 ^b
+			impossible asks 1 of pool:p and would wait for ever, as claims wait for each other: a holds 1 of pool:p and waits, in c, for pool:p, b holds 1 of pool:p and waits, in d, for pool:p; raise the limit or claim all of it once, outside
+			release b
+			> c
+		`,
+		"over two pools, crosswise": `
+			limits p=1 q=1
+			enter a p=1
+			enter b q=1
+			> a b
+			enter c q=1 ^a
+			enter x p=1                   // it waits for them, and keeps nothing from them
+			enter d p=1 ^b
+			impossible asks 1 of pool:p and would wait for ever, as claims wait for each other: a holds 1 of pool:p and waits, in c, for pool:q, b holds 1 of pool:q and waits, in d, for pool:p; raise the limit or claim all of it once, outside
+		`,
+		"a round of three": `
+			limits p=1 q=1 r=1
+			enter a p=1
+			enter b q=1
+			enter e r=1
+			> a b e
+			enter c q=1 ^a
+			enter d r=1 ^b
+			impossible <nil>
+			enter f p=1 ^e
+			impossible asks 1 of pool:p and would wait for ever, as claims wait for each other: a holds 1 of pool:p and waits, in c, for pool:q, b holds 1 of pool:q and waits, in d, for pool:r, e holds 1 of pool:r and waits, in f, for pool:p; raise the limit or claim all of it once, outside
+		`,
+		"another holder may end": `
+			limits p=3
+			enter a p=1
+			enter b p=1
+			enter x p=1
+			> a b x
+			enter c p=1 ^a
+			enter d p=1 ^b
+			impossible <nil>
+			release x
+			> c
+		`,
+		"a limit is lowered": `
+			limits p=4
+			enter a p=1
+			enter b p=1
+			enter x p=2
+			> a b x
+			enter c p=2 ^a
+			enter d p=2 ^b
+			impossible <nil>
+			limits p=3
+			refuse d
+			release x b
+			> c
+		`,
+		"a pool that is paused may go on": `
+			limits p=2
+			enter a p=1
+			enter b p=1
+			> a b
+			limits p=0
+			enter c p=1 ^a
+			enter d p=1 ^b
+			impossible <nil>
+		`,
+	})
+}
+
 func TestANestedClaimDoesNotWaitForWhoWaitsForItsRun(t *testing.T) {
 	cases(t, map[string]string{
 		"a step passes a reservation of a run that waits in the queue": `

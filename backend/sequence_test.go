@@ -211,6 +211,9 @@ func (q *sequence) compareImpossible(c *Claim, err error) {
 			}
 			is += fmt.Sprintf(" held %d", held)
 		}
+		if impossible.Circle != nil {
+			is += " circle"
+		}
 	}
 	if want := q.model.impossible(c); is != want {
 		q.fail("impossible: State says %q, model %q", is, want)
@@ -276,15 +279,21 @@ func (q *sequence) configure(s Settings) {
 	q.model.settings = s
 	var refused []string
 	for _, o := range q.model.waiting() {
-		if q.model.impossible(&o.claim) != "" {
+		if q.model.alone(&o.claim) != "" {
 			refused = append(refused, o.claim.ID)
+			q.model.remove(o.claim.ID)
 		}
+	}
+	for last, _ := q.model.circle(nil); last != nil; last, _ = q.model.circle(nil) {
+		refused = append(refused, last.claim.ID)
+		q.model.remove(last.claim.ID)
 	}
 	var is []string
 	for _, r := range q.state.Refuse() {
 		is = append(is, r.Claim.ID)
-		q.model.remove(r.Claim.ID)
 	}
+	slices.Sort(is)
+	slices.Sort(refused)
 	if !slices.Equal(is, refused) {
 		q.fail("refused: State %v, model %v", is, refused)
 	}

@@ -22,6 +22,8 @@ func runs() []testCase {
 		{"a run whose outer run ends while it waits is a run of its own", runOutlivesOuter},
 		{"a run is inside another as long as a claim of that is held", runInStepsRun},
 		{"what the outer run holds can make a run inside it impossible", runInRunImpossible},
+		{"of claims that would wait for each other the last is refused", circleRefused},
+		{"of claims that a lowered limit lets wait for each other the last is refused", circleLowered},
 		{"a run that stood aside is inside no run that has ended meanwhile", runStoodAside},
 	}
 }
@@ -223,4 +225,44 @@ func runStoodAside(k *kit) {
 	inner.waits()
 	next.release()
 	inner.isOf(inner.id, 1)
+}
+
+// refusedInCircle fails the test unless a claim is refused, at once or soon, as one of claims that would wait for each other.
+func (k *kit) refusedInCircle(binds int, options ...func(*backend.Claim)) {
+	k.Helper()
+	e, err := k.other.Enter(k.ctx, claim(options...), backend.EnterOptions{})
+	if err == nil {
+		err = (&member{e, k, e.Claim().ID}).event(backend.Refused).Err
+		e.Release(k.ctx)
+	}
+	var never *backend.ImpossibleError
+	if !errors.As(err, &never) || len(never.Circle) != binds {
+		k.Fatalf("error %v (%+v), want a circle of %d", err, never, binds)
+	}
+}
+
+func circleRefused(k *kit) {
+	k.limit("p", 2)
+	k.limit("q", 1)
+	a, b := k.enter(run(), pool("p", 1)).holds(), k.enter(run(), pool("p", 1), pool("q", 1)).holds()
+	first := k.enter(inside(a), pool("p", 1)).waits()
+	k.enter(pool("p", 1)).waits() // it waits for them, and is no part of it
+	k.refusedInCircle(2, inside(b), pool("p", 1))
+	b.release()
+	first.isOf(a.id, 0)
+}
+
+func circleLowered(k *kit) {
+	k.limit("p", 4)
+	a, b, other := k.enter(run(), pool("p", 1)).holds(), k.enter(run(), pool("p", 1)).holds(), k.enter(pool("p", 2)).holds()
+	first, second := k.enter(inside(a), pool("p", 2)).waits(), k.enter(inside(b), pool("p", 2)).waits()
+	k.limit("p", 3)
+	var never *backend.ImpossibleError
+	if ev := second.event(backend.Refused); !errors.As(ev.Err, &never) || len(never.Circle) != 2 {
+		k.Fatalf("refused for %v, want a circle of 2", ev.Err)
+	}
+	first.waits()
+	other.release()
+	b.release()
+	first.isOf(a.id, 0)
 }

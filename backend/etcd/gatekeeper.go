@@ -133,15 +133,26 @@ func (k *gatekeeper) next() <-chan time.Time {
 // follow brings the state forward.
 func (k *gatekeeper) follow(resp clientv3.WatchResponse) error {
 	for _, event := range resp.Events {
-		if string(event.Kv.Key) == k.s.keys.settings() {
-			k.refuse = true
-		}
 		if err := k.l.apply(event); err != nil {
 			return err
 		}
+		k.refuse = k.refuse || k.mayRefuse(event)
 		k.l.revision, k.stalled = event.Kv.ModRevision, false
 	}
 	return nil
+}
+
+// mayRefuse reports whether an event may have made a claim impossible: other limits, or a nested claim that has come to wait, which may
+// close a circle with others. Who came with it has seen too little to know.
+func (k *gatekeeper) mayRefuse(event *clientv3.Event) bool {
+	switch kind, id, _ := k.s.keys.parse(string(event.Kv.Key)); kind {
+	case keySettings:
+		return true
+	case keyClaim:
+		s, ok := k.l.seats[id]
+		return ok && s.Grant == nil && (s.Within != nil || len(s.Ancestors) > 0)
+	}
+	return false
 }
 
 // decide writes what the rule admits. ok is false when the state has to be read again, or (again false) the gate is lost.

@@ -268,6 +268,7 @@ func (c *change) look(e *entry, suspects []fileNumber, recheck bool) (claimState
 	if r != nil && r.standing() {
 		if err := c.rule(1, e.id).Check(r.claim()); err != nil {
 			c.leave(e)
+			c.refuse() // others may have been in a circle with it
 			st := c.stateOf(e)
 			st.err = err
 			return st, nil
