@@ -146,6 +146,18 @@ type Snapshot struct {
 	Waiting     []WaitingClaim // in order
 }
 
+// Claims are all of a snapshot, held ones first.
+func (s *Snapshot) Claims() []Claim {
+	var claims []Claim
+	for _, h := range s.Held {
+		claims = append(claims, h.Claim)
+	}
+	for _, w := range s.Waiting {
+		claims = append(claims, w.Claim)
+	}
+	return claims
+}
+
 // HeldClaim is a claim with what the store knows of its holder.
 type HeldClaim struct {
 	Claim

@@ -120,6 +120,19 @@ func (p *program) diagnose(c *cli.Context, d *diagnosis) {
 	if b, err := local.Open(ctx, options); err == nil {
 		defer b.Close()
 		d.settings(ctx, b, cfg)
+		d.circle(ctx, b)
+	}
+}
+
+// circle finds claims that wait for each other.
+func (d *diagnosis) circle(ctx context.Context, b backend.Backend) {
+	snapshot, err := b.Snapshot(ctx)
+	if err != nil {
+		return // what reads the settings tells
+	}
+	for _, bind := range snapshot.Circle() {
+		d.add(backend.Warning, "claims", "claims wait for each other for ever: 'limit cancel "+short(bind.Waiter)+"', or raise a limit",
+			"%s", describeBind(bind, snapshot))
 	}
 }
 
@@ -161,6 +174,7 @@ func (p *program) diagnoseEtcd(ctx context.Context, d *diagnosis, cfg *config.Co
 	if d.count(backend.Broken) == 0 {
 		d.add(backend.Fine, "etcd", "", "the namespace can be read and written")
 		d.settings(ctx, b, cfg)
+		d.circle(ctx, b)
 	}
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"limit/backend"
@@ -32,6 +33,12 @@ func writeWhy(w io.Writer, s *backend.Snapshot, id string, now time.Time) error 
 		for _, b := range c.Blocks {
 			writeBlock(w, s, b, now)
 		}
+		if circle := s.Circle(); slices.ContainsFunc(circle, func(b backend.Bind) bool { return b.Waiter == id }) {
+			fmt.Fprintln(w, "  claims wait for each other for ever; cancel one of them, or raise a limit:")
+			for _, b := range circle {
+				writeLine(w, "    %s", describeBind(b, s))
+			}
+		}
 		return nil
 	}
 	return &backend.NotFoundError{ID: id}
@@ -50,6 +57,19 @@ func writeBlock(w io.Writer, s *backend.Snapshot, b backend.Block, now time.Time
 		t.add("   ", short(id), describeClaim(s, id, now))
 	}
 	t.write(w, 0)
+}
+
+// describeBind is a link of a circle, with names.
+func describeBind(b backend.Bind, s *backend.Snapshot) string {
+	name := func(id string) string {
+		for _, c := range s.Claims() {
+			if c.ID == id {
+				return short(id) + " " + shownName(c, s.Settings)
+			}
+		}
+		return short(id)
+	}
+	return fmt.Sprintf("%s holds %d of %s until %s within it is granted %s", name(b.Holder), b.Slots, b.Limit, name(b.Waiter), b.For)
 }
 
 func describeClaim(s *backend.Snapshot, id string, now time.Time) string {
