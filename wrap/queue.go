@@ -249,6 +249,9 @@ func (q *Queue) look(ctx context.Context) backend.Obstacles {
 	default:
 		return backend.Obstacles{}
 	}
+	if q.entry == nil {
+		return backend.Obstacles{}
+	}
 	ctx, cancel := context.WithTimeout(ctx, firstWaitMessage)
 	defer cancel()
 	now, _ := q.entry.Obstacles(ctx)

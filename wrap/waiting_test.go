@@ -149,3 +149,23 @@ func TestTheWaitMessageIsFromWhatEnterKnows(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// closed is a store that takes no claim.
+type closed struct{ backend.Backend }
+
+func (closed) Enter(context.Context, backend.Claim, backend.EnterOptions) (backend.Entry, error) {
+	return nil, backend.ErrUnreachable
+}
+
+func TestAClaimThatCouldNotEnterHasNothingInItsWay(t *testing.T) {
+	q := Queue{
+		Life:     Life{Backend: closed{}, Claim: backend.Claim{ID: "asks"}},
+		Messages: NewMessages(io.Discard, Normal), Emit: func(Event) {},
+	}
+	q.Begin(t.Context())
+	defer q.Release()
+	<-q.Entered()
+	if o := q.look(t.Context()); len(o.Blocks) > 0 {
+		t.Errorf("obstacles %+v, want none", o)
+	}
+}
