@@ -2,6 +2,7 @@ package stepfile
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -28,6 +29,41 @@ func (p *parser) link() {
 	}
 	p.cycles()
 	p.limitsOfZero()
+	p.limitsOfNothing()
+}
+
+// limitsOfNothing warns of tag limits that hold for no step, and of tags whose keys look like a misspelling of a limit's:
+// either way nothing would be limited, and nobody would see it.
+func (p *parser) limitsOfNothing() {
+	values := map[string]map[string]bool{} // of the steps' tags, by key
+	for _, s := range p.file.Steps {
+		for key, value := range s.Tags {
+			if values[key] == nil {
+				values[key] = map[string]bool{}
+			}
+			values[key][value] = true
+		}
+	}
+	keys, limited := slices.Sorted(maps.Keys(values)), map[string]bool{}
+	for i, t := range p.file.Executor.TagLimits {
+		limited[t.Key] = true
+		switch used := values[t.Key]; {
+		case used == nil:
+			p.limitsAt[i].Warn(fmt.Sprintf("no step has the tag %s: this limit holds for nothing", t.Key), yamlpos.DidYouMean(t.Key, keys))
+		case t.Value != nil && !used[*t.Value]:
+			p.limitsAt[i].Warn(fmt.Sprintf("no step has the tag %s=%s: this limit holds for nothing", t.Key, *t.Value),
+				yamlpos.DidYouMean(*t.Value, slices.Sorted(maps.Keys(used))))
+		}
+	}
+	for _, src := range p.read {
+		for _, s := range src.instances[:min(1, len(src.instances))] {
+			for _, key := range slices.Sorted(maps.Keys(s.Tags)) {
+				if near := yamlpos.Closest(key, slices.Sorted(maps.Keys(limited))); !limited[key] && near != "" && values[near] != nil {
+					src.key.Warn(fmt.Sprintf("the tag %s of step %s has no limit", key, src.name), yamlpos.DidYouMean(key, []string{near}))
+				}
+			}
+		}
+	}
 }
 
 func (p *parser) needs(src *source) {

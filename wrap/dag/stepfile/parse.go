@@ -65,6 +65,7 @@ type parser struct {
 	shell    []string
 	defaults template
 	scope    scope
+	limitsAt []yamlpos.Value // where the executor's tag limits stand
 	read     []*source
 }
 
@@ -214,6 +215,7 @@ func (p *parser) executor(v yamlpos.Value) {
 			continue
 		}
 		lines[id] = item.Line()
+		p.limitsAt = append(p.limitsAt, item)
 		p.file.Executor.TagLimits = append(p.file.Executor.TagLimits, limit)
 	}
 }

@@ -309,3 +309,31 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestATagLimitThatHoldsForNothingIsWarnedOf(t *testing.T) {
+	for limit, want := range map[string]string{
+		"{key: databse, limit: 1}":                                          "no step has the tag databse: this limit holds for nothing; did you mean \"database\"?",
+		"{key: zzz, limit: 1}":                                              "no step has the tag zzz: this limit holds for nothing",
+		"{key: database, value: redshft, limit: 1}":                         "no step has the tag database=redshft: this limit holds for nothing; did you mean \"redshift\"?",
+		"{key: databse, value: {applyLimitPerUniqueValue: true}, limit: 1}": "no step has the tag databse: this limit holds for nothing; did you mean \"database\"?",
+		"{key: database, value: redshift, limit: 1}":                        "",
+		"{key: database, limit: 1}":                                         "",
+		"{key: team, limit: 1}":                                             "the tag teem of step c has no limit; did you mean \"team\"?",
+	} {
+		text := "executor: {tag_concurrency_limits: [" + limit + "]}\nsteps:\n  a: {run: x, tags: {database: redshift}}\n  b: {run: x, tags: {team: x}}\n  c: {run: x, tags: {teem: x}}\n"
+		_, warnings, err := Parse("test.yaml", []byte(text), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, w := range warnings {
+			got += w.Message
+			if w.Suggestion != "" {
+				got += "; " + w.Suggestion
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %q, not %q", limit, got, want)
+		}
+	}
+}
