@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"limit/backend"
 	"limit/backend/local"
 	"limit/config"
+	"limit/config/yamlpos"
 	"limit/wrap"
 )
 
@@ -180,6 +183,19 @@ func (s *store) warnOfUnsetPools(ctx context.Context, messages *wrap.Messages, p
 		return // what is done with the store will tell
 	}
 	tellUnset(messages, settings.Unset(pools))
+}
+
+// warnOfTags says which tags of a run no limit of the run queue holds for, and look like a misspelling of one that has a limit.
+func warnOfTags(settings backend.Settings, messages *wrap.Messages, tags map[string]string) {
+	var keys []string
+	for _, t := range settings.TagLimits {
+		keys = append(keys, t.Key)
+	}
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		if near := yamlpos.Closest(key, keys); !slices.Contains(keys, key) && near != "" {
+			messages.Info("no limit holds for the run's tag %s; did you mean %s, which has one?", key, near)
+		}
+	}
 }
 
 func tellUnset(messages *wrap.Messages, unset []string) {
