@@ -156,19 +156,24 @@ func (p *program) showPlan(c *cli.Context, f *stepfile.File, selected []bool) er
 		}
 	}
 	world := plan.World{Durations: durations}
-	if slices.ContainsFunc(f.Steps, func(s *stepfile.Step) bool { return len(s.Pools) > 0 }) {
+	if len(f.Tags) > 0 || slices.ContainsFunc(f.Steps, func(s *stepfile.Step) bool { return len(s.Pools) > 0 }) {
 		settings, err := p.limitsNow(c)
+		warnOfTags(settings, p.messages(c), f.Tags)
 		if err != nil {
 			p.messages(c).Info("pools are left out: %v", err)
-		} else {
+		} else if settings.Granularity != backend.GranularityRun { // with that, the run holds them from its start on
 			world.Pools = &settings
 		}
+	}
+	var pools map[string]int
+	if world.Pools != nil {
+		pools = dag.PoolLimits(f, *world.Pools)
 	}
 	spans, simulated, err := plan.Simulate(f, plan.Options{MaxConcurrent: n, TagLimits: f.Executor.TagLimits, Weights: weights, Selected: selected}, world)
 	if err != nil {
 		return failWith(dag.CodeUsage, err)
 	}
-	return report.Plan(p.Out, f, n, spans, simulated, durations, known)
+	return report.Plan(p.Out, f, n, pools, spans, simulated, durations, known)
 }
 
 // limitsNow are those of the store.

@@ -283,8 +283,11 @@ func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(pools) > 0 {
-		s.warnOfUnsetPools(d.c.Context, messages, pools)
+	if len(pools) > 0 || len(d.claim.Tags) > 0 {
+		if settings, _, err := s.Settings(d.c.Context); err == nil { // what is done with the store will tell
+			tellUnset(messages, settings.Unset(pools))
+			warnOfTags(settings, messages, d.claim.Tags)
+		}
 	}
 	return s, nil
 }
@@ -359,6 +362,9 @@ func (d *dagRun) console(v *voice, dir string) (*report.Console, error) {
 		}
 		if isOn(d.c, "q") {
 			k.Progress = report.None
+			if !d.c.IsSet("output") {
+				k.Output = report.Quiet
+			}
 		}
 	default:
 		return nil, usageError(d.c, "flag --progress: %q is none of auto, tty, plain, none", k.Progress)

@@ -132,6 +132,7 @@ func (r *Run) claimPools(ctx context.Context) error {
 	if !ok {
 		settings = backend.NewSettings()
 	}
+	r.Record.PoolLimits = PoolLimits(r.File, settings)
 	r.Plan.ClaimPools = settings.Granularity != backend.GranularityRun
 	if r.Plan.ClaimPools {
 		return nil
@@ -150,6 +151,19 @@ func (r *Run) claimPools(ctx context.Context) error {
 	return backend.CheckPools(r.Claim.Pools)
 }
 
+// PoolLimits are the limits of the pools that the steps of a file need, those left out that are unlimited.
+func PoolLimits(f *stepfile.File, settings backend.Settings) map[string]int {
+	limits := map[string]int{}
+	for _, s := range f.Steps {
+		for name := range s.Pools {
+			if pool, _ := settings.Pool(name); pool.Limit != backend.Unlimited {
+				limits[name] = pool.Limit
+			}
+		}
+	}
+	return limits
+}
+
 // queue is the claim of the run, with the journal's part in its waiting.
 func (r *Run) queue() *wrap.Queue {
 	waits := newWaits(time.Since(r.Record.Started))
@@ -165,7 +179,7 @@ func (r *Run) queue() *wrap.Queue {
 			case wrap.Granted:
 				r.Record.Granted, r.Record.Waits = now, waits.end(now)
 				r.Record.Pools = !r.Plan.ClaimPools && len(r.Claim.Pools) > 0
-				r.Journal.Granted(now, r.Record.Waits, r.Record.Pools)
+				r.Journal.Granted(r.Record)
 			case wrap.Cancelled, wrap.Lost:
 				r.ended <- n
 			}

@@ -28,7 +28,7 @@ func written(t *testing.T, root string) *Writer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Granted(1, []Wait{{Limit: "runs", Long: 1}}, true)
+	w.Granted(&Run{Granted: 1, Waits: []Wait{{Limit: "runs", Long: 1}}, Pools: true, PoolLimits: map[string]int{"db": 2}})
 	w.Check("a", 1)
 	w.Passed("a", 2)
 	a := r.Steps[0].Attempt(1)

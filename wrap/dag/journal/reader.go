@@ -184,7 +184,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 func (r *Run) apply(rec record) {
 	switch rec.Event {
 	case "granted":
-		r.Granted, r.Waits, r.Pools = rec.At, rec.Waits, rec.Pools
+		r.Granted, r.Waits, r.Pools, r.PoolLimits = rec.At, rec.Waits, rec.Pools, rec.Limits
 	case "blocked":
 		b := &Blocked{Since: rec.At, Blocks: rec.Blocks, InStore: rec.InStore, Behind: rec.Step}
 		for _, id := range rec.Steps {

@@ -49,6 +49,7 @@ type record struct {
 	OK      bool            `json:"ok,omitempty"`      // a tolerated failure
 	Earlier bool            `json:"earlier,omitempty"` // settled by the run before
 	Pools   bool            `json:"pools,omitempty"`   // of granted: the run holds the pools of its steps
+	Limits  map[string]int  `json:"lim,omitempty"`     // of granted: of the pools
 	Waits   []Wait          `json:"w,omitempty"`
 	Outputs []stepfile.Var  `json:"out,omitempty"`
 	Log     string          `json:"log,omitempty"`

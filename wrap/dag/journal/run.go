@@ -44,6 +44,8 @@ type Run struct {
 	Waits    []Wait // for the run queue
 	Pools    bool   // the run holds the pools of its steps, which claim none then
 
+	PoolLimits map[string]int // of the pools of its steps, when it began; an unlimited one is not in it
+
 	Steps []*Step // of the file, in its order
 	byID  map[string]*Step
 }

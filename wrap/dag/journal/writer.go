@@ -118,9 +118,9 @@ func (w *Writer) Lock() *os.File { return w.file }
 
 // Granted, Blocked, Check, Passed, Start, End, Settled and Finish add records; Flush hands them to the kernel.
 //
-// Granted says that the run queue has let the run in; pools, that the run holds the pools of its steps.
-func (w *Writer) Granted(at time.Duration, waits []Wait, pools bool) {
-	w.add(appendJSON(w.buffer, record{Event: "granted", At: at, Waits: waits, Pools: pools}))
+// Granted says that the run queue has let the run in.
+func (w *Writer) Granted(r *Run) {
+	w.add(appendJSON(w.buffer, record{Event: "granted", At: r.Granted, Waits: r.Waits, Pools: r.Pools, Limits: r.PoolLimits}))
 }
 
 // Blocked says what blocks steps.

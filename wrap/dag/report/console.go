@@ -207,13 +207,14 @@ func (c *Console) ended(s *journal.Step, a *journal.Attempt, word, why string) {
 	if word == "FAILED" || !shown {
 		fold = NoFold // what failed is to be seen
 	}
-	if c.Progress != None {
+	named := c.Progress != None || shown && c.Output == Failed
+	if named {
 		c.add(fold.open(head, s.ID, c.now()))
 	}
 	if shown {
 		c.showLog(filepath.Join(c.Dir, filepath.FromSlash(a.Log)))
 	}
-	if c.Progress != None {
+	if named {
 		c.add(fold.close(s.ID, c.now()))
 	}
 }

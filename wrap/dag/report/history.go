@@ -120,9 +120,9 @@ func table(w io.Writer, rows [][]string) error {
 }
 
 // Plan writes what a simulation says: order, critical path, which limits bind, and the time.
-func Plan(w io.Writer, f *stepfile.File, slots int, spans []plan.Span, p *plan.Plan, durations []time.Duration, known int) error {
+func Plan(w io.Writer, f *stepfile.File, slots int, pools map[string]int, spans []plan.Span, p *plan.Plan, durations []time.Duration, known int) error {
 	out := bufio.NewWriter(w)
-	r := simulatedRun(f, slots, spans, p)
+	r := simulatedRun(f, slots, pools, spans, p)
 	rows := [][]string{{"START", "STEP", "TAKES", "WAITS", "NEEDS"}}
 	for _, b := range bars(r, Blame(r)) {
 		waited := ""
@@ -149,8 +149,9 @@ func writePlanNotes(out io.Writer, r *journal.Run, known int) {
 			fmt.Fprintf(out, "never starts: %s: %s\n", clean(s.ID), clean(s.Outcome.Reason))
 		}
 	}
-	writeCriticalPath(out, r)
-	writeWaited(out, r)
+	blame := Blame(r)
+	writeCriticalPath(out, r, blame)
+	writeWaited(out, r, blame)
 	switch {
 	case known == 0:
 		fmt.Fprintf(out, "predicted time: %s, were each step to take 1s (no earlier run is known)\n", short(r.Ended))
@@ -162,9 +163,9 @@ func writePlanNotes(out io.Writer, r *journal.Run, known int) {
 }
 
 // simulatedRun is a simulation as if it had happened. What waits for pools is told as such.
-func simulatedRun(f *stepfile.File, slots int, spans []plan.Span, p *plan.Plan) *journal.Run {
+func simulatedRun(f *stepfile.File, slots int, pools map[string]int, spans []plan.Span, p *plan.Plan) *journal.Run {
 	r := journal.NewRun(f)
-	r.Max = slots
+	r.Max, r.PoolLimits = slots, pools
 	for _, span := range spans {
 		a := r.Steps[span.Step].Attempt(span.Attempt)
 		a.Ready, a.Start, a.End, a.Ended = span.Ready, span.Start, span.End, true

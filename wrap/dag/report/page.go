@@ -46,17 +46,17 @@ type pageData struct {
 func Page(w io.Writer, r *journal.Run) error {
 	out := bufio.NewWriter(w)
 	blame := Blame(r)
-	way, total := CriticalPath(r)
-	critical := map[string]bool{}
-	for _, s := range way {
-		critical[s.ID] = true
+	way := CriticalPath(r, blame)
+	critical := map[*journal.Attempt]bool{}
+	for _, l := range way {
+		critical[l.Attempt] = true
 	}
 	data := pageOf(r, blame, critical)
 	fmt.Fprintf(out, pageHead, html.EscapeString(clean(r.Name)), pageStyle)
 	pageIntro(out, r)
-	pageWaited(out, Waited(r, blame), data.Limits)
+	pageWaited(out, r, Waited(r, blame), data.Limits)
 	pageFailures(out, r)
-	pagePath(out, way, total, r.Ended)
+	pagePath(out, way, r.Ended)
 	pageTimeline(out, data)
 	pageGraph(out, r, way)
 	text, err := json.Marshal(data) // escapes < and >, so that no text can end the element
@@ -67,7 +67,7 @@ func Page(w io.Writer, r *journal.Run) error {
 	return out.Flush()
 }
 
-func pageOf(r *journal.Run, blame [][][]journal.Wait, critical map[string]bool) pageData {
+func pageOf(r *journal.Run, blame [][][]journal.Wait, critical map[*journal.Attempt]bool) pageData {
 	data := pageData{Total: milli(r.Ended), Limits: []string{}, Rows: []pageRow{}}
 	index := map[string]int{}
 	for _, l := range Waited(r, blame) {
@@ -78,7 +78,7 @@ func pageOf(r *journal.Run, blame [][][]journal.Wait, critical map[string]bool) 
 	for _, b := range bars(r, blame) {
 		row := pageRow{
 			ID: clean(b.step.ID), Attempt: b.attempt.Number, Ready: milli(b.attempt.Ready), Start: milli(b.attempt.Start), End: milli(b.end),
-			State: stateWord(b), Critical: critical[b.step.ID], Notes: notes(b.step.Step),
+			State: stateWord(b), Critical: critical[b.attempt], Notes: notes(b.step.Step),
 		}
 		if b.attempt.Code != 0 || b.attempt.Reason != "" {
 			row.How = clean(how(b.attempt))
@@ -133,18 +133,22 @@ func pageIntro(out *bufio.Writer, r *journal.Run) {
 		r.Started.Format(time.RFC3339), r.Started.Format("2006-01-02 15:04:05 MST"), r.Max)
 }
 
-func pageWaited(out *bufio.Writer, waited []LimitWait, limits []string) {
+func pageWaited(out *bufio.Writer, r *journal.Run, waited []LimitWait, limits []string) {
 	fmt.Fprint(out, "<section aria-labelledby=\"raise\"><h2 id=\"raise\">What to raise</h2>\n")
 	waited = slices.DeleteFunc(slices.Clone(waited), func(w LimitWait) bool { return w.Waited < worthTelling })
 	if len(waited) == 0 {
 		fmt.Fprint(out, "<p>No step waited for a limit.</p></section>\n")
 		return
 	}
-	fmt.Fprint(out, "<table><thead><tr><th>limit</th><th class=\"num\">seconds waited</th><th class=\"num\">steps</th><th></th></tr></thead><tbody>\n")
+	gains := map[string]string{}
+	for _, raised := range Raise(r, waited) {
+		gains[raised.Limit] = raised.String()
+	}
+	fmt.Fprint(out, "<table><thead><tr><th>limit</th><th class=\"num\">seconds waited</th><th class=\"num\">steps</th><th></th><th>raising it would give (simulated)</th></tr></thead><tbody>\n")
 	for _, w := range waited {
 		at := slices.Index(limits, clean(w.Limit))
-		fmt.Fprintf(out, "<tr><td><span class=\"swatch\" data-limit=\"%d\"></span>%s</td><td class=\"num\">%.1f</td><td class=\"num\">%d</td><td class=\"meter\"><div style=\"width:%.1f%%\" data-limit=\"%d\"></div></td></tr>\n",
-			at, html.EscapeString(clean(w.Limit)), w.Waited.Seconds(), w.Steps, 100*float64(w.Waited)/float64(waited[0].Waited), at)
+		fmt.Fprintf(out, "<tr><td><span class=\"swatch\" data-limit=\"%d\"></span>%s</td><td class=\"num\">%.1f</td><td class=\"num\">%d</td><td class=\"meter\"><div style=\"width:%.1f%%\" data-limit=\"%d\"></div></td><td>%s</td></tr>\n",
+			at, html.EscapeString(clean(w.Limit)), w.Waited.Seconds(), w.Steps, 100*float64(w.Waited)/float64(waited[0].Waited), at, html.EscapeString(gains[w.Limit]))
 	}
 	fmt.Fprint(out, "</tbody></table></section>\n")
 }
@@ -166,13 +170,17 @@ func pageFailures(out *bufio.Writer, r *journal.Run) {
 	}
 }
 
-func pagePath(out *bufio.Writer, way []*journal.Step, total, all time.Duration) {
+func pagePath(out *bufio.Writer, way []Link, all time.Duration) {
 	if len(way) == 0 {
 		return
 	}
-	fmt.Fprintf(out, "<section aria-labelledby=\"path\"><h2 id=\"path\">Critical path: %s of %s</h2><ol class=\"path\" tabindex=\"0\">\n", short(total), short(all))
-	for _, s := range way {
-		fmt.Fprintf(out, "<li>%s <span class=\"dim\">%s</span></li>\n", html.EscapeString(clean(s.ID)), short(s.Took()))
+	fmt.Fprintf(out, "<section aria-labelledby=\"path\"><h2 id=\"path\">Critical path: %s of %s</h2><ol class=\"path\" tabindex=\"0\">\n", short(lasted(way)), short(all))
+	for i, l := range way {
+		arrow := ""
+		if i > 0 || l.Waited > 0 {
+			arrow = l.arrow()
+		}
+		fmt.Fprintf(out, "<li><span class=\"dim\">%s</span> %s <span class=\"dim\">%s</span></li>\n", html.EscapeString(arrow), html.EscapeString(clean(l.Step.ID)), short(l.took()))
 	}
 	fmt.Fprint(out, "</ol></section>\n")
 }
@@ -181,7 +189,7 @@ func pageTimeline(out *bufio.Writer, data pageData) {
 	fmt.Fprintf(out, pageTimelineText, len(data.Rows))
 }
 
-func pageGraph(out *bufio.Writer, r *journal.Run, way []*journal.Step) {
+func pageGraph(out *bufio.Writer, r *journal.Run, way []Link) {
 	fmt.Fprint(out, "<section aria-labelledby=\"graph\"><h2 id=\"graph\">Graph</h2>\n")
 	edges := 0
 	for _, s := range r.Steps {
@@ -193,10 +201,10 @@ func pageGraph(out *bufio.Writer, r *journal.Run, way []*journal.Step) {
 	}
 	lines := map[[2]int]bool{}
 	onWay := map[int]bool{}
-	for i, s := range way {
-		onWay[s.Index] = true
+	for i, l := range way {
+		onWay[l.Step.Index] = true
 		if i > 0 {
-			lines[[2]int{way[i-1].Index, s.Index}] = true
+			lines[[2]int{way[i-1].Step.Index, l.Step.Index}] = true
 		}
 	}
 	f := fileOf(r)

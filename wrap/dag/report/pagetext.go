@@ -32,7 +32,7 @@ table{border-collapse:collapse}th,td{text-align:left;padding:3px 14px 3px 0;bord
 .swatch{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:7px;background:var(--dim)}
 .failures{max-height:200px;overflow:auto}
 .path{display:flex;flex-wrap:wrap;list-style:none;padding:0;gap:4px 0;max-height:160px;overflow:auto}
-.path li:not(:last-child)::after{content:"→";color:var(--dim);padding:0 6px}
+.path li{padding-right:6px}
 .tools{display:flex;gap:12px;align-items:center;flex-wrap:wrap;margin:6px 0}
 button,input,select{font:inherit;color:inherit;background:var(--soft);border:1px solid var(--line);border-radius:5px;padding:2px 9px}
 :focus-visible{outline:2px solid var(--focus);outline-offset:1px}

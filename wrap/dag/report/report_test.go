@@ -26,6 +26,12 @@ const hostile = `</script><script>document.title="broken"</script>`
 // runOf is a run as a simulation of the text gives it: each step takes a second, those called fail… fail.
 func runOf(t testing.TB, text string, slots int) *journal.Run {
 	t.Helper()
+	return runIn(t, text, slots, nil)
+}
+
+// runIn is runOf with pools of a store; nil: they do not limit.
+func runIn(t testing.TB, text string, slots int, pools map[string]int) *journal.Run {
+	t.Helper()
 	f, _, err := stepfile.Parse("test.yaml", []byte(text), stepfile.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -40,11 +46,20 @@ func runOf(t testing.TB, text string, slots int) *journal.Run {
 		}
 		return plan.Exit{}
 	}
-	spans, p, err := plan.Simulate(f, plan.Options{MaxConcurrent: slots, TagLimits: f.Executor.TagLimits}, plan.World{Durations: durations, Exit: exit})
+	world := plan.World{Durations: durations, Exit: exit}
+	if pools != nil {
+		settings := backend.NewSettings()
+		settings.Pools = map[string]backend.Pool{}
+		for name, limit := range pools {
+			settings.Pools[name] = backend.Pool{Limit: limit}
+		}
+		world.Pools = &settings
+	}
+	spans, p, err := plan.Simulate(f, plan.Options{MaxConcurrent: slots, TagLimits: f.Executor.TagLimits}, world)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := simulatedRun(f, slots, spans, p)
+	r := simulatedRun(f, slots, pools, spans, p)
 	r.ID, r.Host, r.File, r.Started, r.Finished = strings.Repeat("ab", 16), "here", "/x/test.yaml", time.Unix(1_700_000_000, 0), true
 	for _, span := range spans {
 		r.Steps[span.Step].Attempt(span.Attempt).Code = span.Exit.Code
@@ -117,6 +132,84 @@ func TestBlameAgreesWithALookAtEveryInstant(t *testing.T) {
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("blamed %v\nwant   %v", got, want)
+	}
+}
+
+func TestTheCriticalPathGoesBackThroughWhateverLetAStepStart(t *testing.T) {
+	for name, c := range map[string]struct {
+		text  string
+		max   int
+		pools map[string]int
+		want  string
+	}{
+		"slots of a tag": {`
+executor: {tag_concurrency_limits: [{key: t, limit: 1}]}
+steps: {x1: {run: x, tags: {t: a}, priority: 9}, x2: {run: x, tags: {t: a}, priority: 9}, x3: {run: x, tags: {t: a}}, y: x, end: {run: x, needs: [x1, x2, x3, y]}}`,
+			4, nil, `critical path: x1 1.0s –step-tag:t→ x2 1.0s –step-tag:t→ x3 1.0s → end 1.0s (4.0s of 4.0s)
+by needs alone: x1 1.0s → end 1.0s (2.0s, however many slots)
+waited for limits: step-tag:t 3.0s (2 steps)
+raising it would give (simulated): step-tag:t 1 → 2: 4.0s → 3.0s
+`},
+		"slots of the executor, which only half the steps can use": {
+			"steps: {a: x, b: x, c: {run: x, needs: b}}", 1, nil, `critical path: b 1.0s –max_concurrent→ a 1.0s –max_concurrent→ c 1.0s (3.0s of 3.0s)
+by needs alone: b 1.0s → c 1.0s (2.0s, however many slots)
+waited for limits: max_concurrent 2.0s (2 steps)
+raising it would give (simulated): max_concurrent 1 → 2: 3.0s → 2.0s
+`},
+		"a pool": {
+			"steps: {a: {run: x, pool: db}, b: {run: x, pool: db}}", 4, map[string]int{"db": 1}, `critical path: a 1.0s –pool:db→ b 1.0s (2.0s of 2.0s)
+by needs alone: a 1.0s (1.0s, however many slots)
+waited for limits: pool:db 1.0s (1 step)
+raising it would give (simulated): pool:db 1 → 2: 2.0s → 1.0s
+`},
+		"needs": {"steps: {a: x, b: {run: x, needs: a}}", 4, nil, "critical path: a 1.0s → b 1.0s (2.0s of 2.0s)\n"},
+		"a limit that gains nothing": {
+			"executor: {tag_concurrency_limits: [{key: t, limit: 1}]}\nsteps: {a: {run: x, tags: {t: a}}, b: {run: x, tags: {t: a}}, p: x, q: {run: x, needs: p}, r: {run: x, needs: q}}",
+			9, nil, `critical path: p 1.0s → q 1.0s → r 1.0s (3.0s of 3.0s)
+waited for limits: step-tag:t 1.0s (1 step)
+raising it would give (simulated): step-tag:t 1 → 2: no gain
+`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := runIn(t, c.text, c.max, c.pools)
+			var b strings.Builder
+			blame := Blame(r)
+			writeCriticalPath(&b, r, blame)
+			writeWaited(&b, r, blame)
+			if b.String() != c.want {
+				t.Errorf("%s\nnot\n%s", b.String(), c.want)
+			}
+		})
+	}
+}
+
+func TestARunThatIsToBeSilentTellsWhatFailedAlone(t *testing.T) {
+	r := runOf(t, graphText, 3)
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var lines strings.Builder
+	for i := range 30 {
+		fmt.Fprintf(&lines, "line %d\n", i)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "log", "fail.log"), []byte(lines.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.Steps[4].Last().Log = "log/fail.log"
+	var b strings.Builder
+	writeWhatFailed(&b, r, dir, false)
+	want := "failed: fail: exit 3\n"
+	for i := 20; i < 30; i++ {
+		want += fmt.Sprintf("    line %d\n", i)
+	}
+	if b.String() != want {
+		t.Errorf("%q\nnot %q", b.String(), want)
+	}
+	b.Reset()
+	writeWhatFailed(&b, runOf(t, "steps: {a: x}", 1), dir, false)
+	if b.Len() > 0 {
+		t.Errorf("%q of a run in which nothing failed", b.String())
 	}
 }
 
@@ -222,6 +315,9 @@ func pageOfSteps(t *testing.T, n int) string {
 
 // In a real browser: the page draws its rows, is worked by keys, and tells no errors, in light and dark.
 func TestThePageWorksInABrowser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a browser twice")
+	}
 	browser := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {

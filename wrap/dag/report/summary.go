@@ -13,7 +13,6 @@ import (
 
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/plan"
-	"limit/wrap/dag/stepfile"
 )
 
 // How much a summary shows.
@@ -35,12 +34,22 @@ func (c *Console) Summary(retry string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.next = nil
+	var b bytes.Buffer
 	if c.Progress != None {
-		var b bytes.Buffer
 		WriteSummary(&b, c.Run, c.Dir, c.Output == Group, retry)
-		c.pending = append(c.pending, c.safe(b.Bytes())...)
+	} else {
+		writeWhatFailed(&b, c.Run, c.Dir, c.Output != Quiet)
 	}
+	c.pending = append(c.pending, c.safe(b.Bytes())...)
 	c.write()
+}
+
+// writeWhatFailed is all that is said of a run that is to say nothing when all is well.
+func writeWhatFailed(w io.Writer, r *journal.Run, dir string, shown bool) {
+	if r.Reason != "" {
+		fmt.Fprintf(w, "%s: %s\n", clean(r.Name), clean(r.Reason))
+	}
+	writeFailures(w, r, dir, shown)
 }
 
 // WriteSummary is Summary for a run that is over. Where the failed steps' output was shown already, only its place is told.
@@ -53,11 +62,12 @@ func WriteSummary(w io.Writer, r *journal.Run, dir string, shown bool, retry str
 	fmt.Fprintln(w)
 	writeRerun(w, r)
 	writeFailures(w, r, dir, shown)
+	blame := Blame(r)
 	if ran := countRan(r); ran > 1 {
 		writeSlowest(w, r)
-		writeCriticalPath(w, r)
+		writeCriticalPath(w, r, blame)
 	}
-	writeWaited(w, r)
+	writeWaited(w, r, blame)
 	if retry != "" && (counts.Failed > 0 || counts.NotRun > 0 || counts.Done() < counts.Total) {
 		fmt.Fprintf(w, "retry: %s\n", retry)
 	}
@@ -157,41 +167,6 @@ func writeSlowest(w io.Writer, r *journal.Run) {
 	fmt.Fprintf(w, "slowest: %s\n", strings.Join(texts, ", "))
 }
 
-// CriticalPath is the longest way through the steps that ran, by what they took.
-func CriticalPath(r *journal.Run) ([]*journal.Step, time.Duration) {
-	weights := make([]time.Duration, len(r.Steps))
-	for i, s := range r.Steps {
-		weights[i] = s.Took()
-	}
-	way, total := plan.CriticalPath(fileOf(r), weights, func(i int) bool { return r.Steps[i].Took() == 0 })
-	steps := make([]*journal.Step, len(way))
-	for i, at := range way {
-		steps[i] = r.Steps[at]
-	}
-	return steps, total
-}
-
-// fileOf is the run's steps as a file.
-func fileOf(r *journal.Run) *stepfile.File {
-	f := &stepfile.File{Steps: make([]*stepfile.Step, len(r.Steps))}
-	for i, s := range r.Steps {
-		f.Steps[i] = s.Step
-	}
-	return f
-}
-
-func writeCriticalPath(w io.Writer, r *journal.Run) {
-	way, total := CriticalPath(r)
-	if len(way) < 2 {
-		return
-	}
-	texts := make([]string, len(way))
-	for i, s := range way {
-		texts[i] = clean(s.ID) + " " + short(s.Took())
-	}
-	fmt.Fprintf(w, "critical path: %s (%s of %s)\n", strings.Join(shorten(texts, shownPath), " → "), short(total), short(r.Ended))
-}
-
 // shorten leaves out the middle of a long list.
 func shorten(texts []string, most int) []string {
 	if len(texts) <= most {
@@ -202,9 +177,10 @@ func shorten(texts []string, most int) []string {
 	return append(out, texts[len(texts)-half:]...)
 }
 
-func writeWaited(w io.Writer, r *journal.Run) {
+func writeWaited(w io.Writer, r *journal.Run, blame [][][]journal.Wait) {
 	var texts []string
-	for _, l := range Waited(r, Blame(r)) {
+	waited := Waited(r, blame)
+	for _, l := range waited {
 		if l.Waited < worthTelling || len(texts) == shownWaits {
 			continue
 		}
@@ -216,5 +192,6 @@ func writeWaited(w io.Writer, r *journal.Run) {
 	}
 	if len(texts) > 0 {
 		fmt.Fprintf(w, "waited for limits: %s\n", strings.Join(texts, ", "))
+		writeRaised(w, Raise(r, waited))
 	}
 }
