@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,8 @@ const (
 )
 
 // call repeats a request until it is answered, ctx ends or the connect timeout is over. Whatever it is given must be safe to repeat.
-// unsure tells that a try failed after it may have been carried out.
+// unsure tells that a try failed after it may have been carried out. Once a request was answered, a refusal of the credentials is no end:
+// they may be about to be renewed, on the server or in their files.
 func (s *Store) call(ctx context.Context, what string, request func(context.Context) error) (unsure bool, err error) {
 	bound, cancel := context.WithTimeout(ctx, s.options.ConnectTimeout)
 	defer cancel()
@@ -36,10 +38,11 @@ func (s *Store) call(ctx context.Context, what string, request func(context.Cont
 		err := request(attempt)
 		done()
 		if err == nil {
+			s.proven.Store(true)
 			return unsure, nil
 		}
-		if bound.Err() == nil && permanent(err) {
-			return unsure, fmt.Errorf("%s: %w", what, explain(err))
+		if bound.Err() == nil && permanent(err) && !(s.proven.Load() && notAllowed(err)) {
+			return unsure, fmt.Errorf("%s: %w", what, s.explain(err))
 		}
 		unsure = unsure || !refusedUnsent(err)
 		if last == nil || !isTimeout(err) {
@@ -53,7 +56,7 @@ func (s *Store) call(ctx context.Context, what string, request func(context.Cont
 				return unsure, fmt.Errorf("%s: %w", what, context.Cause(ctx))
 			}
 			return unsure, fmt.Errorf("%s: %w: %s gave no answer within %s: %w", what,
-				backend.ErrUnreachable, s, s.options.ConnectTimeout, explain(last))
+				backend.ErrUnreachable, s, s.options.ConnectTimeout, s.explain(last))
 		}
 	}
 }
@@ -94,20 +97,35 @@ func (s *Store) get(ctx context.Context, what, key string, opts ...clientv3.OpOp
 	return resp, err
 }
 
+// notAllowed reports whether etcd refuses the user or what the user may do.
+func notAllowed(err error) bool {
+	return refusedHandshake(err) || isOneOf(err, rpctypes.ErrAuthFailed, rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound)
+}
+
+func isOneOf(err error, those ...error) bool {
+	return slices.ContainsFunc(those, func(one error) bool { return errors.Is(err, one) })
+}
+
 // permanent tells an answer that will be the same next time.
 func permanent(err error) bool {
-	if errors.Is(err, rpctypes.ErrLeaseNotFound) || errors.Is(err, clientv3.ErrNoAvailableEndpoints) {
+	switch {
+	case isOneOf(err, rpctypes.ErrLeaseNotFound, clientv3.ErrNoAvailableEndpoints, rpctypes.ErrNoSpace), refusedHandshake(err), tooLarge(err):
 		return true
+	case isOneOf(err, rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthOldRevision):
+		return false // the client has fetched another token
 	}
 	switch code(err) {
 	case codes.OK, codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted, codes.Aborted:
-		return errors.Is(err, rpctypes.ErrNoSpace) || refusedHandshake(err)
-	case codes.Unauthenticated:
-		return false // an expired token: the client fetches another
+		return false
 	case codes.Unknown:
 		return errors.Is(err, rpctypes.ErrPermissionDenied)
 	}
 	return true
+}
+
+// tooLarge reports whether a request is more than the client library sends or than etcd takes.
+func tooLarge(err error) bool {
+	return errors.Is(err, rpctypes.ErrRequestTooLarge) || strings.Contains(err.Error(), "trying to send message larger than max")
 }
 
 // code finds the gRPC code in what the client makes of errors.
@@ -166,13 +184,15 @@ func plainly(err error) error {
 }
 
 // explain says the reason alone, and adds a remedy where one is known.
-func explain(err error) error {
+func (s *Store) explain(err error) error {
 	err = plainly(err)
 	switch {
 	case refusedHandshake(err), hungUp(err): // the refusal may be lost with the connection
 		return fmt.Errorf("%w; check ca, cert and key of backend.etcd.tls, and http:// or https://", err)
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
-		return fmt.Errorf("%w; grant the user readwrite on the prefix /limit/", err)
+		return fmt.Errorf("%w; grant the user readwrite on the prefix %s", err, s.keys.prefix)
+	case tooLarge(err):
+		return fmt.Errorf("%w; give the claim fewer or shorter tags and names", err)
 	case errors.Is(err, rpctypes.ErrAuthFailed):
 		return fmt.Errorf("%w; check username and password_file of backend.etcd", err)
 	case errors.Is(err, rpctypes.ErrUserEmpty):

@@ -2,19 +2,15 @@ package etcd
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"fmt"
-	"os"
 	"strings"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	grpcbackoff "google.golang.org/grpc/backoff"
 
-	"limit/backend"
 	"limit/backend/etcd/keeper"
 )
 
@@ -28,75 +24,48 @@ const (
 // and a read more for each answer.
 const window = 1 << 20
 
-// connect makes a client; it does not wait for a server.
-func connect(o keeper.Options, dial []grpc.DialOption) (*clientv3.Client, error) {
-	if len(o.Endpoints) == 0 {
-		return nil, errors.New("no endpoints of etcd are given; name at least one, such as etcd://localhost:2379")
+// slowestReconnect is the longest pause between two attempts to connect: gRPC would wait up to two minutes, past the end of most leases.
+const slowestReconnect = 2 * time.Second
+
+// connect makes a client. Without a password it does not wait for a server; with one, the client asks for a token.
+func connect(ctx context.Context, o keeper.Options, files *credentials, dial []grpc.DialOption) (*clientv3.Client, error) {
+	reconnect := grpcbackoff.DefaultConfig
+	reconnect.BaseDelay, reconnect.MaxDelay = 100*time.Millisecond, slowestReconnect
+	own := []grpc.DialOption{
+		grpc.WithChainUnaryInterceptor(files.withPassword, failAtOnce),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: tryTimeout}),
+		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
 	}
-	secured, err := tlsConfig(o)
-	if err != nil {
-		return nil, err
+	secured := files.newTLS()
+	if secured != nil && !strings.HasPrefix(o.Endpoints[0], "http://") { // the first endpoint decides for the client
+		own = append(own, grpc.WithTransportCredentials(newTransport(files)))
 	}
-	c, err := clientv3.New(clientv3.Config{
+	return clientv3.New(clientv3.Config{
+		Context:              context.WithoutCancel(ctx),
 		Endpoints:            o.Endpoints,
 		TLS:                  secured,
 		Username:             o.Username,
-		Password:             o.Password,
-		DialTimeout:          o.ConnectTimeout,
+		Password:             files.newPassword(),
+		DialTimeout:          tryTimeout,
 		DialKeepAliveTime:    pingAfter,
 		DialKeepAliveTimeout: pingTimeout,
 		MaxUnaryRetries:      1, // Store.call repeats, and keeps the reason of a failure
 		Logger:               zap.NewNop(),
-		DialOptions: append([]grpc.DialOption{
-			grpc.WithChainUnaryInterceptor(failAtOnce), grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
-		}, dial...),
+		DialOptions:          append(own, dial...),
 	})
-	switch { // with a password the client asks for a token at once
-	case err == nil:
-		return c, nil
-	case !permanent(err):
-		return nil, fmt.Errorf("%w: %s: %w", backend.ErrUnreachable, o, explain(err))
-	default:
-		return nil, fmt.Errorf("%s: %w", o, explain(err))
+}
+
+// withPassword puts the password that the file has now into a request for a token. The client library asks for one at each new stream
+// and when a server refuses the last, always with the password that it was made with.
+func (c *credentials) withPassword(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, o ...grpc.CallOption) error {
+	if r, ok := request.(*pb.AuthenticateRequest); ok {
+		r.Password = c.newPassword()
 	}
+	return next(ctx, method, request, reply, conn, o...)
 }
 
 // failAtOnce lets a request fail with the reason why there is no connection, where the client library would wait for one and say only
 // that time is up.
 func failAtOnce(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, o ...grpc.CallOption) error {
 	return next(ctx, method, request, reply, conn, append(o, grpc.WaitForReady(false))...)
-}
-
-// tlsConfig is nil where neither the endpoints nor the options ask for TLS.
-func tlsConfig(o keeper.Options) (*tls.Config, error) {
-	t := o.TLS
-	wanted := t != keeper.TLS{}
-	for _, e := range o.Endpoints {
-		wanted = wanted || strings.HasPrefix(e, "https://")
-	}
-	if !wanted {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName, InsecureSkipVerify: t.SkipVerify}
-	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
-		if err != nil {
-			return nil, fmt.Errorf("reading the CA certificate of etcd: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no PEM certificate; it should be the CA of etcd's servers", t.CA)
-		}
-	}
-	switch {
-	case t.Cert != "" && t.Key != "":
-		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-		if err != nil {
-			return nil, fmt.Errorf("reading the client certificate: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	case t.Cert != "" || t.Key != "":
-		return nil, errors.New("a client certificate needs both its cert and its key; give the other one too")
-	}
-	return c, nil
 }

@@ -43,7 +43,7 @@ func (c *trips) intercept(ctx context.Context, method string, request, reply any
 func TestAnUncontendedRunTakesNoMoreRoundTripsThanEtcdctlLock(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{})
 	count := new(trips)
-	s, err := open(Options{Endpoints: c.Endpoints()}, []grpc.DialOption{grpc.WithChainUnaryInterceptor(count.intercept)})
+	s, err := open(t.Context(), Options{Endpoints: c.Endpoints()}, []grpc.DialOption{grpc.WithChainUnaryInterceptor(count.intercept)})
 	if err != nil {
 		t.Fatal(err)
 	}

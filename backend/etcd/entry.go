@@ -44,6 +44,7 @@ type entry struct {
 	lost      bool // its loss was told; it may still be kept until the owner has released
 	over      bool // cancelled or refused while waiting: it has left
 	unsure    bool // a transaction of Enter may still arrive
+	failing   activity
 	asked     int64
 	cancel    context.CancelFunc
 	following sync.WaitGroup
@@ -52,6 +53,15 @@ type entry struct {
 
 var _ backend.Entry = (*entry)(nil)
 var _ backend.Surveyed = (*entry)(nil)
+
+// activity is what a process does for a claim, and what may fail: several at once.
+type activity int
+
+const (
+	renewing activity = 1 << iota // the lease
+	reading                       // the claim's own keys, and writing them
+	granting                      // as the gatekeeper, or to become it
+)
 
 func newEntry(s *Store, c backend.Claim, o backend.EnterOptions) *entry {
 	e := &entry{s: s, id: c.ID, options: o, claim: c, asks: c, mail: keeper.NewMailbox(), entered: time.Now()}
@@ -134,9 +144,39 @@ func (e *entry) holdFrom(r *record, revision, seen int64) {
 // grantedLocked takes over the grant of a record, which is the last known, and what it settles.
 func (e *entry) grantedLocked(r *record) {
 	e.held, e.aside, e.doubted = true, false, nil
+	e.worksLocked(reading | granting)
 	e.stay.Grant()
 	e.claim.Follow((&seat{record: *r, id: e.id, revision: e.revision}).claim())
 	e.mail.Post(backend.Event{Kind: backend.Granted})
+}
+
+// fails tells the owner that the store fails: once, until everything works again. What a held claim needs is its lease alone; killBy
+// is the moment by which that has to be renewed.
+func (e *entry) fails(what activity, reason string, killBy time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over || e.held && what != renewing {
+		return
+	}
+	if e.failing == 0 {
+		e.mail.Post(backend.Event{Kind: backend.Unreachable, Reason: reason, KillBy: killBy})
+	}
+	e.failing |= what
+}
+
+// works tells the owner once that the store works again.
+func (e *entry) works(what activity) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.worksLocked(what)
+}
+
+func (e *entry) worksLocked(what activity) {
+	was := e.failing
+	e.failing &^= what
+	if was != 0 && e.failing == 0 && !e.over {
+		e.mail.Post(backend.Event{Kind: backend.Reachable})
+	}
 }
 
 // lose tells the owner of a held claim, once, that it is lost. A waiting claim has nothing to lose: it enters again.

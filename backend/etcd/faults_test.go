@@ -301,26 +301,7 @@ func TestAWatchThatWasCompactedAwayReadsAgain(t *testing.T) {
 
 func TestPasswordTokensThatExpireAreRenewed(t *testing.T) {
 	t.Parallel()
-	c := etcdtest.Start(t, etcdtest.Options{Flags: []string{"--auth-token-ttl", "2", "--bcrypt-cost", "4"}})
-	admin := openStore(t, c).client
-	ctx := t.Context()
-	for _, do := range []func() error{
-		func() error { _, err := admin.UserAdd(ctx, "root", "secret"); return err },
-		func() error { _, err := admin.UserGrantRole(ctx, "root", "root"); return err },
-		func() error { _, err := admin.RoleAdd(ctx, "limit"); return err },
-		func() error {
-			_, err := admin.RoleGrantPermission(ctx, "limit", "/limit/", clientv3.GetPrefixRangeEnd("/limit/"), clientv3.PermissionType(clientv3.PermReadWrite))
-			return err
-		},
-		func() error { _, err := admin.UserAdd(ctx, "fleet", "word"); return err },
-		func() error { _, err := admin.UserGrantRole(ctx, "fleet", "limit"); return err },
-		func() error { _, err := admin.AuthEnable(ctx); return err },
-	} {
-		if err := do(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	user := func(o *Options) { o.Username, o.Password = "fleet", "word" }
+	c, _, user := withPasswords(t)
 	stores := fleet(t, c, 3, user)
 	for start := time.Now(); time.Since(start) < 5*time.Second; {
 		relay(t, stores, 3, nil)
@@ -333,8 +314,8 @@ func TestPasswordTokensThatExpireAreRenewed(t *testing.T) {
 	release(t, holder)
 	await(t, waiter, backend.Granted, 10*time.Second)
 
-	_, err := Open(ctx, Options{Endpoints: c.Endpoints(), Username: "fleet", Password: "wrong"})
-	if err == nil || !strings.Contains(err.Error(), "check username and password_file") {
+	wrong := Options{Endpoints: c.Endpoints(), Username: "fleet", PasswordFile: fileWith(t, "wrong")}
+	if _, err := Open(t.Context(), wrong); err == nil || !strings.Contains(err.Error(), "check username and password_file") {
 		t.Errorf("with a wrong password: %v", err)
 	}
 	if err := tryEnter(t, openStore(t, c)); err == nil || !strings.Contains(err.Error(), "set username") {
@@ -366,7 +347,8 @@ func TestCertificatesAreShownAndRefused(t *testing.T) {
 
 func TestAServerThatHangsUpMayNotLikeTheCertificate(t *testing.T) {
 	err := errors.New("write tcp 127.0.0.1:1->127.0.0.1:2: write: broken pipe")
-	if text := explain(err).Error(); !strings.Contains(text, "check ca, cert and key") || permanent(err) {
+	s := &Store{}
+	if text := s.explain(err).Error(); !strings.Contains(text, "check ca, cert and key") || permanent(err) {
 		t.Errorf("%q, permanent: %t", text, permanent(err))
 	}
 }

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -28,6 +29,19 @@ const watchAfter = 20 * time.Millisecond
 
 // retryAfter is the pause after a watch has ended, so that a server that ends them at once is not flooded.
 func retryAfter() time.Duration { return 50*time.Millisecond + rand.N(150*time.Millisecond) }
+
+// longestRetry is the longest pause between two tries of what fails.
+const longestRetry = 5 * time.Second
+
+// backoff paces what fails: each pause is twice as long as the last, up to longestRetry, and a random part of it is left out, so that a
+// fleet does not come back at one moment.
+type backoff struct{ failures int }
+
+func (b *backoff) next() time.Duration {
+	longest := min(longestRetry, retryAfter()<<min(b.failures, 10))
+	b.failures++
+	return longest/2 + rand.N(longest/2)
+}
 
 // pause waits; false says that ctx has ended.
 func pause(ctx context.Context, d time.Duration) bool {
@@ -56,6 +70,7 @@ func (e *entry) follow(ctx context.Context) {
 	if !e.waiting() {
 		pause(ctx, watchAfter)
 	}
+	var retry backoff
 	for ctx.Err() == nil {
 		watching, stop := context.WithCancel(ctx)
 		again := e.listen(ctx, e.s.watch(watching, from, to, e.seen+1), reserve.C)
@@ -66,7 +81,7 @@ func (e *entry) follow(ctx context.Context) {
 		if e.session.isGone() && !e.enterAgain(ctx) {
 			return
 		}
-		for !e.read(ctx) && pause(ctx, retryAfter()) {
+		for !e.read(ctx) && pause(ctx, retry.next()) {
 		}
 	}
 }
@@ -129,8 +144,10 @@ func (e *entry) read(ctx context.Context) bool {
 	from, to := e.s.keys.ofClaim(e.id)
 	resp, err := e.s.get(ctx, "reading the claim", from, clientv3.WithRange(to))
 	if err != nil {
+		e.fails(reading, err.Error(), time.Time{})
 		return false
 	}
+	e.works(reading)
 	e.seen = resp.Header.Revision
 	found := false
 	for _, kv := range resp.Kvs {
@@ -141,7 +158,7 @@ func (e *entry) read(ctx context.Context) bool {
 		}
 	}
 	if !found {
-		e.vanished(ctx, resp.Header.Revision)
+		e.vanished(ctx, math.MaxInt64) // also where etcd was restored, and its revisions have gone back
 	}
 	return true
 }
@@ -205,7 +222,11 @@ func (e *entry) vanished(ctx context.Context, revision int64) bool {
 		e.lose("the claim was dropped, or its lease has ended", time.Time{})
 		return false
 	}
-	if !e.leaseLives(ctx) {
+	lives, known := e.leaseLives(ctx)
+	switch {
+	case !known:
+		return false // it is being released
+	case !lives:
 		e.session.end("its lease has ended")
 		return true // and enters again
 	}
@@ -213,17 +234,26 @@ func (e *entry) vanished(ctx context.Context, revision int64) bool {
 	return false
 }
 
-// leaseLives asks the server, in doubt yes.
-func (e *entry) leaseLives(ctx context.Context) bool {
-	lives := true
-	e.s.call(ctx, "asking after the lease", func(ctx context.Context) error {
-		r, err := e.s.client.TimeToLive(ctx, e.session.lease)
+// leaseLives asks the server until it answers: in doubt a claim was not dropped. known is false where ctx has ended before.
+func (e *entry) leaseLives(ctx context.Context) (lives, known bool) {
+	for retry := (backoff{}); !e.session.isGone(); {
+		_, err := e.s.call(ctx, "asking after the lease", func(ctx context.Context) error {
+			r, err := e.s.client.TimeToLive(ctx, e.session.lease)
+			if err == nil {
+				lives = r.TTL > 0
+			}
+			return notGone(err)
+		})
 		if err == nil {
-			lives = r.TTL > 0
+			e.works(reading)
+			return lives, true
 		}
-		return err
-	})
-	return lives
+		e.fails(reading, err.Error(), time.Time{})
+		if !pause(ctx, retry.next()) {
+			return false, false
+		}
+	}
+	return false, true
 }
 
 // leaveOrder ends a waiting claim.
@@ -238,7 +268,7 @@ func (e *entry) leaveOrder(event backend.Event) {
 // askedToGo handles a request to cancel: a waiting claim leaves with the transaction "withdraw", the holder is told.
 func (e *entry) askedToGo(ctx context.Context, ask *mvccpb.KeyValue) bool {
 	event := backend.Event{Kind: backend.Cancelled, Reason: string(ask.Value)}
-	for ctx.Err() == nil {
+	for retry := (backoff{}); ctx.Err() == nil; {
 		e.mu.Lock()
 		known, held, revision := e.asked >= ask.ModRevision, e.held, e.revision
 		if held && !known {
@@ -251,8 +281,9 @@ func (e *entry) askedToGo(ctx context.Context, ask *mvccpb.KeyValue) bool {
 		}
 		found, err := e.withdraw(ctx, revision)
 		switch {
-		case err != nil:
-			continue // it stays in the order until etcd answers, or its lease ends
+		case err != nil: // it stays in the order until etcd answers, or its lease ends
+			e.fails(reading, err.Error(), time.Time{})
+			pause(ctx, retry.next())
 		case found == nil:
 			e.leaveOrder(event)
 			return false
@@ -301,35 +332,54 @@ func (e *entry) markWaited(ctx context.Context) {
 	e.s.commit(ctx, "waited", txn{compare: g.list(), then: []clientv3.Op{put}}) // failing, the gatekeeper's own clock serves
 }
 
-// enterAgain queues a waiting claim whose lease has ended once more, in its old place.
+// enterAgain queues a waiting claim whose lease has ended once more, in its old place. Should its record still be there, which etcd has
+// said too soon, it is taken over under the new lease as that of a claim that waits.
 func (e *entry) enterAgain(ctx context.Context) bool {
-	if !e.waiting() {
-		return false
-	}
-	e.session.unsubscribe(e)
-	for ctx.Err() == nil {
-		n, err := e.s.join(ctx)
-		if err != nil {
-			pause(ctx, retryAfter())
-			continue
-		}
-		e.session.leave(ctx)
-		e.mu.Lock()
-		e.session, e.doubted = n, nil
-		e.mu.Unlock()
-		n.subscribe(e)
-		g := guards{}
-		g.unchanged(e.s.keys.claim(e.id), 0)
-		resp, _, err := e.s.commit(ctx, "wait", txn{compare: g.list(), then: e.waitPuts()})
+	k, found := e.s.keys, int64(0)
+	for retry := (backoff{}); ctx.Err() == nil && e.waiting(); {
+		err := e.rejoin(ctx)
 		if err == nil {
-			if resp.Succeeded {
+			g := guards{}
+			g.unchanged(k.claim(e.id), found)
+			var resp *clientv3.TxnResponse
+			resp, _, err = e.s.commit(ctx, "wait", txn{compare: g.list(), then: append(e.waitPuts(), k.vacating(&e.claim)...),
+				otherwise: []clientv3.Op{clientv3.OpGet(k.claim(e.id))}})
+			switch {
+			case err == nil && resp.Succeeded:
+				e.works(reading)
 				e.waitFrom(resp)
 				e.s.gate.enter(e, e.seen, e.gateSeen)
+				return true
+			case err == nil:
+				found = 0
+				for _, kv := range resp.Responses[0].GetResponseRange().Kvs {
+					found = kv.ModRevision
+				}
+				continue
 			}
-			return true
 		}
-		n.unsubscribe(e)
-		pause(ctx, retryAfter())
+		e.fails(reading, err.Error(), time.Time{})
+		pause(ctx, retry.next())
 	}
 	return false
+}
+
+// rejoin gives the claim a session whose lease lives.
+func (e *entry) rejoin(ctx context.Context) error {
+	old := e.session
+	if !old.isGone() {
+		return nil
+	}
+	n, err := e.s.join(ctx)
+	if err != nil {
+		return err
+	}
+	old.unsubscribe(e)
+	old.leave(ctx)
+	e.mu.Lock()
+	e.session, e.doubted = n, nil
+	e.mu.Unlock()
+	n.subscribe(e)
+	e.works(renewing)
+	return nil
 }

@@ -3,8 +3,10 @@ package etcd
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +31,8 @@ type gate struct {
 	s       *Store
 	changed chan struct{}
 	turns   chan int64
+
+	retry backoff // of the goroutine
 
 	mu      sync.Mutex
 	members map[*entry]struct{} // waiting, not aside
@@ -184,9 +188,35 @@ func (g *gate) attend(ctx context.Context) {
 // read looks at the gate again.
 func (g *gate) read(ctx context.Context) {
 	resp, err := g.s.get(ctx, "looking at the gate", g.s.keys.gate(), clientv3.WithKeysOnly())
-	if err == nil {
-		g.look(resp.Header.Revision, len(resp.Kvs) > 0)
+	if err != nil {
+		g.fails(ctx, err)
+		return
 	}
+	g.works()
+	g.look(resp.Header.Revision, len(resp.Kvs) > 0)
+}
+
+// fails tells the claims that wait why nobody is granted, and pauses: the longer the more often it has failed. false says that ctx has
+// ended.
+func (g *gate) fails(ctx context.Context, err error) bool {
+	for _, e := range g.waiting() {
+		e.fails(granting, err.Error(), time.Time{})
+	}
+	return pause(ctx, g.retry.next())
+}
+
+// works tells them that it goes on.
+func (g *gate) works() {
+	g.retry = backoff{}
+	for _, e := range g.waiting() {
+		e.works(granting)
+	}
+}
+
+func (g *gate) waiting() []*entry {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Keys(g.members))
 }
 
 // takeOver takes the gate that its keeper has left to us.
@@ -196,6 +226,7 @@ func (g *gate) takeOver(ctx context.Context, revision int64) { g.take(ctx, "turn
 func (g *gate) take(ctx context.Context, name string, revision int64) {
 	lease, sent, err := g.s.newLease(ctx, "asking etcd for the lease of the gate", gateTTL)
 	if err != nil {
+		g.fails(ctx, err)
 		return
 	}
 	guard := guards{}
@@ -204,7 +235,7 @@ func (g *gate) take(ctx context.Context, name string, revision int64) {
 	get := clientv3.OpGet(g.s.keys.gate())
 	resp, _, err := g.s.commit(ctx, name, txn{compare: guard.list(), then: []clientv3.Op{put}, otherwise: []clientv3.Op{get}})
 	if err != nil {
-		pause(ctx, retryAfter())
+		g.fails(ctx, err)
 		return
 	}
 	mine := resp.Header.Revision

@@ -46,7 +46,7 @@ func (k *gatekeeper) run(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			pause(ctx, retryAfter())
+			k.gate.fails(ctx, err)
 			continue
 		}
 		if !k.owns(l) {
@@ -109,7 +109,7 @@ func (k *gatekeeper) decideOn(ctx context.Context, watch clientv3.WatchChan) boo
 				return pause(ctx, retryAfter())
 			}
 			if err := k.follow(resp); err != nil {
-				return pause(ctx, stallAfter) // unreadable: whoever wrote it may write better
+				return k.gate.fails(ctx, err) // unreadable: whoever wrote it may write better
 			}
 			if !k.owns(k.l) {
 				return false
@@ -160,14 +160,20 @@ func (k *gatekeeper) decide(ctx context.Context) (again, ok bool) {
 	if k.stalled {
 		return true, true
 	}
-	if k.refuse && !k.refuseImpossible(ctx) {
-		return pause(ctx, retryAfter()), false
+	if k.refuse {
+		refused, err := k.refuseImpossible(ctx)
+		if err != nil {
+			return k.gate.fails(ctx, err), false
+		}
+		if !refused {
+			return pause(ctx, retryAfter()), false
+		}
 	}
 	granted := k.l.state.Advance(boot.Now())
 	for len(granted) > 0 {
 		n, resp, err := k.grant(ctx, granted)
 		if err != nil {
-			return pause(ctx, retryAfter()), false
+			return k.gate.fails(ctx, err), false
 		}
 		if !resp.Succeeded {
 			gate := resp.Responses[0].GetResponseRange().Kvs
@@ -181,6 +187,7 @@ func (k *gatekeeper) decide(ctx context.Context) (again, ok bool) {
 		k.done(granted[:n], resp.Header.Revision)
 		granted = granted[n:]
 	}
+	k.gate.works()
 	return true, true
 }
 
@@ -260,8 +267,8 @@ func (k *gatekeeper) undo(claims []*backend.Claim) {
 }
 
 // refuseImpossible is the transaction "refuse", for each waiting claim that the limits have made impossible. It tells whether
-// all were written.
-func (k *gatekeeper) refuseImpossible(ctx context.Context) bool {
+// all were written: false where something has changed meanwhile.
+func (k *gatekeeper) refuseImpossible(ctx context.Context) (bool, error) {
 	for _, refusal := range k.l.state.Refuse() {
 		seat := k.l.seats[refusal.Claim.ID]
 		r := seat.record
@@ -276,11 +283,11 @@ func (k *gatekeeper) refuseImpossible(ctx context.Context) bool {
 		}
 		resp, _, err := k.s.commit(ctx, "refuse", txn{compare: g.list(), then: then})
 		if err != nil || !resp.Succeeded {
-			return false
+			return false, err
 		}
 	}
 	k.refuse = false
-	return true
+	return true, nil
 }
 
 // leave is the transaction "hand over" to the last in order, the one that will wait longest; "shut" where nobody waits.

@@ -26,14 +26,10 @@ const clockTolerance = 5 * time.Second
 // largeDB is the size of a database that is spoken of, in bytes: four fifths of etcd's default quota.
 const largeDB = 1638 << 20
 
-// Health asks each endpoint of the configuration how it is, all at once. The error is that of the options alone; servers that do not answer
-// are in the result.
+// Health asks each endpoint of the configuration how it is, all at once. Servers that do not answer are in the result.
 func (s *Store) Health(ctx context.Context) (*keeper.Health, error) {
 	h := &keeper.Health{Members: make([]keeper.Member, len(s.options.Endpoints))}
-	secured, err := tlsConfig(s.options)
-	if err != nil {
-		return nil, err
-	}
+	secured := s.files.newTLS()
 	h.Problems = append(h.Problems, ownCertificate(s.options.TLS.Cert, time.Now())...)
 	var asking sync.WaitGroup
 	patience, cancel := context.WithTimeout(ctx, s.options.ConnectTimeout)
@@ -81,7 +77,7 @@ func (s *Store) member(ctx context.Context, endpoint string, secured *tls.Config
 		status, err = s.client.Status(ctx, endpoint)
 	}
 	if err != nil {
-		m.Error = explain(err).Error()
+		m.Error = s.explain(err).Error()
 		return m
 	}
 	m.Latency = time.Since(start)
@@ -125,7 +121,7 @@ func (s *Store) wholeCluster(ctx context.Context, h *keeper.Health) {
 		h.Problems = append(h.Problems, keeper.Problem{Fact: fact, Remedy: remedy, Fatal: fatal})
 	}
 	if _, _, err := s.readSettings(ctx); err != nil {
-		h.Problems = append(h.Problems, unreadable(h, err))
+		h.Problems = append(h.Problems, s.unreadable(h, err))
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.options.ConnectTimeout)
@@ -154,12 +150,12 @@ func (s *Store) wholeCluster(ctx context.Context, h *keeper.Health) {
 		s.client.Revoke(ctx, lease) // failing, it ends in seconds
 	}
 	if err != nil {
-		add(true, err.Error(), "see that etcd can be written, by this user on the prefix /limit/")
+		h.Problems = append(h.Problems, s.problem(err, "see that etcd can be written, by this user on the prefix "+s.keys.prefix))
 	}
 }
 
 // unreadable says why the namespace could not be read though servers answer.
-func unreadable(h *keeper.Health, err error) keeper.Problem {
+func (s *Store) unreadable(h *keeper.Health, err error) keeper.Problem {
 	answer, leaderless := 0, 0
 	for _, m := range h.Members {
 		if m.Error == "" {
@@ -173,7 +169,12 @@ func unreadable(h *keeper.Health, err error) keeper.Problem {
 		return keeper.Problem{Fatal: true, Fact: fmt.Sprintf("the cluster has no quorum: %d of %d endpoints answer, none can decide", answer, len(h.Members)),
 			Remedy: "start the members that are down, or mend the network between them; held claims end when their leases do"}
 	}
-	fact, remedy := err.Error(), "see that the user may read and write the prefix /limit/"
+	return s.problem(err, "see that the user may read and write the prefix "+s.keys.prefix)
+}
+
+// problem takes an error for a fact, with its own remedy if it has one.
+func (s *Store) problem(err error, remedy string) keeper.Problem {
+	fact := err.Error()
 	if at := strings.LastIndex(fact, "; "); at >= 0 {
 		fact, remedy = fact[:at], fact[at+2:]
 	}

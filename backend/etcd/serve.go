@@ -103,7 +103,7 @@ func (v *server) take(ctx context.Context, r keeper.Request) {
 		}
 		return
 	case keeper.OpOpen:
-		v.answer(r, v.open(r), keeper.Message{Hello: keeper.Rare[keeper.Hello]{V: keeper.NewHello()}})
+		v.answer(r, v.open(ctx, r), keeper.Message{Hello: keeper.Rare[keeper.Hello]{V: keeper.NewHello()}})
 		return
 	}
 	if v.store == nil {
@@ -147,14 +147,14 @@ func (v *server) answer(r keeper.Request, err error, m keeper.Message) {
 	v.line.Send(m) // a wrapper that is gone is noticed by reading
 }
 
-func (v *server) open(r keeper.Request) error {
+func (v *server) open(ctx context.Context, r keeper.Request) error {
 	if err := r.Hello.V.Check("the limit that started this limit-keeper"); err != nil {
 		return err
 	}
 	if v.store != nil {
 		return errors.New("the store is open already")
 	}
-	s, err := open(*r.Options.V, nil)
+	s, err := open(ctx, *r.Options.V, nil)
 	if err != nil {
 		return err
 	}

@@ -3,13 +3,14 @@ package etcd
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"limit/backend"
 	"limit/backend/etcd/boot"
 )
 
@@ -27,7 +28,6 @@ type session struct {
 	mu          sync.Mutex
 	sent        time.Duration // when the last answered renewal was sent
 	trouble     string        // why the last renewal was not answered; "" while all is well
-	announced   bool          // the claims know of the trouble
 	subscribers map[*entry]struct{}
 }
 
@@ -43,17 +43,18 @@ func (s *Store) join(ctx context.Context) (*session, error) {
 	}
 	s.mu.Unlock()
 
+	alarm, err := boot.NewAlarm() // before the lease, which would outlive a failure
+	if err != nil {
+		return nil, err
+	}
 	s.at("lease:before")
 	lease, sent, err := s.newLease(ctx, "asking etcd for a lease", s.options.TTL)
 	s.at("lease:after")
 	if err != nil {
+		alarm.Stop()
 		return nil, err
 	}
 	n := &session{store: s, lease: lease, users: 1, gone: make(chan struct{}), sent: sent, subscribers: map[*entry]struct{}{}}
-	alarm, err := boot.NewAlarm()
-	if err != nil {
-		return nil, err
-	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
 	n.working.Go(func() { n.renew(running) })
@@ -149,18 +150,14 @@ func (n *session) patience() time.Duration {
 	return min(max(n.interval()/2, 200*time.Millisecond), tryTimeout)
 }
 
-// renew renews the lease until ctx ends or the lease has. A renewal that fails is repeated at once, then after short pauses.
+// renew renews the lease until ctx ends or the lease has. A renewal that fails is repeated at once, then after short pauses; where the
+// claims are lost already, after longer ones.
 func (n *session) renew(ctx context.Context) {
 	r := n.store.newRenewer(n.lease)
 	defer r.close()
-	pause := n.due()
-	failures := 0
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
+	wait := n.due()
+	retry, failures := backoff{}, 0
+	for pause(ctx, wait) {
 		sent, err := r.renew(ctx, n.patience())
 		switch {
 		case ctx.Err() != nil:
@@ -171,11 +168,14 @@ func (n *session) renew(ctx context.Context) {
 		case err != nil:
 			failures++
 			n.failed(err, failures)
-			pause = min(n.interval()/4, time.Duration(failures)*firstPause*2)
+			wait = retry.next()
+			if n.safe() {
+				wait = min(wait, n.interval()/4, time.Duration(failures)*2*firstPause)
+			}
 		default:
-			failures = 0
+			retry, failures = backoff{}, 0
 			n.answered(sent)
-			pause = n.due()
+			wait = n.due()
 		}
 	}
 }
@@ -183,11 +183,10 @@ func (n *session) renew(ctx context.Context) {
 // answered moves the deadline, and tells the claims if they were in doubt.
 func (n *session) answered(sent time.Duration) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.sent, n.trouble = sent, ""
-	if n.announced {
-		n.announced = false
-		n.tell(backend.Event{Kind: backend.Reachable})
+	n.mu.Unlock()
+	for _, e := range n.claims() {
+		e.works(renewing)
 	}
 	if n.store.renewed != nil {
 		n.store.renewed(sent + n.store.options.Fence())
@@ -196,21 +195,17 @@ func (n *session) answered(sent time.Duration) {
 
 // failed notes a renewal that was not answered; the claims learn of the second in a row.
 func (n *session) failed(err error, failures int) {
+	reason := n.store.explain(err).Error()
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.trouble = plainly(err).Error()
-	if failures >= 2 {
-		n.announce()
-	}
-}
-
-// announce tells the claims once that the store does not answer. n.mu is held.
-func (n *session) announce() {
-	if n.announced {
+	n.trouble = reason
+	n.mu.Unlock()
+	if failures < 2 {
 		return
 	}
-	n.announced = true
-	n.tell(backend.Event{Kind: backend.Unreachable, Reason: n.trouble, KillBy: boot.At(n.sent + n.store.options.Fence())})
+	_, deadline := n.deadline()
+	for _, e := range n.claims() {
+		e.fails(renewing, reason, boot.At(deadline))
+	}
 }
 
 // guard is beside the renewals, which may hang: it declares the claims lost when the fence is reached, on a clock that
@@ -238,42 +233,49 @@ func (n *session) guard(ctx context.Context, alarm *boot.Alarm) {
 // only keeps the slot until they have.
 func (n *session) reachFence(deadline time.Duration) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.store.unfenced {
-		return
-	}
-	for e := range n.subscribers {
-		e.lose("etcd has answered no renewal in time: "+n.trouble, boot.At(deadline))
-	}
+	reason := "etcd has answered no renewal in time: " + n.trouble
+	n.mu.Unlock()
+	n.lose(reason, boot.At(deadline))
 }
 
 // end declares the lease gone.
 func (n *session) end(reason string) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.isGone() {
-		return
+	gone := n.isGone()
+	if !gone {
+		close(n.gone)
 	}
-	close(n.gone)
+	n.mu.Unlock()
+	if !gone {
+		n.lose(reason, time.Time{})
+	}
+}
+
+func (n *session) lose(reason string, killBy time.Time) {
 	if n.store.unfenced {
 		return
 	}
-	for e := range n.subscribers {
-		e.lose(reason, time.Time{})
+	for _, e := range n.claims() {
+		e.lose(reason, killBy)
 	}
 }
 
-// tell posts an event to every claim. n.mu is held.
-func (n *session) tell(event backend.Event) {
-	for e := range n.subscribers {
-		e.mail.Post(event)
-	}
-}
-
-func (n *session) subscribe(e *entry) {
+// claims are those to be told. They are told without n.mu, which each of them takes under its own.
+func (n *session) claims() []*entry {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return slices.Collect(maps.Keys(n.subscribers))
+}
+
+// subscribe adds a claim. One that comes when the lease has ended already learns it at once.
+func (n *session) subscribe(e *entry) {
+	n.mu.Lock()
 	n.subscribers[e] = struct{}{}
+	gone := n.isGone() && !n.store.unfenced
+	n.mu.Unlock()
+	if gone {
+		e.lose("its lease has ended", time.Time{})
+	}
 }
 
 func (n *session) unsubscribe(e *entry) {

@@ -91,13 +91,13 @@ func (s *Store) Changes(ctx context.Context) (<-chan struct{}, error) {
 	changes <- struct{}{}
 	go func() {
 		defer close(changes)
-		for {
+		for retry := (backoff{}); ; {
 			revision = s.forward(ctx, revision, changes)
-			if !pause(ctx, retryAfter()) {
+			if !pause(ctx, retry.next()) {
 				return
 			}
 			if now, err := s.revision(ctx); err == nil {
-				revision = now
+				retry, revision = backoff{}, now
 				nudge(changes) // what happened in between is not known
 			}
 		}
@@ -157,8 +157,8 @@ func (e *entry) watchBlocks(ctx context.Context) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	changes, err := e.s.Changes(watching)
-	for err != nil {
-		if !pause(ctx, retryAfter()) {
+	for retry := (backoff{}); err != nil; {
+		if !pause(ctx, retry.next()) {
 			return
 		}
 		changes, err = e.s.Changes(watching)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -22,7 +23,9 @@ type Options = keeper.Options
 type Store struct {
 	options Options
 	keys    keyspace
+	files   *credentials
 	client  *clientv3.Client
+	proven  atomic.Bool // a request was answered: the credentials were right
 	gate    *gate
 
 	joining sync.Mutex
@@ -40,22 +43,28 @@ type Store struct {
 
 var _ backend.Backend = (*Store)(nil)
 
-// Open makes a Store. It connects in the background: the first request shows whether etcd can be reached. ctx is not kept.
-func Open(ctx context.Context, o Options) (*Store, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	return open(o, nil)
-}
+// Open makes a Store. Without a password it connects in the background: the first request shows whether etcd can be reached. ctx
+// is not kept.
+func Open(ctx context.Context, o Options) (*Store, error) { return open(ctx, o, nil) }
 
-func open(o Options, dial []grpc.DialOption) (*Store, error) {
+func open(ctx context.Context, o Options, dial []grpc.DialOption) (*Store, error) {
 	o = o.WithDefaults()
-	client, err := connect(o, dial)
+	if len(o.Endpoints) == 0 {
+		return nil, errors.New("no endpoints of etcd are given; name at least one, such as etcd://localhost:2379")
+	}
+	files, err := readCredentials(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{options: o, keys: newKeyspace(o.Namespace), client: client}
+	s := &Store{options: o, keys: newKeyspace(o.Namespace), files: files}
 	s.gate = newGate(s)
+	_, err = s.call(ctx, "connecting", func(ctx context.Context) (err error) {
+		s.client, err = connect(ctx, o, files, dial)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 

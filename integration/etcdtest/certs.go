@@ -28,15 +28,24 @@ func NewCerts(t testing.TB) *Certs {
 	t.Helper()
 	dir := t.TempDir()
 	c := &Certs{CA: filepath.Join(dir, "ca.pem")}
-	ca, key := authority(t, "authority of the test")
 	stranger, strangerKey := authority(t, "another authority")
+	c.StrangerCert, c.StrangerKey = issue(t, dir, "stranger", stranger, strangerKey, day)
+	c.Renew(t, day)
+	return c
+}
+
+const day = 24 * time.Hour
+
+// Renew makes another authority and new certificates of it, in the same files. A server has them after its next start.
+func (c *Certs) Renew(t testing.TB, lifetime time.Duration) {
+	t.Helper()
+	dir := filepath.Dir(c.CA)
+	ca, key := authority(t, "authority of the test")
+	c.ServerCert, c.ServerKey = issue(t, dir, "server", ca, key, day)
 	write(t, c.CA, "CERTIFICATE", ca.Raw)
-	c.ServerCert, c.ServerKey = issue(t, dir, "server", ca, key)
-	c.ClientCert, c.ClientKey = issue(t, dir, "client", ca, key)
-	c.StrangerCert, c.StrangerKey = issue(t, dir, "stranger", stranger, strangerKey)
+	c.ClientCert, c.ClientKey = issue(t, dir, "client", ca, key, lifetime)
 	c.pool = x509.NewCertPool()
 	c.pool.AddCert(ca)
-	return c
 }
 
 func (c *Certs) flags() []string {
@@ -71,14 +80,14 @@ func authority(t testing.TB, name string) (*x509.Certificate, *ecdsa.PrivateKey)
 	return cert, key
 }
 
-func issue(t testing.TB, dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (certFile, keyFile string) {
+func issue(t testing.TB, dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey, lifetime time.Duration) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(lifetime),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}}

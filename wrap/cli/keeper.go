@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"limit/backend"
@@ -15,10 +13,6 @@ import (
 // connectEtcd opens a store on etcd, kept by a process of its own.
 func (p *program) connectEtcd(ctx context.Context, cfg *config.Config, o storeOptions) (backend.Backend, error) {
 	e := cfg.Backend.Etcd
-	password, err := readPassword(e.PasswordFile)
-	if err != nil {
-		return nil, err
-	}
 	program, err := keeperProgram(p.env)
 	if err != nil {
 		return nil, fmt.Errorf("finding the program that keeps claims on etcd: %w", err)
@@ -26,7 +20,7 @@ func (p *program) connectEtcd(ctx context.Context, cfg *config.Config, o storeOp
 	client, err := keeper.Start(ctx, program, keeper.Options{
 		Endpoints: e.Endpoints, Namespace: cfg.Namespace,
 		TLS:      keeper.TLS{CA: e.CA, Cert: e.Cert, Key: e.Key, ServerName: e.ServerName},
-		Username: e.Username, Password: password,
+		Username: e.Username, PasswordFile: e.PasswordFile,
 		TTL: o.ttl, Grace: o.grace, WarnOnLost: o.warnOnLost, ConnectTimeout: o.timeout,
 	})
 	if err != nil {
@@ -36,17 +30,6 @@ func (p *program) connectEtcd(ctx context.Context, cfg *config.Config, o storeOp
 		p.supervisor.Disown(client.PID())
 	}
 	return client, nil
-}
-
-func readPassword(file string) (string, error) {
-	if file == "" {
-		return "", nil
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("reading the password of etcd: %w", err)
-	}
-	return strings.TrimRight(string(data), "\r\n"), nil
 }
 
 // storeOptions are what a verb asks of the store that it opens.

@@ -16,7 +16,9 @@ type Options struct {
 	Namespace string   `json:"namespace,omitempty"`
 	TLS       TLS      `json:"tls"`
 	Username  string   `json:"username,omitempty"`
-	Password  string   `json:"password,omitempty"`
+
+	// PasswordFile holds the user's password. It is read again, as the files of TLS are, whenever etcd asks for credentials.
+	PasswordFile string `json:"password_file,omitempty"`
 
 	// TTL is the lease of what this process owns, in whole seconds; Grace the time a command
 	// needs between TERM and KILL. A holder that cannot renew learns it Grace before it has to be gone.

@@ -29,7 +29,7 @@ const Descriptor = 3
 // Start starts a keeper in a session of its own, with nothing of ours open but the socket, and opens the store of the
 // options. ctx bounds the start alone.
 func Start(ctx context.Context, command Command, o Options) (*Client, error) {
-	for _, file := range []*string{&o.TLS.CA, &o.TLS.Cert, &o.TLS.Key} {
+	for _, file := range []*string{&o.TLS.CA, &o.TLS.Cert, &o.TLS.Key, &o.PasswordFile} {
 		if *file == "" {
 			continue
 		}
@@ -44,19 +44,20 @@ func Start(ctx context.Context, command Command, o Options) (*Client, error) {
 		return nil, err
 	}
 	defer theirs.Close()
-	pid, err := spawn(command, theirs)
-	if err != nil {
-		ours.Close()
-		return nil, fmt.Errorf("starting the process that keeps the claims: %w", err)
-	}
 	conn, err := net.FileConn(ours)
 	ours.Close()
 	if err != nil {
 		return nil, fmt.Errorf("speaking to the process that keeps the claims: %w", err)
 	}
+	pid, err := spawn(command, theirs)
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("starting the process that keeps the claims: %w", err)
+	}
 	c, err := Connect(ctx, conn, o)
 	if err != nil {
-		wait(pid, false)
+		conn.Close()
+		wait(pid, true) // it keeps nothing yet, and may be waiting for a server
 		return nil, err
 	}
 	c.pid = pid
