@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -27,12 +26,12 @@ const window = 1 << 20
 // slowestReconnect is the longest pause between two attempts to connect: gRPC would wait up to two minutes, past the end of most leases.
 const slowestReconnect = 2 * time.Second
 
-// connect makes a client. Without a password it does not wait for a server; with one, the client asks for a token.
-func connect(ctx context.Context, o keeper.Options, files *credentials, dial []grpc.DialOption) (*clientv3.Client, error) {
+// connect makes a client; it does not wait for a server.
+func connect(o keeper.Options, files *credentials, dial []grpc.DialOption) (*clientv3.Client, error) {
 	reconnect := grpcbackoff.DefaultConfig
 	reconnect.BaseDelay, reconnect.MaxDelay = 100*time.Millisecond, slowestReconnect
 	own := []grpc.DialOption{
-		grpc.WithChainUnaryInterceptor(files.withPassword, failAtOnce),
+		grpc.WithChainUnaryInterceptor(failAtOnce),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: tryTimeout}),
 		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window),
 	}
@@ -40,28 +39,18 @@ func connect(ctx context.Context, o keeper.Options, files *credentials, dial []g
 	if secured != nil && !strings.HasPrefix(o.Endpoints[0], "http://") { // the first endpoint decides for the client
 		own = append(own, grpc.WithTransportCredentials(newTransport(files)))
 	}
+	if o.Username != "" {
+		own = append(own, newTokens(o.Username, files).options()...)
+	}
 	return clientv3.New(clientv3.Config{
-		Context:              context.WithoutCancel(ctx),
 		Endpoints:            o.Endpoints,
 		TLS:                  secured,
-		Username:             o.Username,
-		Password:             files.newPassword(),
-		DialTimeout:          tryTimeout,
 		DialKeepAliveTime:    pingAfter,
 		DialKeepAliveTimeout: pingTimeout,
 		MaxUnaryRetries:      1, // Store.call repeats, and keeps the reason of a failure
 		Logger:               zap.NewNop(),
 		DialOptions:          append(own, dial...),
 	})
-}
-
-// withPassword puts the password that the file has now into a request for a token. The client library asks for one at each new stream
-// and when a server refuses the last, always with the password that it was made with.
-func (c *credentials) withPassword(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, o ...grpc.CallOption) error {
-	if r, ok := request.(*pb.AuthenticateRequest); ok {
-		r.Password = c.newPassword()
-	}
-	return next(ctx, method, request, reply, conn, o...)
 }
 
 // failAtOnce lets a request fail with the reason why there is no connection, where the client library would wait for one and say only

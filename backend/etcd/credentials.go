@@ -18,7 +18,8 @@ import (
 )
 
 // credentials are what the files of the options hold: the password, the client certificate with its key, and the CA. Others
-// replace these files while commands run, so they are read again for each token and for each connection. A file that is missing,
+// replace these files while commands run, so they are read again for each connection, and the password whenever
+// etcd refuses the last token. A file that is missing,
 // half written, or a key that does not belong to its certificate yet is passed over: what was last read whole serves on.
 type credentials struct {
 	options keeper.Options

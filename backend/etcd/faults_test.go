@@ -314,8 +314,8 @@ func TestPasswordTokensThatExpireAreRenewed(t *testing.T) {
 	release(t, holder)
 	await(t, waiter, backend.Granted, 10*time.Second)
 
-	wrong := Options{Endpoints: c.Endpoints(), Username: "fleet", PasswordFile: fileWith(t, "wrong")}
-	if _, err := Open(t.Context(), wrong); err == nil || !strings.Contains(err.Error(), "check username and password_file") {
+	wrong := openStore(t, c, user, func(o *Options) { o.PasswordFile = fileWith(t, "wrong") })
+	if err := tryEnter(t, wrong); err == nil || !strings.Contains(err.Error(), "check username and password_file") {
 		t.Errorf("with a wrong password: %v", err)
 	}
 	if err := tryEnter(t, openStore(t, c)); err == nil || !strings.Contains(err.Error(), "set username") {

@@ -43,8 +43,7 @@ type Store struct {
 
 var _ backend.Backend = (*Store)(nil)
 
-// Open makes a Store. Without a password it connects in the background: the first request shows whether etcd can be reached. ctx
-// is not kept.
+// Open makes a Store. It connects in the background: the first request shows whether etcd can be reached. ctx is not kept.
 func Open(ctx context.Context, o Options) (*Store, error) { return open(ctx, o, nil) }
 
 func open(ctx context.Context, o Options, dial []grpc.DialOption) (*Store, error) {
@@ -56,15 +55,12 @@ func open(ctx context.Context, o Options, dial []grpc.DialOption) (*Store, error
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{options: o, keys: newKeyspace(o.Namespace), files: files}
-	s.gate = newGate(s)
-	_, err = s.call(ctx, "connecting", func(ctx context.Context) (err error) {
-		s.client, err = connect(ctx, o, files, dial)
-		return err
-	})
+	client, err := connect(o, files, dial)
 	if err != nil {
 		return nil, err
 	}
+	s := &Store{options: o, keys: newKeyspace(o.Namespace), files: files, client: client}
+	s.gate = newGate(s)
 	return s, nil
 }
 
