@@ -8,6 +8,7 @@ import (
 
 	"limit/backend"
 	"limit/backend/etcd/boot"
+	"limit/backend/etcd/fence"
 	"limit/backend/etcd/keeper"
 )
 
@@ -26,7 +27,7 @@ type charge struct {
 	working  sync.WaitGroup
 
 	mu      sync.Mutex
-	command *witness // nil: not known to have started
+	command *fence.Witness // nil: not known to have started
 }
 
 func newCharge(v *server, number int64, e backend.Entry) *charge {
@@ -55,8 +56,9 @@ func (c *charge) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.command != nil {
-		c.command.close()
+		c.command.Close()
 		c.command = nil
+		c.v.fenceIn(fence.Order{Mark: c.mark()})
 	}
 }
 
@@ -74,12 +76,23 @@ func (c *charge) started(pid int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.command != nil {
-		c.command.close()
+		c.command.Close()
 	}
-	c.command = watchProcess(pid)
+	c.command = fence.Watch(pid)
+	c.working.Go(func() {
+		if pause(c.stopped, fenceAfter) {
+			c.v.fenceIn(fence.Order{Mark: c.mark(), PID: pid})
+		}
+	})
 }
 
-func (c *charge) running() *witness {
+// fenceAfter is how long a command runs before the third guard learns of it.
+const fenceAfter = 100 * time.Millisecond
+
+// mark is in the environment of the command and of what it starts.
+func (c *charge) mark() string { return claimVariable + c.entry.Claim().ID }
+
+func (c *charge) running() *fence.Witness {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.command
@@ -88,9 +101,9 @@ func (c *charge) running() *witness {
 // enforce sees to it that nothing of the command lives after the deadline, unless the claim is released before. The wrapper was told and
 // ends the command in its own way; where it is stopped, TERM comes from here.
 func (c *charge) enforce(deadline time.Duration) {
-	if w := c.running(); w != nil && stoppedProcess(syscall.Getppid()) {
-		w.signal(syscall.SIGTERM)
-		w.signal(syscall.SIGCONT)
+	if w := c.running(); w != nil && fence.Stopped(syscall.Getppid()) {
+		w.Signal(syscall.SIGTERM)
+		w.Signal(syscall.SIGCONT)
 	}
 	alarm, err := boot.NewAlarm()
 	if err == nil {
@@ -110,10 +123,10 @@ func (c *charge) enforce(deadline time.Duration) {
 // killAll kills the command, what descends from it and what bears its claim's mark.
 func (c *charge) killAll(ctx context.Context) {
 	root := 0
-	if w := c.running(); w != nil && w.alive() {
-		root = w.pid
+	if w := c.running(); w != nil && w.Alive() {
+		root = w.PID()
 	}
-	c.v.kill(ctx, root, claimVariable+c.entry.Claim().ID)
+	c.v.kill(ctx, root, c.mark())
 }
 
 // orphaned ends the command of a wrapper that died, TERM first, and gives the claim back when nothing of it is left. With WarnOnLost
@@ -123,14 +136,14 @@ func (c *charge) orphaned(ctx context.Context) {
 	w := c.running()
 	switch {
 	case held && c.v.store.options.WarnOnLost:
-		for w != nil && w.alive() && pause(ctx, orphanPoll) {
+		for w != nil && w.Alive() && pause(ctx, orphanPoll) {
 		}
 	case held:
-		if w != nil && w.alive() {
-			w.signal(syscall.SIGTERM)
-			w.signal(syscall.SIGCONT)
+		if w != nil && w.Alive() {
+			w.Signal(syscall.SIGTERM)
+			w.Signal(syscall.SIGCONT)
 			grace := time.Now().Add(c.v.store.options.Grace)
-			for w.alive() && time.Now().Before(grace) && pause(ctx, orphanPoll) {
+			for w.Alive() && time.Now().Before(grace) && pause(ctx, orphanPoll) {
 			}
 		}
 		killing, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.v.store.options.TTL)

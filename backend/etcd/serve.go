@@ -14,12 +14,12 @@ import (
 
 	"limit/backend"
 	"limit/backend/etcd/boot"
+	"limit/backend/etcd/fence"
 	"limit/backend/etcd/keeper"
 )
 
-// Kill kills a process (0: not known) with all that descends from it, and every process with mark (NAME=value) in the environment
-// it was started with. process.KillTree is one.
-type Kill func(ctx context.Context, root int, mark string) error
+// Kill is how to kill what belongs to a command.
+type Kill = fence.Kill
 
 // claimVariable marks what belongs to the command of a claim: the wrapper puts it into its environment.
 const claimVariable = "LIMIT_CLAIM_ID="
@@ -68,6 +68,11 @@ func (v *server) serve(ctx context.Context) error {
 	v.endRequests()
 	v.working.Wait()
 	v.orphaned(ctx)
+	v.fencing.Lock()
+	if v.fence != nil {
+		v.fence.Close()
+	}
+	v.fencing.Unlock()
 	if v.store != nil {
 		v.store.gate.close()
 	}
@@ -84,6 +89,10 @@ type server struct {
 	kill    Kill
 	store   *Store
 	working sync.WaitGroup
+
+	fencing  sync.Mutex
+	fence    *fence.Fence  // nil: not started
+	deadline time.Duration // as last renewed
 
 	mu       sync.Mutex
 	charges  map[int64]*charge            // by the number of the request that entered it
@@ -158,9 +167,53 @@ func (v *server) open(ctx context.Context, r keeper.Request) error {
 	if err != nil {
 		return err
 	}
-	s.renewed = func(deadline time.Duration) { v.line.Send(keeper.Message{Deadline: deadline}) }
+	s.renewed = v.renewed
 	v.store = s
 	return nil
+}
+
+// renewed tells wrapper and fence of a new last moment.
+func (v *server) renewed(deadline time.Duration) {
+	v.line.Send(keeper.Message{Deadline: deadline})
+	v.fencing.Lock()
+	defer v.fencing.Unlock()
+	v.deadline = deadline
+	v.tellFence(v.lastMoment())
+}
+
+// tellFence gives an order. A fence that does not take it does not know what it is to guard: it is ended, and the next command has another.
+// v.fencing is held.
+func (v *server) tellFence(o fence.Order) {
+	if v.fence != nil && v.fence.Send(o) != nil {
+		v.fence.Close()
+		v.fence = nil
+	}
+}
+
+// lastMoment is when the commands have to be gone, if nothing is renewed. v.fencing is held.
+func (v *server) lastMoment() fence.Order {
+	return fence.Order{Deadline: v.deadline, Grace: v.store.options.Grace}
+}
+
+// fenceIn gives the third guard an order about a command. It is started with the first. Without one the two others remain: a machine that
+// starts no more processes is no reason to end a command.
+func (v *server) fenceIn(o fence.Order) {
+	options := v.store.options
+	v.fencing.Lock()
+	defer v.fencing.Unlock()
+	if v.fence == nil {
+		if o.PID == 0 || len(options.ThirdGuard) == 0 || options.WarnOnLost || v.store.unfenced {
+			return
+		}
+		f, err := fence.Start(options.ThirdGuard)
+		if err != nil {
+			return
+		}
+		v.fence = f
+		v.tellFence(fence.Order{Wrapper: syscall.Getppid()})
+		v.tellFence(v.lastMoment())
+	}
+	v.tellFence(o)
 }
 
 // do carries a request out.

@@ -74,6 +74,7 @@ type victim struct {
 	*run
 	pids   []int // of the command and the descendant
 	keeper int
+	fence  int
 }
 
 func startVictim(t *testing.T, endpoints []string) *victim {
@@ -102,7 +103,8 @@ while :; do sleep 1; done
 			return pid
 		}))
 	}
-	v.keeper = await(t, time.Second, "there is a keeper", func() int { return keeperOf(v.Process.Pid) })
+	v.keeper = await(t, time.Second, "there is a keeper", func() int { return childOf(v.Process.Pid, "__keeper") })
+	v.fence = await(t, 5*time.Second, "there is a third guard", func() int { return childOf(v.keeper, "__fence") })
 	t.Cleanup(func() { syscall.Kill(v.keeper, syscall.SIGKILL) }) // it may be stopped
 	return v
 }
@@ -118,14 +120,14 @@ func await(t *testing.T, within time.Duration, what string, look func() int) int
 	return found
 }
 
-// keeperOf finds the child of a wrapper that keeps its claims.
-func keeperOf(wrapper int) int {
-	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", wrapper)) // each has those that it forked
+// childOf finds the child of a process that was started with a verb.
+func childOf(parent int, verb string) int {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent)) // each has those that it forked
 	for _, file := range threads {
 		children, _ := os.ReadFile(file)
 		for _, child := range strings.Fields(string(children)) {
 			line, _ := os.ReadFile("/proc/" + child + "/cmdline")
-			if strings.Contains(string(line), "__keeper") {
+			if strings.Contains(string(line), verb) {
 				pid, _ := strconv.Atoi(child)
 				return pid
 			}
@@ -138,18 +140,7 @@ const bound = 5*time.Second + 2*time.Second // TTL + 2 s
 
 // Whatever fails, when the slot is given to another nothing of the command lives, and that is within TTL + 2 s.
 func TestNothingOfACommandLivesWhenItsSlotIsGivenAway(t *testing.T) {
-	c := etcdtest.Start(t, etcdtest.Options{})
-	cut := func(links []*etcdtest.Link) {
-		for _, l := range links {
-			l.Cut()
-		}
-	}
-	var all sync.WaitGroup
-	for _, fault := range []struct {
-		name string
-		do   func(v *victim, links []*etcdtest.Link)
-		exit int // of the wrapper; -1: it was killed, or is stopped
-	}{
+	givenAway(t, []fault{
 		{"the wrapper is killed", func(v *victim, _ []*etcdtest.Link) { v.Process.Kill() }, -1},
 		{"the keeper is killed", func(v *victim, _ []*etcdtest.Link) { syscall.Kill(v.keeper, syscall.SIGKILL) }, 76},
 		{"the keeper is stopped", func(v *victim, _ []*etcdtest.Link) { syscall.Kill(v.keeper, syscall.SIGSTOP) }, 76},
@@ -162,7 +153,43 @@ func TestNothingOfACommandLivesWhenItsSlotIsGivenAway(t *testing.T) {
 			cut(links)
 			v.Process.Kill()
 		}, -1},
-	} {
+	})
+}
+
+func TestNothingOfACommandLivesThoughWrapperAndKeeperFail(t *testing.T) {
+	givenAway(t, []fault{
+		{"both guards are killed", both(syscall.SIGKILL, syscall.SIGKILL), -1},
+		{"both guards are stopped", both(syscall.SIGSTOP, syscall.SIGSTOP), -1},
+		{"the wrapper is killed, the keeper stopped", both(syscall.SIGKILL, syscall.SIGSTOP), -1},
+		{"the wrapper is stopped, the keeper killed", both(syscall.SIGSTOP, syscall.SIGKILL), -1},
+		{"all of this name are killed", byName(syscall.SIGKILL), -1},
+		{"all of this name are stopped", byName(syscall.SIGSTOP), -1},
+		{"the third guard is killed and the wrapper stopped", func(v *victim, links []*etcdtest.Link) {
+			syscall.Kill(v.fence, syscall.SIGKILL)
+			syscall.Kill(v.Process.Pid, syscall.SIGSTOP)
+			cut(links)
+		}, -1},
+	})
+}
+
+// fault is what happens to a run.
+type fault struct {
+	name string
+	do   func(v *victim, links []*etcdtest.Link)
+	exit int // of the wrapper; -1: it was killed, or is stopped
+}
+
+func cut(links []*etcdtest.Link) {
+	for _, l := range links {
+		l.Cut()
+	}
+}
+
+// givenAway lets another command wait for the slot while each of these faults happens.
+func givenAway(t *testing.T, faults []fault) {
+	c := etcdtest.Start(t, etcdtest.Options{})
+	var all sync.WaitGroup
+	for _, fault := range faults {
 		all.Go(func() {
 			t.Run(fault.name, func(t *testing.T) {
 				links, endpoints := c.NewLinks(t)
@@ -192,6 +219,26 @@ func TestNothingOfACommandLivesWhenItsSlotIsGivenAway(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// both sends a signal to the wrapper and one to the keeper.
+func both(wrapper, keeper syscall.Signal) func(*victim, []*etcdtest.Link) {
+	return func(v *victim, _ []*etcdtest.Link) {
+		syscall.Kill(v.keeper, keeper)
+		syscall.Kill(v.Process.Pid, wrapper)
+	}
+}
+
+// byName does what pkill does with the program's name, to the processes of this run alone.
+func byName(sig syscall.Signal) func(*victim, []*etcdtest.Link) {
+	return func(v *victim, _ []*etcdtest.Link) {
+		for _, pid := range []int{v.Process.Pid, v.keeper, v.fence} {
+			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+			if program, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", v.Process.Pid)); bytes.Contains(name, bytes.TrimSpace(program)) {
+				defer syscall.Kill(pid, sig)
+			}
+		}
+	}
 }
 
 // A wrapper that is stopped keeps its slot for as long as its command lives.

@@ -36,7 +36,7 @@ func TestAWaiterThatWasStoppedDoesNotStartItsCommandUnderAClaimThatHasEnded(t *t
 	await(t, 10*time.Second, "the holder runs", there("held"))
 	waiter := start(t, c.Direct(), "--events", file("events"), "-c", "true")
 	await(t, 10*time.Second, "the waiter waits", func() int { return count("wait") })
-	keeper := await(t, 10*time.Second, "there is a keeper", func() int { return keeperOf(waiter.Process.Pid) })
+	keeper := await(t, 10*time.Second, "there is a keeper", func() int { return childOf(waiter.Process.Pid, "__keeper") })
 	syscall.Kill(waiter.Process.Pid, syscall.SIGSTOP)
 	if err := os.WriteFile(file("go"), nil, 0o644); err != nil {
 		t.Fatal(err)

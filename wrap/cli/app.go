@@ -138,7 +138,7 @@ func (p *program) commands(first string) []*cli.Command {
 		p.runCommand(), p.dagCommand(),
 		p.statusCommand(), p.whyCommand(), p.statsCommand(), p.metricsCommand(), p.cancelCommand(), p.bumpCommand(),
 		p.poolCommand(), p.applyCommand(), p.diffCommand(), p.configCommand(),
-		p.doctorCommand(), p.completionCommand(), p.versionCommand(), p.helpCommand(), p.keeperCommand(), p.completeCommand(),
+		p.doctorCommand(), p.completionCommand(), p.versionCommand(), p.helpCommand(), p.keeperCommand(), p.fenceCommand(), p.completeCommand(),
 	}
 }
 

@@ -3,11 +3,16 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"limit/backend"
+	"limit/backend/etcd/fence"
 	"limit/backend/etcd/keeper"
 	"limit/config"
+	"limit/wrap/process"
 )
 
 // connectEtcd opens a store on etcd, kept by a process of its own.
@@ -21,7 +26,7 @@ func (p *program) connectEtcd(ctx context.Context, cfg *config.Config, o storeOp
 		Endpoints: e.Endpoints, Namespace: cfg.Namespace,
 		TLS:      keeper.TLS{CA: e.CA, Cert: e.Cert, Key: e.Key, ServerName: e.ServerName},
 		Username: e.Username, PasswordFile: e.PasswordFile,
-		TTL: o.ttl, Grace: o.grace, WarnOnLost: o.warnOnLost, ConnectTimeout: o.timeout,
+		TTL: o.ttl, Grace: o.grace, WarnOnLost: o.warnOnLost, ConnectTimeout: o.timeout, ThirdGuard: fenceProgram(),
 	})
 	if err != nil {
 		return nil, err
@@ -30,6 +35,26 @@ func (p *program) connectEtcd(ctx context.Context, cfg *config.Config, o storeOp
 		p.supervisor.Disown(client.PID())
 	}
 	return client, nil
+}
+
+// fenceVerb is the verb by which a keeper starts the third guard of its commands.
+const fenceVerb = "__fence"
+
+func (p *program) fenceCommand() *cli.Command {
+	return &cli.Command{
+		Name:   fenceVerb,
+		Hidden: true,
+		Action: func(c *cli.Context) error { return fence.Main(c.Context, process.KillTree) },
+	}
+}
+
+// fenceProgram is this program itself, which starts sooner than one with the etcd client. Where it cannot be found there is none.
+func fenceProgram() []string {
+	self, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	return []string{self, fenceVerb}
 }
 
 // storeOptions are what a verb asks of the store that it opens.

@@ -1,30 +1,34 @@
-package etcd
+package fence
 
 import (
 	"bytes"
 	"fmt"
 	"os"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// witness sees a process that is no child of ours, and never mistakes another of the same number for it.
-type witness struct {
+// Witness sees a process that is no child of ours, and never mistakes another of the same number for it.
+type Witness struct {
 	pid int
 	fd  int // of the process; -1: it was gone already
 }
 
-func watchProcess(pid int) *witness {
+// Watch returns a witness of a process.
+func Watch(pid int) *Witness {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		fd = -1
 	}
-	return &witness{pid: pid, fd: fd}
+	return &Witness{pid: pid, fd: fd}
 }
 
-func (w *witness) alive() bool {
+// PID is the process's number.
+func (w *Witness) PID() int { return w.pid }
+
+// Alive reports whether the process has not ended.
+func (w *Witness) Alive() bool {
 	if w.fd < 0 {
 		return false
 	}
@@ -33,21 +37,23 @@ func (w *witness) alive() bool {
 	return err != nil || n == 0
 }
 
-func (w *witness) signal(sig syscall.Signal) {
+// Signal sends a signal to the process, if it has not ended.
+func (w *Witness) Signal(sig syscall.Signal) {
 	if w.fd >= 0 {
 		unix.PidfdSendSignal(w.fd, sig, nil, 0) // gone is what was wanted
 	}
 }
 
-func (w *witness) close() {
+// Close ends the watching.
+func (w *Witness) Close() {
 	if w.fd >= 0 {
 		unix.Close(w.fd)
 		w.fd = -1
 	}
 }
 
-// stoppedProcess tells whether a process is stopped by a signal.
-func stoppedProcess(pid int) bool {
+// Stopped reports whether a process is stopped by a signal.
+func Stopped(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return false
@@ -56,20 +62,7 @@ func stoppedProcess(pid int) bool {
 	return len(rest) > 0 && (rest[0] == 'T' || rest[0] == 't')
 }
 
-// closeInherited closes descriptors that the wrapper was given by whoever started it and that are not for us; those of
-// this program's own are closed at exec, which tells them apart.
-func closeInherited() {
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		fd, err := strconv.Atoi(e.Name())
-		if err != nil || fd <= 3 {
-			continue
-		}
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
-			unix.Close(fd)
-		}
-	}
+// rename gives this process another name than its program has, so that a signal sent by name to limit does not reach it.
+func rename(name string) {
+	os.WriteFile("/proc/self/comm", []byte(name), 0) // without /proc it keeps its program's
 }

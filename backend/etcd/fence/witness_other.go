@@ -1,23 +1,30 @@
 //go:build !linux
 
-package etcd
+package fence
 
 import "syscall"
 
-// witness sees a process that is no child of ours. Without descriptors of processes, one that ended and whose number was given to
+// Witness sees a process that is no child of ours. Without descriptors of processes, one that ended and whose number was given to
 // another at once would be taken for it.
-type witness struct{ pid int }
+type Witness struct{ pid int }
 
-func watchProcess(pid int) *witness { return &witness{pid} }
+// Watch returns a witness of a process.
+func Watch(pid int) *Witness { return &Witness{pid} }
 
-func (w *witness) alive() bool { return syscall.Kill(w.pid, 0) != syscall.ESRCH }
+// PID is the process's number.
+func (w *Witness) PID() int { return w.pid }
 
-func (w *witness) signal(sig syscall.Signal) { syscall.Kill(w.pid, sig) }
+// Alive reports whether the process has not ended.
+func (w *Witness) Alive() bool { return syscall.Kill(w.pid, 0) != syscall.ESRCH }
 
-func (w *witness) close() {}
+// Signal sends a signal to the process.
+func (w *Witness) Signal(sig syscall.Signal) { syscall.Kill(w.pid, sig) }
 
-// stoppedProcess is not known here: the keeper then leaves TERM to the wrapper.
-func stoppedProcess(int) bool { return false }
+// Close ends the watching.
+func (w *Witness) Close() {}
 
-// closeInherited has no list of descriptors to go by.
-func closeInherited() {}
+// Stopped is not known here: TERM is then left to the wrapper.
+func Stopped(int) bool { return false }
+
+// rename is not possible here.
+func rename(string) {}

@@ -8,7 +8,8 @@
 // session of its own, where no terminal reaches it. It goes on to renew while the wrapper is stopped; and when the wrapper dies
 // (its end of the socket closes) or the lease cannot be renewed in time, it kills the command with all that belongs to
 // it before the slot can be anybody else's. The wrapper for its part is told of every renewal and stops the command by
-// itself when they fail to come: so either of the two may be stopped or killed.
+// itself when they fail to come: so either of the two may be stopped or killed. Where both are, the third guard ends the command
+// (package fence).
 //
 // Besides, a wrapper of the embedded store need not start the etcd client.
 //

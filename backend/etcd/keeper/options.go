@@ -28,6 +28,9 @@ type Options struct {
 	// WarnOnLost lets a command run on when its claim is lost, or its wrapper dead: the keeper kills nothing.
 	WarnOnLost bool `json:"warn_on_lost,omitempty"`
 
+	// ThirdGuard is the program that runs fence.Main, with its arguments. Empty: there is none.
+	ThirdGuard []string `json:"third_guard,omitempty"`
+
 	// ConnectTimeout bounds every request, repetitions included; then it fails with backend.ErrUnreachable.
 	ConnectTimeout time.Duration `json:"connect_timeout,omitempty"`
 }
