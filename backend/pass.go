@@ -93,11 +93,9 @@ func (m *member) narrows() bool {
 // begin starts a pass: what earlier passes have found is void; starts out of their window and reservations are brought up to now.
 func (s *State) begin(now time.Duration) {
 	s.pass++
-	if !s.outside {
-		for _, l := range s.rates {
-			l.expire(now)
-			s.forgetUnused(l)
-		}
+	for _, l := range s.rates {
+		l.expire(now)
+		s.forgetUnused(l)
 	}
 	s.age(now)
 	if s.aged > 0 {
@@ -250,11 +248,9 @@ func (s *State) Next() (at time.Duration, ok bool) {
 	if len(s.young) > 0 && s.waiting > 1 && s.young[0].since <= never-s.reserve {
 		at = s.young[0].since + s.reserve
 	}
-	if !s.outside {
-		for _, l := range s.rates {
-			if l.waiting > 0 && len(l.starts) > 0 {
-				at = min(at, l.starts[0].at+l.rate.Period)
-			}
+	for _, l := range s.rates {
+		if l.waiting > 0 && len(l.starts) > 0 {
+			at = min(at, l.starts[0].at+l.rate.Period)
 		}
 	}
 	return at, at != never

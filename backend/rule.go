@@ -21,7 +21,6 @@ type State struct {
 	settings Settings
 	names    Names
 	reserve  time.Duration
-	outside  bool // starts are forgotten by ForgetStart alone
 
 	limits  map[limitKey]*limit
 	rates   map[string]*limit // those of KindRate, by pool
@@ -76,9 +75,6 @@ func (s *State) newMember() *member {
 
 // NeverReserve as Settings.ReserveAfter switches reservation off.
 const NeverReserve = never
-
-// KeepStarts lets starts count in their rates until ForgetStart, whatever the time: for a store whose server measures the periods.
-func (s *State) KeepStarts() { s.outside = true }
 
 // Configure replaces the limits. Nobody is admitted before the next Advance, and nobody is refused before Refuse.
 func (s *State) Configure(settings Settings) {

@@ -15,6 +15,7 @@ func rates() []testCase {
 	return []testCase{
 		{"a rate admits so many slots' worth of starts in any period", rateWindow},
 		{"a limit and a rate hold both", rateAndLimit},
+		{"a rate that is changed counts what started before, by the period in force", rateChanged},
 		{"a start that stood aside at once counts in no rate", rateAside},
 		{"a claim for more than a rate ever admits fails at once", rateImpossible},
 	}
@@ -46,6 +47,27 @@ func rateWindow(k *kit) {
 	}
 	if blocks := k.refuses(pool("p", 3)); blocks[0].Why != backend.WhyRate || blocks[0].Capacity != 3 {
 		k.Errorf("blocks %+v, want the rate of 3", blocks)
+	}
+}
+
+// rateChanged: longer, then longer still, then shorter: each time the window is that of the rate in force, for starts of several slots too.
+func rateChanged(k *kit) {
+	set := func(p time.Duration) {
+		k.set(func(s *backend.Settings) {
+			s.Pools["p"] = backend.Pool{Limit: backend.Unlimited, Rate: &backend.Rate{Slots: 2, Period: p}}
+		})
+	}
+	set(period)
+	began := time.Now()
+	k.enter(pool("p", 2)).holds().release()
+	set(2 * period)
+	set(3 * period)
+	second := k.enter(pool("p", 2)).waits()
+	set(20 * period)
+	set(4 * period)
+	second.holds()
+	if waited := time.Since(began); waited < 4*period || waited > 4*period+patience/4 {
+		k.Errorf("the second start came after %s, want %s", waited, 4*period)
 	}
 }
 

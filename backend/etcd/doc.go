@@ -17,7 +17,7 @@
 //	slot/DIM/ID       the same, as the first releases have granted it    lease of the owner
 //	epoch/DIM         at least what the holders of a dimension have,     no lease
 //	                  where they are more than a few
-//	cool/POOL/ID      a start that a rate remembers                      own lease of the period, never renewed
+//	cool/POOL/ID      a start that a rate remembers                      own lease of the period, another where that changes
 //	stats/TIME-ID     a claim that has ended, at most so many            no lease
 //	gate              who grants while anybody waits: host and pid      own lease of 4 s, renewed every second
 //
@@ -97,7 +97,8 @@
 //	remember   owner       - (epochs, no gate)                  → stats; (nothing of the claim, epochs without it), beside the
 //	                                                              revocation of the lease by the last claim
 //	ask, bump, drop  anybody  claim                             → ask; claim; nothing of the claim
-//	settings   anybody     settings                             → settings, queue
+//	fit        anybody     cool                                 → cool under a lease of the period that is set
+//	settings   anybody     settings, nothing added to cool/     → settings, queue
 //	trim       anybody     -                                    → not the oldest stats
 //	doctor     doctor      -                                    → a key under a short lease
 //
@@ -112,7 +113,14 @@
 // sending of the last answered renewal + 0.9·TTL − 1 s, on a clock that counts suspension (package boot): the server's clock may
 // run a tenth faster than ours, and answers may have been on their way for as long as they like. Grace before that moment
 // a claim that could not be renewed is told lost (backend.Lost). A waiting claim whose lease has ended enters again
-// in its old place. The keeper process (package keeper, and Serve here) enforces that moment when the wrapper cannot.
+// in its old place. The keeper process (package keeper, and Serve here) enforces that moment when the wrapper cannot,
+// and a third process (package fence) when neither can.
+//
+// # Failures
+//
+// What fails is tried again, at most 5 s later, and its owner is told once what fails and when it works again (entry.fails). Files with
+// credentials are read again at each connection and each refusal (credentials). An etcd that is restored from a snapshot needs
+// etcdutl snapshot restore --bump-revision --mark-compacted: tokens are revisions, and must not go back.
 //
 // # Versions
 //

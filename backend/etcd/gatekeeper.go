@@ -248,7 +248,10 @@ func (k *gatekeeper) done(claims []*backend.Claim, revision int64) {
 		}
 		for pool, slots := range c.Pools {
 			if p, _ := k.l.settings.Pool(pool); p.Rate != nil {
-				k.l.cools[coolKey{pool, c.ID}] = coolStart{slots, boot.Now()}
+				at := boot.Now() // the rule has noted it when it decided
+				k.l.cools[coolKey{pool, c.ID}] = coolStart{slots, at}
+				k.l.state.ForgetStart(pool, c.ID)
+				k.l.state.HoldStart(pool, c.ID, slots, at)
 			}
 		}
 	}

@@ -2,10 +2,8 @@ package etcd
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -103,9 +101,6 @@ func (l *ledger) tagLimited(c *backend.Claim) bool {
 // coolLeases gives each rated pool of some claims a lease of its period. It is never renewed: the server's clock frees the start.
 type coolLeases map[string]clientv3.LeaseID
 
-// coolSlack is added to a period, so that the window is not shorter for the time that the grant took to arrive.
-const coolSlack = time.Second
-
 // leaseStarts asks for the leases that the starts of these claims need; none where no pool of theirs has a rate.
 func (s *Store) leaseStarts(ctx context.Context, l *ledger, claims ...*backend.Claim) (coolLeases, error) {
 	leases := coolLeases{}
@@ -128,14 +123,14 @@ func (s *Store) leaseStarts(ctx context.Context, l *ledger, claims ...*backend.C
 }
 
 // puts are the writes of a grant: the record with its grant set, a slot for each dimension, a start for each rate.
-func (l *ledger) puts(c *backend.Claim, value string, lease clientv3.LeaseID, cools coolLeases) []clientv3.Op {
-	ops := []clientv3.Op{clientv3.OpPut(l.keys.claim(c.ID), value, clientv3.WithLease(lease))}
+func (l *ledger) puts(c *backend.Claim, value string, owner clientv3.LeaseID, cools coolLeases) []clientv3.Op {
+	ops := []clientv3.Op{clientv3.OpPut(l.keys.claim(c.ID), value, clientv3.WithLease(owner))}
 	for _, dim := range dimensions(c) {
-		ops = append(ops, clientv3.OpPut(l.keys.slot(dim, c.ID), value, clientv3.WithLease(lease)))
+		ops = append(ops, clientv3.OpPut(l.keys.slot(dim, c.ID), value, clientv3.WithLease(owner)))
 	}
 	for _, pool := range slices.Sorted(maps.Keys(c.Pools)) {
-		if cool := cools[pool]; cool != 0 {
-			ops = append(ops, clientv3.OpPut(l.keys.cool(pool, c.ID), fmt.Sprint(c.Pools[pool]), clientv3.WithLease(cool)))
+		if lease := cools[pool]; lease != 0 {
+			ops = append(ops, clientv3.OpPut(l.keys.cool(pool, c.ID), cool{slots: c.Pools[pool]}.String(), clientv3.WithLease(lease)))
 		}
 	}
 	return ops

@@ -36,8 +36,9 @@ func (k keyspace) firstSlots(dim string) (from, to string) {
 	return k.slots(dim), k.slots(dim) + ownSlot
 }
 func (k keyspace) epoch(dim string) string { return k.prefix + "epoch/" + dim }
+func (k keyspace) allCools() string        { return k.prefix + "cool/" }
 func (k keyspace) cools(pool string) string {
-	return k.prefix + "cool/" + url.PathEscape(pool) + "/"
+	return k.allCools() + url.PathEscape(pool) + "/"
 }
 func (k keyspace) pasts() string { return k.prefix + "stats/" }
 func (k keyspace) past(p *backend.Past) string {

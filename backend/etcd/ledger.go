@@ -37,7 +37,7 @@ type coolKey struct{ pool, id string }
 
 type coolStart struct {
 	slots int
-	at    time.Duration
+	at    time.Duration // on this process's clock: no sooner than it was
 }
 
 // newLedger takes what one read has found. Unreadable records are errors: deciding without them would give away what they hold.
@@ -74,11 +74,11 @@ func (l *ledger) note(kv *mvccpb.KeyValue) error {
 	case keyEpoch:
 		return l.noteEpoch(first, kv)
 	case keyCool:
-		slots := 0
-		if _, err := fmt.Sscan(string(kv.Value), &slots); err != nil {
+		c, err := parseCool(string(kv.Value))
+		if err != nil {
 			return fmt.Errorf("reading %s: %w; was it written by a newer limit?", kv.Key, err)
 		}
-		l.cools[coolKey{first, second}] = coolStart{slots, boot.Now()}
+		l.cools[coolKey{first, second}] = coolStart{c.slots, boot.Now() - c.age}
 	}
 	return nil
 }
@@ -99,7 +99,6 @@ func (l *ledger) noteClaim(id string, kv *mvccpb.KeyValue) error {
 // rebuild makes the State anew.
 func (l *ledger) rebuild() {
 	l.state = backend.NewState(l.settings, backend.StoreNames())
-	l.state.KeepStarts()
 	for key, c := range l.cools {
 		l.state.HoldStart(key.pool, key.id, c.slots, c.at)
 	}

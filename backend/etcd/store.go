@@ -133,22 +133,35 @@ func (s *Store) writeSettings(ctx context.Context, was stored, settings backend.
 	if err != nil {
 		return false, fmt.Errorf("encoding the limits: %w", err)
 	}
-	resp, _, err := s.commit(ctx, "settings", s.settingsTxn(next, string(value), revision))
+	known, err := s.fitStarts(ctx, settings, true)
 	if err != nil {
 		return false, fmt.Errorf("writing the limits: %w", err)
 	}
-	return resp.Succeeded || s.wroteSettings(resp, next), nil
+	resp, _, err := s.commit(ctx, "settings", s.settingsTxn(next, string(value), revision, known))
+	if err != nil {
+		return false, fmt.Errorf("writing the limits: %w", err)
+	}
+	if !resp.Succeeded && !s.wroteSettings(resp, next) {
+		return false, nil
+	}
+	s.fitStarts(ctx, settings, false) // failing, some starts count for longer than they need
+	return true, nil
 }
 
 // settingsTxn keeps, with the limits themselves, the key queue, which says that limits of runs are set, so that others need
-// not read all runs where none is.
-func (s *Store) settingsTxn(next stored, value string, revision int64) txn {
+// not read all runs where none is. It compares that no start was added to the rates since their starts were known.
+func (s *Store) settingsTxn(next stored, value string, revision, known int64) txn {
 	queue := clientv3.OpDelete(s.keys.queue())
 	if next.MaxRuns != backend.Unlimited || len(next.TagLimits) > 0 {
 		queue = clientv3.OpPut(s.keys.queue(), "")
 	}
+	g := guards{}
+	g.unchanged(s.keys.settings(), revision)
+	if known > 0 {
+		g.nothingAdded(s.keys.allCools(), known)
+	}
 	return txn{
-		compare:   []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(s.keys.settings()), "=", revision)},
+		compare:   g.list(),
 		then:      []clientv3.Op{clientv3.OpPut(s.keys.settings(), value), queue},
 		otherwise: []clientv3.Op{clientv3.OpGet(s.keys.settings())},
 	}
