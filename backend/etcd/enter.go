@@ -227,7 +227,7 @@ func (e *entry) settle(ctx context.Context, v *view) error {
 	for try := 0; ; try++ {
 		e.remembered, e.unset = v.settings.Remembered(), v.settings.Unset(e.claim.Pools)
 		e.capacities = v.settings.Capacities(e.claim.Pools, e.claim.Runs)
-		e.told = v.settings.Conceal(e.claim)
+		e.told = v.settings.Conceal(e.claim).Brief()
 		if v.own != nil {
 			return e.adopt(v)
 		}
