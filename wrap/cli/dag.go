@@ -35,7 +35,7 @@ func (p *program) dagCommand() *cli.Command {
 		Usage:       "run many commands as a graph, under limits",
 		Description: dagText,
 		Subcommands: []*cli.Command{
-			p.dagRunCommand(), p.dagValidateCommand(), p.dagPlanCommand(), p.dagGraphCommand(), p.dagRetryCommand(),
+			p.dagRunCommand(), p.dagValidateCommand(), p.dagPlanCommand(), p.dagStepsCommand(), p.dagGraphCommand(), p.dagRetryCommand(),
 			p.dagListCommand(), p.dagShowCommand(), p.dagLogsCommand(), p.dagSchemaCommand(),
 		},
 	}
@@ -202,7 +202,7 @@ func detachJobs(words []string, flags []cli.Flag) []string {
 
 func selectFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "select", Usage: "only these steps, `SELECTION`: x, +x (and what it needs), x+ (and what needs it), 2+x, tag:k=v, a comma is or; repeatable", Category: "Steps"},
+		&cli.StringSliceFlag{Name: "select", Usage: "only these steps, `SELECTION`: x, +x (and what it needs), x+ (and what needs it), 2+x, tag:k=v, build-*; a comma is or; repeatable", Category: "Steps"},
 		&cli.StringSliceFlag{Name: "exclude", Usage: "not these steps, a `SELECTION`; repeatable", Category: "Steps"},
 	}
 }
@@ -211,7 +211,7 @@ func selectFlags() []cli.Flag {
 func chosen(c *cli.Context, f *stepfile.File, targets []string) ([]bool, error) {
 	selections := c.StringSlice("select")
 	for _, t := range targets {
-		if !strings.ContainsAny(t, "+,*") && !strings.HasPrefix(t, "tag:") {
+		if !strings.ContainsAny(t, "+,") && !strings.HasPrefix(t, "tag:") {
 			t = "+" + t
 		}
 		selections = append(selections, t)

@@ -75,9 +75,9 @@ func (p *program) dagRetry(c *cli.Context) error {
 	if err := p.keepGiven(c, e); err != nil {
 		return err
 	}
-	mask, err := dag.NewMask(e.Secrets(), p.lookup)
+	mask, _, err := p.maskOf(e.StepFile())
 	if err != nil {
-		return failWith(dag.CodeUsage, err)
+		return err
 	}
 	for key, value := range e.Given.Tags {
 		e.Given.Tags[key] = mask.Unseal(value)
@@ -203,6 +203,9 @@ func (p *program) keepGiven(c *cli.Context, e *journal.Entry) error {
 	}
 	if g.Priority != nil {
 		set["priority"] = strconv.Itoa(int(*g.Priority))
+	}
+	if g.Failures > 0 {
+		set["max-failures"] = strconv.Itoa(g.Failures)
 	}
 	if g.FailMode != "" {
 		set["fail-mode"] = g.FailMode

@@ -189,6 +189,28 @@ func (p *program) limitsNow(c *cli.Context) (backend.Settings, error) {
 	return settings, err
 }
 
+func (p *program) dagStepsCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "steps",
+		Usage:     "list the parameters and steps of a step file",
+		UsageText: "limit dag steps FILE",
+		Description: `Prints each parameter with its default, choices and description, and each step with its description, or with the first
+line of its command. A step with a matrix has the number of its combinations after it.
+
+EXIT STATUS: 0; 2 usage, or FILE is not valid.`,
+		Flags:  []cli.Flag{paramFlag()},
+		Action: p.dagSteps,
+	}
+}
+
+func (p *program) dagSteps(c *cli.Context) error {
+	f, err := p.onlyFile(c)
+	if err != nil {
+		return err
+	}
+	return report.Steps(p.Out, f)
+}
+
 func (p *program) dagGraphCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "graph",

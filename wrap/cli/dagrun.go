@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -70,6 +71,7 @@ func dagRunFlags() []cli.Flag {
 	return append([]cli.Flag{
 		jFlag(),
 		&cli.StringFlag{Name: "fail-mode", Value: "continue", Usage: "`continue|stop|kill`: after a failure: go on with what does not need it; start nothing further; stop what runs too", Category: steps},
+		&cli.IntFlag{Name: "max-failures", Usage: "start nothing further when `N` steps have failed; with --fail-mode kill, stop what runs then", Category: steps},
 		&cli.StringSliceFlag{Name: "tag", Usage: "tag the run, `KEY[=VALUE]`, for the tag limits of the run queue; repeatable", Category: claim},
 		&cli.IntFlag{Name: "priority", Usage: "`N`: higher first, in place of the file's", Category: claim},
 		durationFlag("wait", 0, "give up waiting for the run queue or for a pool after this", claim),
@@ -222,9 +224,13 @@ func (d *dagRun) check() (*dag.Mask, error) {
 	if missing := d.file.Missing(); len(missing) > 0 {
 		return nil, usageError(d.c, "parameter %s has no value; give --param %s=…", missing[0], missing[0])
 	}
-	mask, err := dag.NewMask(d.file.Secrets, d.p.lookup)
+	mask, variables, err := d.p.maskOf(d.file)
 	if err != nil {
-		return nil, failWith(dag.CodeUsage, err)
+		return nil, err
+	}
+	d.file.Env = append(variables, d.file.Env...)
+	if d.options.MaxFailures = d.c.Int("max-failures"); d.options.MaxFailures < 0 || d.c.IsSet("max-failures") && d.options.MaxFailures == 0 {
+		return nil, usageError(d.c, "flag --max-failures: %d is not at least 1", d.options.MaxFailures)
 	}
 	if d.options.MaxConcurrent, err = slots(d.c, d.file); err != nil {
 		return nil, err
@@ -268,6 +274,7 @@ func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
 	if d.c.IsSet("fail-mode") {
 		d.given.FailMode = d.c.String("fail-mode")
 	}
+	d.given.Failures = d.options.MaxFailures
 	d.p.describeOwner(&d.claim, d.file.Name, []string{"limit", "dag", "run", d.file.Path})
 	var grace time.Duration
 	pools := map[string]int{}
@@ -393,6 +400,26 @@ func quote(word string) string {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// maskOf returns the mask of a file's secrets, and the variables that its env_file and its secrets' files give.
+func (p *program) maskOf(f *stepfile.File) (*dag.Mask, []stepfile.Var, error) {
+	variables, err := f.Variables()
+	if err != nil {
+		return nil, nil, failWith(dag.CodeUsage, err)
+	}
+	mask, err := dag.NewMask(f.Secrets, func(name string) (string, bool) {
+		for _, v := range slices.Backward(variables) {
+			if v.Name == name {
+				return v.Value, true
+			}
+		}
+		return p.lookup(name)
+	})
+	if err != nil {
+		return nil, nil, failWith(dag.CodeUsage, err)
+	}
+	return mask, variables, nil
 }
 
 // lookup finds a variable of this process, and whether it is set.

@@ -1,7 +1,6 @@
 package dag
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -172,32 +171,33 @@ func (l *loop) sealed(outputs []stepfile.Var) []stepfile.Var {
 	return sealed
 }
 
-// parseOutputs reads key=value lines; a later line of the same key takes the place of an earlier one.
+// parseOutputs reads key=value lines, and key<<WORD with the lines of a value up to the one that is WORD, as GitHub Actions has
+// it; a later value of the same key takes the place of an earlier one.
 func parseOutputs(text []byte) ([]stepfile.Var, error) {
 	if len(text) > maxOutput {
 		return nil, fmt.Errorf("it wrote more than %d KiB to $%s", maxOutput>>10, envOutput)
 	}
 	var vars []stepfile.Var
-	number := 0
-	for line := range bytes.SplitSeq(text, []byte("\n")) {
-		number++
-		line = bytes.TrimSuffix(line, []byte("\r"))
-		if len(line) == 0 {
+	lines := strings.Split(string(text), "\n")
+	for i := 0; i < len(lines); i++ {
+		line := strings.TrimSuffix(lines[i], "\r")
+		if line == "" {
 			continue
 		}
-		name, value, ok := strings.Cut(string(line), "=")
-		if !ok || stepfile.VariableName(name) == "" || strings.ContainsAny(name, " \t") || strings.ContainsRune(value, 0) {
-			return nil, fmt.Errorf("line %d that it wrote to $%s is not key=value", number, envOutput)
-		}
-		replaced := false
-		for i := range vars {
-			if vars[i].Name == name {
-				vars[i].Value, replaced = value, true
+		name, value, ok := strings.Cut(line, "=")
+		if key, word, long := strings.Cut(line, "<<"); long && (!ok || len(key) < len(name)) {
+			end := slices.IndexFunc(lines[i+1:], func(l string) bool { return strings.TrimSuffix(l, "\r") == word })
+			if word == "" || end < 0 {
+				return nil, fmt.Errorf("the value of %s that begins at line %d of what it wrote to $%s has no end: a line that is %q", key, i+1, envOutput, word)
 			}
+			name, value, ok = key, strings.Join(lines[i+1:i+1+end], "\n"), true
+			i += 1 + end
 		}
-		if !replaced {
-			vars = append(vars, stepfile.Var{Name: name, Value: value})
+		if !ok || stepfile.VariableName(name) == "" || strings.ContainsAny(name, " \t") || strings.ContainsRune(value, 0) {
+			return nil, fmt.Errorf("line %d that it wrote to $%s is not key=value", i+1, envOutput)
 		}
+		vars = slices.DeleteFunc(vars, func(v stepfile.Var) bool { return v.Name == name })
+		vars = append(vars, stepfile.Var{Name: name, Value: value})
 	}
 	return vars, nil
 }

@@ -30,16 +30,17 @@ type Mask struct {
 // word is a secret, or a line of one, with what stands for it in a journal.
 type word struct{ text, mark string }
 
-// NewMask returns a Mask of the environment variables named, or an error for one that is not set. Each line of a value
+// NewMask returns a Mask of the secrets of a file, or an error for one that is not set. Each line of a value
 // with several is a secret too, since tools print them apart. An empty value has nothing to hide.
-func NewMask(names []string, lookup func(string) (string, bool)) (*Mask, error) {
-	if len(names) == 0 {
+func NewMask(secrets []stepfile.Secret, lookup func(string) (string, bool)) (*Mask, error) {
+	if len(secrets) == 0 {
 		return nil, nil
 	}
 	m := &Mask{}
 	var missing []string
 	var words []word
-	for _, name := range names {
+	for _, secret := range secrets {
+		name := secret.Name
 		value, ok := lookup(name)
 		if !ok {
 			missing = append(missing, name)

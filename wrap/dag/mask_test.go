@@ -1,6 +1,7 @@
 package dag
 
 import (
+	"limit/wrap/dag/stepfile"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ func maskOf(t testing.TB, values map[string]string) *Mask {
 	for name := range values {
 		names = append(names, name)
 	}
-	m, err := NewMask(names, func(name string) (string, bool) { v, ok := values[name]; return v, ok })
+	m, err := NewMask(secretsOf(names...), func(name string) (string, bool) { v, ok := values[name]; return v, ok })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +85,7 @@ func TestShortLinesOfSecretsAreNoSecrets(t *testing.T) {
 }
 
 func TestSecretsThatAreNotSetAreRefused(t *testing.T) {
-	_, err := NewMask([]string{"A", "B"}, func(string) (string, bool) { return "", false })
+	_, err := NewMask(secretsOf("A", "B"), func(string) (string, bool) { return "", false })
 	if err == nil || !strings.Contains(err.Error(), "A, B") {
 		t.Error(err)
 	}
@@ -109,4 +110,13 @@ func FuzzMask(f *testing.F) {
 			t.Errorf("secret %q text %q: %q, not %q", secret, text, got, m.String(text))
 		}
 	})
+}
+
+// secretsOf are those of a file that the environment has.
+func secretsOf(names ...string) []stepfile.Secret {
+	secrets := make([]stepfile.Secret, len(names))
+	for i, name := range names {
+		secrets[i].Name = name
+	}
+	return secrets
 }

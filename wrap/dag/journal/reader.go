@@ -24,8 +24,8 @@ type Entry struct {
 	file *stepfile.File
 }
 
-// Secrets are the names of those that the run's file has.
-func (e *Entry) Secrets() []string { return e.file.Secrets }
+// StepFile is the file as it was when the run began.
+func (e *Entry) StepFile() *stepfile.File { return e.file }
 
 // State is running, succeeded, failed or killed.
 func (e *Entry) State() string { return stateWord(e.Running, e.Finished, e.Code) }

@@ -56,6 +56,7 @@ type Given struct {
 	Priority  *int32            `json:"priority,omitempty"`
 	Slots     int               `json:"j,omitempty"`
 	FailMode  string            `json:"fail_mode,omitempty"`
+	Failures  int               `json:"max_failures,omitempty"`
 	Backend   string            `json:"backend,omitempty"`
 	Namespace string            `json:"namespace,omitempty"`
 }

@@ -30,6 +30,7 @@ type Options struct {
 	Selected      []bool             // by index; nil: all. What is not selected counts as done
 	Done          map[int]Outcome    // by index: what an earlier run has settled
 	FailMode      FailMode
+	MaxFailures   int  // so many failed steps count as one that fails with Stop; 0: one does, and none with Continue
 	ClaimPools    bool // steps claim their pools; false where the run holds them, or none are known
 }
 
@@ -59,8 +60,8 @@ type Plan struct {
 	delayed    delays
 	index      map[string]int // of the step with an id
 	actions    []Action
-	open       int // steps that are not final
-	failed     bool
+	open       int    // steps that are not final
+	failures   int    // of steps
 	cancelled  string // why no step starts any more but those that are there for failures, or for any end
 	closed     bool   // none of those either
 }

@@ -475,3 +475,23 @@ func waitingOf(p *Plan) string {
 	}
 	return strings.Join(told, ", ")
 }
+
+func TestSoManyFailuresStopTheRun(t *testing.T) {
+	text := "steps: {a: x, b: x, c: x, d: x}"
+	for most, want := range map[int]string{
+		0: "a failed, b failed, c succeeded, d succeeded",
+		1: "a failed, b not_run, c not_run, d not_run",
+		2: "a failed, b failed, c not_run, d not_run",
+		3: "a failed, b failed, c succeeded, d succeeded",
+	} {
+		f := fileOf(t, text)
+		w := World{Durations: make([]time.Duration, len(f.Steps)), Exit: func(step, _ int) Exit { return Exit{Code: map[int]int{0: 1, 1: 1}[step]} }}
+		_, p, err := Simulate(f, Options{MaxConcurrent: 1, MaxFailures: most}, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := outcomes(p, f); got != want {
+			t.Errorf("at most %d: %s, not %s", most, got, want)
+		}
+	}
+}

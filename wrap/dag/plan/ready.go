@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"time"
 
 	"limit/wrap/dag/stepfile"
@@ -68,14 +69,19 @@ func (p *Plan) verdict(i int) (Outcome, bool) {
 	case s.When == stepfile.OnSuccess && n.bad > 0:
 		return Outcome{State: NotRun, Reason: p.blame(i)}, true
 	case s.When == stepfile.OnSuccess && p.stopping():
-		return Outcome{State: NotRun, Reason: stopReason}, true
+		return Outcome{State: NotRun, Reason: p.stopReason()}, true
 	case s.When == stepfile.OnFailure && n.bad == 0:
 		return Outcome{State: Skipped, Reason: "nothing failed"}, true
 	}
 	return Outcome{}, false
 }
 
-const stopReason = "a step failed and the run stops"
+func (p *Plan) stopReason() string {
+	if n := p.mostFailures(); n > 1 {
+		return fmt.Sprintf("%d steps failed and the run stops", n)
+	}
+	return "a step failed and the run stops"
+}
 
 // blame names the first need that keeps a step from being run.
 func (p *Plan) blame(i int) string {
@@ -90,18 +96,23 @@ func (p *Plan) blame(i int) string {
 	return "a step that it needs did not succeed"
 }
 
-func (p *Plan) stopping() bool { return p.failed && p.opt.FailMode != Continue }
+// mostFailures is with which failed step the run stops; 0: with none.
+func (p *Plan) mostFailures() int {
+	if p.opt.FailMode == Continue {
+		return p.opt.MaxFailures
+	}
+	return max(1, p.opt.MaxFailures)
+}
+
+func (p *Plan) stopping() bool { return p.mostFailures() > 0 && p.failures >= p.mostFailures() }
 
 // failure applies the fail mode.
 func (p *Plan) failure() {
-	if p.failed {
+	p.failures++
+	if p.failures != p.mostFailures() {
 		return
 	}
-	p.failed = true
-	if p.opt.FailMode == Continue {
-		return
-	}
-	p.abandon(func(i int) bool { return p.steps[i].When == stepfile.OnSuccess && p.nodes[i].phase != blocked }, stopReason)
+	p.abandon(func(i int) bool { return p.steps[i].When == stepfile.OnSuccess && p.nodes[i].phase != blocked }, p.stopReason())
 	if p.opt.FailMode != Kill {
 		return
 	}

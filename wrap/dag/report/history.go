@@ -119,6 +119,53 @@ func table(w io.Writer, rows [][]string) error {
 	return err
 }
 
+// Steps writes what there is to choose in a step file: parameters and steps.
+func Steps(w io.Writer, f *stepfile.File) error {
+	out := bufio.NewWriter(w)
+	fmt.Fprintln(out, strings.TrimSuffix(clean(f.Name)+": "+clean(firstLine(f.Description)), ": "))
+	if len(f.Params) > 0 {
+		rows := [][]string{{"PARAMETER", "DEFAULT", "CHOICES", "DESCRIPTION"}}
+		for _, p := range f.Params {
+			value := "(required)"
+			if p.Value != nil {
+				value = *p.Value
+			}
+			rows = append(rows, []string{clean(p.Name), clean(value), clean(strings.Join(p.Choices, ", ")), clean(firstLine(p.Description))})
+		}
+		fmt.Fprintln(out)
+		if err := table(out, rows); err != nil {
+			return err
+		}
+	}
+	rows := [][]string{{"STEP", "DESCRIPTION"}}
+	for i, s := range f.Steps {
+		if i > 0 && f.Steps[i-1].Base == s.Base {
+			continue
+		}
+		name, combinations := clean(s.Base), 1
+		for ; i+combinations < len(f.Steps) && f.Steps[i+combinations].Base == s.Base; combinations++ {
+		}
+		if len(s.Matrix) > 0 {
+			name += fmt.Sprintf(" (%d)", combinations)
+		}
+		about := s.Description
+		if about == "" {
+			about = s.Run
+		}
+		rows = append(rows, []string{name, wrap.Cut(clean(firstLine(about)), 100)})
+	}
+	fmt.Fprintln(out)
+	if err := table(out, rows); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
+}
+
 // Plan writes what a simulation says: order, critical path, which limits bind, and the time.
 func Plan(w io.Writer, f *stepfile.File, slots int, pools map[string]int, spans []plan.Span, p *plan.Plan, durations []time.Duration, known int) error {
 	out := bufio.NewWriter(w)

@@ -66,31 +66,63 @@ func (p *parser) limitsOfNothing() {
 	}
 }
 
+// needs resolves what a step needs. Where a need has an expression in it, each combination of the step's matrix has needs of its own.
 func (p *parser) needs(src *source) {
 	items, _ := src.needs.OneOrMany()
+	each := slices.ContainsFunc(items, func(item yamlpos.Value) bool {
+		name, _ := item.Scalar()
+		return strings.Contains(name, opening)
+	})
+	var needs []int
+	for i, s := range src.instances {
+		if i == 0 || each {
+			needs = p.needsOf(src, s, items)
+			p.sharedOutputs(src, needs)
+		}
+		s.Needs = needs
+	}
+}
+
+// needsOf are those of a step, or of one combination of its matrix.
+func (p *parser) needsOf(src *source, s *Step, items []yamlpos.Value) []int {
 	var needs []int
 	for _, item := range items {
 		name, ok := item.Scalar()
 		if !ok {
 			continue
 		}
+		name, err := scope{matrix: s.Matrix, params: p.file.Params}.expand(name)
+		if err != nil {
+			item.Reject(err.Error(), "")
+			continue
+		}
 		found := p.file.resolve(name)
 		switch {
 		case len(found) == 0 && p.broken(name):
 		case len(found) == 0:
-			item.Reject(fmt.Sprintf("there is no step %q", name), yamlpos.DidYouMean(name, p.names()))
-		case name == src.name || slices.ContainsFunc(src.instances, func(s *Step) bool { return s.ID == name }):
+			item.Reject(fmt.Sprintf("there is no step %q", name), p.nearest(name))
+		case name == src.name || name == s.ID || !strings.Contains(item.Written(), opening) &&
+			slices.ContainsFunc(src.instances, func(s *Step) bool { return s.ID == name }):
 			item.Reject(fmt.Sprintf("step %s needs itself", src.name), "")
 			continue
 		}
 		needs = append(needs, found...)
 	}
 	slices.Sort(needs)
-	needs = slices.Compact(needs)
-	p.sharedOutputs(src, needs)
-	for _, s := range src.instances {
-		s.Needs = needs
+	return slices.Compact(needs)
+}
+
+// nearest suggests a step for a name that is none: of a matrix, one of its combinations.
+func (p *parser) nearest(name string) string {
+	base, _, isCombination := strings.Cut(name, "[")
+	var ids []string
+	for _, i := range p.file.byBase[base] {
+		ids = append(ids, p.file.Steps[i].ID)
 	}
+	if isCombination && len(ids) > 0 {
+		return yamlpos.DidYouMean(name, ids)
+	}
+	return yamlpos.DidYouMean(name, p.names())
 }
 
 // broken tells whether a step of this name is there, but its matrix could not be read.

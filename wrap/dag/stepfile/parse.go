@@ -49,8 +49,13 @@ func Parse(path string, data []byte, o Options) (f *File, warnings []*yamlpos.Pr
 
 // The keys of a step file. The schema has the same; a test holds them against each other.
 func topKeys() []string {
-	return []string{"name", "tags", "priority", "params", "env", "secrets", "dir", "shell", "timeout", "executor", "defaults", "steps", "on_failure", "on_exit"}
+	return []string{"name", "tags", "priority", "params", "env", "secrets", "description", "env_file", "dir", "shell", "timeout", "executor", "defaults", "steps", "on_failure", "on_exit"}
 }
+
+// extension reports whether a top-level key is the file's own, for anchors: x-… is not looked at.
+func extension(e yamlpos.Entry) bool { return strings.HasPrefix(e.Name, "x-") }
+
+func paramKeys() []string { return []string{"default", "description", "choices"} }
 
 func executorKeys() []string { return []string{"max_concurrent", "tag_concurrency_limits"} }
 
@@ -75,7 +80,7 @@ func (p *parser) parse(o Options) bool {
 	if root.Kind() == yamlpos.Null {
 		root.Reject("the file is empty", "give it steps:")
 	}
-	top, ok := root.Fields(nil, topKeys()...)
+	top, ok := root.Fields(extension, topKeys()...)
 	if !ok || root.Kind() == yamlpos.Null {
 		return false
 	}
@@ -104,23 +109,73 @@ func (p *parser) head() {
 		f.Priority = int32(n)
 	}
 	f.Timeout, _ = p.top.Get("timeout").Duration(0)
+	f.Description = p.description(p.top.Get("description"))
 	p.secrets()
 }
 
+func (p *parser) description(v yamlpos.Value) string {
+	text, _ := v.Scalar()
+	return strings.TrimSpace(text)
+}
+
+// secrets reads names, or a mapping of names to where their values are.
 func (p *parser) secrets() {
-	items, _ := p.top.Get("secrets").OneOrMany()
-	for _, item := range items {
-		name, ok := item.Text()
-		switch {
-		case !ok:
-		case !variable(name):
-			item.Reject(fmt.Sprintf("%q cannot be the name of an environment variable", name), "")
-		case slices.Contains(p.file.Secrets, name):
-			item.Reject(fmt.Sprintf("secret %s is there twice", name), "")
-		default:
-			p.file.Secrets = append(p.file.Secrets, name)
+	v := p.top.Get("secrets")
+	if v.Kind() != yamlpos.Mapping {
+		items, _ := v.OneOrMany()
+		for _, item := range items {
+			if name, ok := item.Text(); ok {
+				p.secret(item, name, "")
+			}
 		}
+		return
 	}
+	entries, _ := v.Entries()
+	for _, e := range entries.All() {
+		path := ""
+		if e.Value.Kind() != yamlpos.Null {
+			fields, _ := e.Value.Fields(nil, "file")
+			if path = p.path(fields.Require("file")); path == "" {
+				continue
+			}
+		}
+		p.secret(e.Key, e.Name, path)
+	}
+}
+
+func (p *parser) secret(at yamlpos.Value, name, path string) {
+	switch {
+	case !variable(name):
+		at.Reject(fmt.Sprintf("%q cannot be the name of an environment variable", name), "")
+	case slices.ContainsFunc(p.file.Secrets, func(s Secret) bool { return s.Name == name }):
+		at.Reject(fmt.Sprintf("secret %s is there twice", name), "")
+	default:
+		p.file.Secrets = append(p.file.Secrets, Secret{name, path})
+	}
+}
+
+// path reads the path of a file, relative to the step file.
+func (p *parser) path(v yamlpos.Value) string {
+	path, ok := v.Text()
+	switch {
+	case !ok:
+		return ""
+	case path == "" || strings.ContainsRune(path, 0):
+		v.Reject(v.Name()+" must be the path of a file", "")
+		return ""
+	case filepath.IsAbs(path):
+		return filepath.Clean(path)
+	}
+	return filepath.Join(p.beside(), path)
+}
+
+// beside is the directory of the step file.
+func (p *parser) beside() string {
+	base, err := filepath.Abs(filepath.Dir(p.file.Path))
+	if err != nil {
+		return filepath.Dir(p.file.Path)
+	}
+	return base
 }
 
 // params reads the parameters; given values take the place of the file's.
@@ -128,10 +183,8 @@ func (p *parser) params(given map[string]string) {
 	fields, _ := p.top.Get("params").Entries()
 	names := map[string]string{}
 	for _, e := range fields.All() {
-		param := Param{Name: e.Name}
+		param := p.param(e)
 		if value, ok := given[e.Name]; ok {
-			param.Value = &value
-		} else if value, ok := e.Value.Scalar(); ok {
 			param.Value = &value
 		}
 		switch other, twice := names[VariableName(e.Name)]; {
@@ -149,13 +202,45 @@ func (p *parser) params(given map[string]string) {
 	p.scope = scope{params: p.file.Params}
 }
 
+// param reads a parameter: its default, or a mapping.
+func (p *parser) param(e yamlpos.Entry) Param {
+	param, value := Param{Name: e.Name}, e.Value
+	if value.Kind() == yamlpos.Mapping {
+		fields, _ := value.Fields(nil, paramKeys()...)
+		param.Description = p.description(fields.Get("description"))
+		choices, _ := fields.Get("choices").List()
+		for _, c := range choices {
+			if text, ok := c.Scalar(); ok {
+				param.Choices = append(param.Choices, text)
+			}
+		}
+		if fields.Get("choices").Given() && len(choices) == 0 {
+			fields.Get("choices").Reject("choices has none", "")
+		}
+		value = fields.Get("default")
+	}
+	if text, ok := value.Scalar(); ok {
+		param.Value = &text
+		if !param.takes(text) {
+			value.Reject(fmt.Sprintf("%q is none of the choices of parameter %s", text, e.Name), "")
+		}
+	}
+	return param
+}
+
+// takes reports whether a value is one of the parameter's choices.
+func (p Param) takes(value string) bool { return p.Choices == nil || slices.Contains(p.Choices, value) }
+
 func (p *parser) unknownParams(given map[string]string) error {
 	var known []string
 	for _, param := range p.file.Params {
 		known = append(known, param.Name)
 	}
-	for name := range given {
-		if slices.Contains(known, name) {
+	for name, value := range given {
+		if at := slices.Index(known, name); at >= 0 {
+			if param := p.file.Params[at]; !param.takes(value) {
+				return fmt.Errorf("parameter %s cannot be %q; choose one of %s", name, value, strings.Join(param.Choices, ", "))
+			}
 			continue
 		}
 		if suggestion := yamlpos.DidYouMean(name, known); suggestion != "" {
@@ -179,11 +264,13 @@ func (f *File) Missing() []string {
 
 // surroundings reads what all steps share: directory, shell, environment and defaults.
 func (p *parser) surroundings() {
-	base, err := filepath.Abs(filepath.Dir(p.file.Path))
-	if err != nil {
-		base = filepath.Dir(p.file.Path)
+	files, _ := p.top.Get("env_file").OneOrMany()
+	for _, v := range files {
+		if path := p.path(v); path != "" {
+			p.file.EnvFiles = append(p.file.EnvFiles, path)
+		}
 	}
-	p.dir = p.directory(p.top.Get("dir"), p.scope, base)
+	p.dir = p.directory(p.top.Get("dir"), p.scope, p.beside())
 	p.shell = p.shellOf(p.top.Get("shell"), []string{"/bin/sh", "-e", "-c"})
 	p.file.Env = p.environment(p.top.Get("env"), p.scope)
 	fields, ok := p.top.Get("defaults").Fields(nil, defaultKeys()...)

@@ -70,7 +70,7 @@ steps:
 	if !reflect.DeepEqual(f.Executor.TagLimits, want) {
 		t.Errorf("tag limits: %+v", f.Executor.TagLimits)
 	}
-	if !slices.Equal(f.Missing(), []string{"must"}) || !slices.Equal(f.Secrets, []string{"PGPASSWORD"}) {
+	if !slices.Equal(f.Missing(), []string{"must"}) || !slices.Equal(f.Secrets, []Secret{{Name: "PGPASSWORD"}}) {
 		t.Errorf("missing %v, secrets %v", f.Missing(), f.Secrets)
 	}
 	ids := []string{}
@@ -335,5 +335,107 @@ func TestATagLimitThatHoldsForNothingIsWarnedOf(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: %q, not %q", limit, got, want)
 		}
+	}
+}
+
+func TestAMatrixNeedsTheCombinationThatGoesWithIt(t *testing.T) {
+	f, _, err := Parse("test.yaml", []byte(`
+params: {which: b}
+steps:
+  extract: {run: x, matrix: {c: [a, b]}}
+  load: {run: x, matrix: {c: [a, b], n: [1, 2]}, needs: ["extract[${{ matrix.c }}]", lint]}
+  chain: {run: x, matrix: {c: [b, a]}, needs: "extract[${{ params.which }}]"}
+  lint: x
+`), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{"load[a,1]": "extract[a] lint", "load[a,2]": "extract[a] lint", "load[b,2]": "extract[b] lint", "chain[a]": "extract[b]"} {
+		s, _ := f.Find(id)
+		var needs []string
+		for _, n := range s.Needs {
+			needs = append(needs, f.Steps[n].ID)
+		}
+		if got := strings.Join(needs, " "); got != want {
+			t.Errorf("%s needs %s, not %s", id, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"steps: {e: {run: x, matrix: {c: [a]}}, l: {run: x, matrix: {c: [b]}, needs: 'e[${{ matrix.c }}]'}}":                                       `there is no step "e[b]"`,
+		"steps: {e: {run: x, matrix: {c: [a]}}, l: {run: x, matrix: {c: [b]}, needs: 'e[${{ matrix.d }}]'}}":                                       `no key "d"`,
+		"steps: {e: {run: x, matrix: {c: [a]}}, l: {run: x, needs: 'e[${{ matrix.c }}]'}}":                                                         `no key "c"`,
+		"steps: {e: {run: x, matrix: {c: [a]}, needs: 'e[${{ matrix.c }}]'}}":                                                                      "needs itself",
+		"steps: {e: {run: x, matrix: {c: [a, b], d: [b, a], exclude: [{c: a, d: a}, {c: b, d: b}]}, needs: 'e[${{ matrix.d }},${{ matrix.c }}]'}}": "in a circle",
+	} {
+		if _, _, err := Parse("test.yaml", []byte(text), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s\n%v, not %s", text, err, want)
+		}
+	}
+}
+
+func TestAParameterTakesItsChoicesAlone(t *testing.T) {
+	const text = "params: {env: {default: dev, choices: [dev, prod], description: where}}\nsteps: {a: x}"
+	f, _, err := Parse("test.yaml", []byte(text), Options{Params: map[string]string{"env": "prod"}})
+	if err != nil || *f.Params[0].Value != "prod" || f.Params[0].Description != "where" {
+		t.Errorf("%+v %v", f, err)
+	}
+	if _, _, err := Parse("test.yaml", []byte(text), Options{Params: map[string]string{"env": "prd"}}); err == nil || !strings.Contains(err.Error(), "dev, prod") {
+		t.Errorf("%v", err)
+	}
+	if _, _, err := Parse("test.yaml", []byte("params: {env: {default: x, choices: [y]}}\nsteps: {a: x}"), Options{}); err == nil {
+		t.Error("a default that is no choice is taken")
+	}
+}
+
+func TestStarsSelectByName(t *testing.T) {
+	f, _, err := Parse("test.yaml", []byte("steps: {build-a: x, build-b: {run: x, needs: build-a}, test: x, m: {run: x, matrix: {k: [a, b], j: [1]}}}"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for selection, want := range map[string]string{
+		"build-*": "build-a build-b", "*": "build-a build-b test m[a,1] m[b,1]", "m[*,1]": "m[a,1] m[b,1]", "m*": "m[a,1] m[b,1]", "*-b": "build-b",
+		"+*-b": "build-a build-b", "b*-a+,t*t": "build-a build-b test", "t*x*": "",
+	} {
+		chosen, err := f.Select([]string{selection}, nil)
+		var got []string
+		for i, s := range f.Steps {
+			if err == nil && chosen[i] {
+				got = append(got, s.ID)
+			}
+		}
+		if strings.Join(got, " ") != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %v %v, not %s", selection, got, err, want)
+		}
+	}
+}
+
+func TestFilesGiveVariablesAndSecrets(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one", "# comment\n\nA=1\nexport B = \"two words\\n\" # more\nC='$A #'\r\nD=x # y\nE=\n")
+	write("two", "A=2\n")
+	write("secret", "line 1\nline 2\n")
+	f, _, err := Parse(filepath.Join(dir, "f.yaml"), []byte("env_file: [one, two]\nsecrets: {S: {file: secret}, T: null}\nsteps: {a: x}"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars, err := f.Variables()
+	want := []Var{{"A", "1"}, {"B", "two words\n"}, {"C", "$A #"}, {"D", "x"}, {"E", ""}, {"A", "2"}, {"S", "line 1\nline 2"}}
+	if err != nil || !slices.Equal(vars, want) {
+		t.Errorf("%q %v", vars, err)
+	}
+	for text, want := range map[string]string{"x": "one:1: not NAME=VALUE", "\nA='x": "one:2: the quote", "LIMIT_X=1": "for limit itself", "1=2": "not NAME"} {
+		write("one", text)
+		if _, err := f.Variables(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, not %s", text, err, want)
+		}
+	}
+	os.Remove(filepath.Join(dir, "one"))
+	if _, err := f.Variables(); err == nil || !strings.Contains(err.Error(), "env_file") {
+		t.Errorf("a missing file: %v", err)
 	}
 }

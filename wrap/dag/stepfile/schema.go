@@ -11,20 +11,46 @@ const schema = `{
   "type": "object",
   "required": ["steps"],
   "additionalProperties": false,
+  "patternProperties": {"^x-": {"description": "Not looked at: a place for anchors."}},
   "properties": {
     "name": {"$ref": "#/$defs/line", "description": "The name of the dag in status and reports. Default: the name of the file."},
+    "description": {"$ref": "#/$defs/scalar", "description": "What the dag is for. 'limit dag steps' shows it."},
     "tags": {"$ref": "#/$defs/tags", "description": "Tags of the run, matched by the tag limits of the run queue."},
     "priority": {"$ref": "#/$defs/priority", "description": "Priority of the run in the run queue, and of its steps before pools. Higher comes first. Default: 0."},
     "params": {
-      "description": "Parameters with their defaults; null means required. --param NAME=VALUE sets one. Steps see $PARAM_<NAME>.",
+      "description": "Parameters with their defaults; null means required. --param NAME=VALUE sets one. Steps see $PARAM_<NAME>. A mapping in place of the default says more.",
       "type": ["object", "null"],
       "propertyNames": {"pattern": "[A-Za-z0-9]"},
-      "additionalProperties": {"type": ["string", "number", "boolean", "null"]}
+      "additionalProperties": {
+        "oneOf": [
+          {"$ref": "#/$defs/scalar"},
+          {
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+              "default": {"$ref": "#/$defs/scalar", "description": "The value where --param gives none. Without it the parameter is required."},
+              "description": {"$ref": "#/$defs/scalar", "description": "What the parameter is for. 'limit dag steps' shows it."},
+              "choices": {"description": "The values that it may have. Default: any.", "oneOf": [{"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/scalar"}}, {"type": "null"}]}
+            }
+          }
+        ]
+      }
+    },
+    "env_file": {
+      "description": "A file, or a list of files, with NAME=VALUE lines: further variables for all steps. env comes before them. Relative to this file; read when the run starts.",
+      "oneOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}}, {"type": "null"}]
     },
     "env": {"$ref": "#/$defs/env", "description": "Variables for all steps."},
     "secrets": {
-      "description": "Variables that must be set. Their values are masked in output, logs, reports and the journal.",
-      "oneOf": [{"$ref": "#/$defs/variable"}, {"type": "array", "items": {"$ref": "#/$defs/variable"}, "uniqueItems": true}, {"type": "null"}]
+      "description": "Variables that must be set: a name, a list, or a mapping of names to {file: PATH}, which has the value. Their values are masked in output, logs, reports and the journal.",
+      "oneOf": [{
+        "type": "object",
+        "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+        "additionalProperties": {"oneOf": [
+          {"type": "object", "required": ["file"], "additionalProperties": false, "properties": {"file": {"description": "The file that has the value, relative to this file. The end of its last line is not part of it.", "type": "string", "minLength": 1}}},
+          {"type": "null"}
+        ]}
+      }, {"$ref": "#/$defs/variable"}, {"type": "array", "items": {"$ref": "#/$defs/variable"}, "uniqueItems": true}, {"type": "null"}]
     },
     "dir": {"$ref": "#/$defs/dir", "description": "Working directory of the steps, relative to this file. Default: the directory of the file."},
     "shell": {"$ref": "#/$defs/shell"},
@@ -158,8 +184,9 @@ const schema = `{
       "additionalProperties": false,
       "properties": {
         "run": {"$ref": "#/$defs/command"},
+        "description": {"$ref": "#/$defs/scalar", "description": "What the step is for. 'limit dag steps' shows it."},
         "needs": {
-          "description": "The steps that must end before this one starts: a name or a list. The name of a matrix means all of its steps, name[value] one of them.",
+          "description": "The steps that must end before this one starts: a name or a list. The name of a matrix means all of its steps, name[value] one of them; name[${{ matrix.KEY }}] the one that goes with the combination of this step's own matrix.",
           "oneOf": [{"$ref": "#/$defs/name"}, {"type": "array", "items": {"$ref": "#/$defs/name"}}, {"type": "null"}]
         },
         "matrix": {

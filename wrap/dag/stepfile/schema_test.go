@@ -70,6 +70,10 @@ func TestTheSchemaAgreesWithTheParser(t *testing.T) {
 		"steps: {a: {run: x, continue_on_error: 3}, b: {run: x, continue_on_error: [1, 255]}, c: {run: x, continue_on_error: false}}",
 		"steps: {a: {run: x, matrix: {k: [1]}, pool: 'p${{ matrix.k }}', tags: {t: '${{ matrix.k }}'}}}",
 		"steps: {'extract-all_2.x/y:z': x}",
+		"description: d\nx-a: &a {run: x}\nx-b: [1]\nenv_file: .env\nsteps: {a: *a, b: {run: x, description: 'two\n\nlines'}}",
+		"env_file: [a, b]\nsecrets: {A: null, B: {file: /run/b}}\nsteps: {a: x}",
+		"params: {a: {default: x, choices: [x, 2], description: d}, b: {description: d}, c: {}}\nsteps: {a: x}",
+		"steps: {a: {run: x, matrix: {k: [1, 2]}}, b: {run: x, matrix: {k: [1, 2]}, needs: 'a[${{ matrix.k }}]'}}",
 	}
 	invalid := []string{
 		"{}", "[]", "steps: {}", "steps: [a]", "steps: {a: null}", "steps: {a: ''}", "steps: {a: [x]}", "steps: {a: {}}",
@@ -77,7 +81,9 @@ func TestTheSchemaAgreesWithTheParser(t *testing.T) {
 		"priority: high\nsteps: {a: x}", "priority: 2147483648\nsteps: {a: x}",
 		"params: [a]\nsteps: {a: x}", "params: {'-': 1}\nsteps: {a: x}", "params: {a: [1]}\nsteps: {a: x}",
 		"env: {1A: x}\nsteps: {a: x}", "env: {LIMIT_A: x}\nsteps: {a: x}", "env: {A: [x]}\nsteps: {a: x}",
-		"secrets: [A, A]\nsteps: {a: x}", "secrets: [a-b]\nsteps: {a: x}", "secrets: {A: b}\nsteps: {a: x}",
+		"secrets: [A, A]\nsteps: {a: x}", "secrets: [a-b]\nsteps: {a: x}", "secrets: {A: b}\nsteps: {a: x}", "secrets: {A: {}}\nsteps: {a: x}", "secrets: {A: {file: ''}}\nsteps: {a: x}", "secrets: {a-b: null}\nsteps: {a: x}",
+		"y-a: 1\nsteps: {a: x}", "env_file: {a: b}\nsteps: {a: x}", "env_file: ''\nsteps: {a: x}", "steps: {a: {run: x, description: [a]}}",
+		"params: {a: {choices: []}}\nsteps: {a: x}", "params: {a: {default: [1]}}\nsteps: {a: x}", "params: {a: {value: 1}}\nsteps: {a: x}",
 		"dir: ''\nsteps: {a: x}", "shell: fish\nsteps: {a: x}", "shell: ''\nsteps: {a: x}",
 		"timeout: -5s\nsteps: {a: x}", "timeout: soon\nsteps: {a: x}",
 		"executor: {max_concurrent: 0}\nsteps: {a: x}", "executor: {max_concurent: 1}\nsteps: {a: x}", "executor: []\nsteps: {a: x}",

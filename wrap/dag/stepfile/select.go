@@ -8,7 +8,7 @@ import (
 
 // Select returns which steps the selections name, by index: Dagster's syntax. x is a step or all
 // combinations of a matrix, +x also what it needs, 2+x that two levels deep, x+ and x+2 what needs it;
-// tag:k=v or tag:k all steps with the tag, * all; a comma means or. With no selection all steps are selected;
+// tag:k=v or tag:k all steps with the tag, build-* all whose name is like that; a comma means or. With no selection all steps are selected;
 // then the steps of exclude are taken out again.
 func (f *File) Select(selections, exclude []string) ([]bool, error) {
 	chosen := make([]bool, len(f.Steps))
@@ -72,14 +72,14 @@ func (f *File) term(term string) ([]int, error) {
 	}
 	var base []int
 	switch tag, isTag := strings.CutPrefix(name, "tag:"); {
-	case name == "*":
-		base = f.matching(func(*Step) bool { return true })
 	case isTag:
 		key, value, exact := strings.Cut(tag, "=")
 		base = f.matching(func(s *Step) bool {
 			got, ok := s.Tags[key]
 			return ok && (!exact || got == value)
 		})
+	case strings.Contains(name, "*"):
+		base = f.matching(func(s *Step) bool { return glob(name, s.ID) || glob(name, s.Base) })
 	default:
 		base = f.resolve(name)
 	}
@@ -87,6 +87,21 @@ func (f *File) term(term string) ([]int, error) {
 		return nil, fmt.Errorf("selection %q names no step%s", term, f.suggestion(name))
 	}
 	return f.spread(base, up, down), nil
+}
+
+// glob reports whether a pattern matches a name: * stands for any text, everything else for itself.
+func glob(pattern, name string) bool {
+	first, rest, found := strings.Cut(pattern, "*")
+	name, ok := strings.CutPrefix(name, first)
+	if !found || !ok {
+		return ok && name == ""
+	}
+	for i := range len(name) + 1 {
+		if glob(rest, name[i:]) {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *File) matching(ok func(*Step) bool) []int {

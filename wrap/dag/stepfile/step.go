@@ -21,7 +21,7 @@ func defaultKeys() []string {
 }
 
 func stepKeys() []string {
-	return append(defaultKeys(), "run", "needs", "matrix", "if", "when", "console")
+	return append(defaultKeys(), "run", "needs", "matrix", "if", "when", "console", "description")
 }
 
 func retryKeys() []string { return []string{"max", "delay", "backoff", "max_delay", "exit_codes"} }
@@ -31,6 +31,7 @@ type template struct {
 	fields yamlpos.Fields
 
 	run, condition string
+	description    string
 	when           When
 	shell          []string
 	slots          int
@@ -131,6 +132,7 @@ func (p *parser) own(t *template, fields yamlpos.Fields) {
 		t.shell = p.shellOf(fields.Get("shell"), t.shell)
 	}
 	t.console, _ = fields.Get("console").Bool()
+	t.description = p.description(fields.Get("description"))
 }
 
 // common reads what steps and defaults share, over what is there already.
@@ -212,7 +214,7 @@ func (p *parser) instance(id, base string, t *template, fields yamlpos.Fields, c
 		Index: len(p.file.Steps), ID: id, Base: base, Matrix: combination,
 		Run: t.run, If: t.condition, When: t.when, Slots: t.slots, Priority: t.priority,
 		Shell: t.shell, Timeout: t.timeout, Grace: t.grace, Retry: t.retry,
-		ContinueOnError: t.tolerance, Console: t.console,
+		ContinueOnError: t.tolerance, Console: t.console, Description: t.description,
 	}
 	s.Env = append(p.environment(d.Get("env"), sc), p.environment(fields.Get("env"), sc)...)
 	s.Dir = p.directory(either(fields.Get("dir"), d.Get("dir")), sc, p.dir)

@@ -13,17 +13,19 @@ import (
 
 // File is a step file, read and found valid.
 type File struct {
-	Path     string // as given
-	Source   []byte
-	Name     string
-	Tags     map[string]string // of the run
-	Priority int32             // of the run
-	Params   []Param
-	Env      []Var
-	Secrets  []string // names of environment variables that must be set
-	Timeout  time.Duration
-	Executor Executor
-	Steps    []*Step // in the order of the file; combinations of a matrix one after the other
+	Path        string // as given
+	Source      []byte
+	Name        string
+	Description string
+	Tags        map[string]string // of the run
+	Priority    int32             // of the run
+	Params      []Param
+	Env         []Var
+	EnvFiles    []string // paths of files with further variables
+	Secrets     []Secret
+	Timeout     time.Duration
+	Executor    Executor
+	Steps       []*Step // in the order of the file; combinations of a matrix one after the other
 
 	OnFailure, OnExit *Step // commands for the end of the run, nil for none
 
@@ -33,8 +35,16 @@ type File struct {
 
 // Param is a value that --param sets; the environment of steps has it as PARAM_<NAME>.
 type Param struct {
-	Name  string
-	Value *string // nil: required and not given
+	Name        string
+	Value       *string // nil: required and not given
+	Description string
+	Choices     []string // nil: any value
+}
+
+// Secret is a variable that must be set, and whose value is not shown.
+type Secret struct {
+	Name string
+	File string // its value is what this file has, without the end of its last line; "": the environment has it
 }
 
 // Var is one variable of an environment, or one key of a matrix.
@@ -52,6 +62,8 @@ type Step struct {
 	ID     string // extract[acme]
 	Base   string // extract: its name in the file
 	Matrix []Var  // of a combination
+
+	Description string
 
 	Run   string
 	If    string
