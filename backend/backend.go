@@ -90,6 +90,9 @@ type Entry interface {
 	// what Enter has seen already, so this is for one who waits long. It must not cost a read of the whole where the store can help it.
 	Obstacles(ctx context.Context) (Obstacles, error)
 
+	// Conclude says how the use of the claim has ended, for the history. It is to be called before Release; the last call counts.
+	Conclude(o Outcome)
+
 	// Release gives the claim back, held or waiting. It may be called more than once and at any time; only the
 	// first call does anything. A claim that was lost or cancelled meanwhile is not an error.
 	// ctx bounds it: afterwards the claim frees itself as that of a dead process does.

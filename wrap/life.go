@@ -39,6 +39,8 @@ type Life struct {
 	mu        sync.Mutex
 	processes map[Process]struct{}
 	fate      func(Process) // what the store has done last to the held claim
+	command   Process       // that was attached last as the claim's command
+	outcome   backend.Outcome
 }
 
 // DefaultSettle bounds the time that giving a claim back may take. After it the claim frees itself, as that of a dead process does.
@@ -91,6 +93,11 @@ func (e *GaveUpError) Error() string { return fmt.Sprintf("gave up: no slot with
 type CancelledError struct{ Reason string }
 
 func (e *CancelledError) Error() string { return "cancelled while waiting" + because(e.Reason) }
+
+// LostError says that a claim was lost while it waited.
+type LostError struct{ Reason string }
+
+func (e *LostError) Error() string { return "lost its place in the queue" + because(e.Reason) }
 
 // DeniedCode is the exit code for a claim that was denied.
 func DeniedCode(err error) int {
@@ -159,6 +166,9 @@ func (l *Life) Attach(p Process) {
 // AttachCommand is Attach for the one command of a claim: a store that has to end it by itself learns which it is.
 func (l *Life) AttachCommand(p Process) {
 	l.Attach(p)
+	l.mu.Lock()
+	l.command = p
+	l.mu.Unlock()
 	if l.Inherit() == nil {
 		l.entry.Started(p.PID())
 	}
@@ -333,7 +343,7 @@ func (l *Life) take(e backend.Event) {
 	case backend.Cancelled:
 		l.end(Cancelled, e, &CancelledError{e.Reason}, func(p Process) { p.Stop(process.Stopped) })
 	case backend.Lost:
-		l.end(Lost, e, fmt.Errorf("lost its place in the queue%s", because(e.Reason)), l.stopBy(e.KillBy))
+		l.end(Lost, e, &LostError{e.Reason}, l.stopBy(e.KillBy))
 	case backend.Unreachable:
 		if l.held {
 			l.befall(l.stopBy(e.KillBy))
@@ -361,6 +371,7 @@ func (l *Life) end(kind NewsKind, e backend.Event, waiting error, fate func(Proc
 		l.deny(waiting)
 		return
 	}
+	l.note(waiting)
 	l.befall(fate)
 	select {
 	case <-l.ending:
@@ -380,6 +391,7 @@ func (l *Life) deny(err error) {
 	}
 	if !l.denied {
 		l.denied = true
+		l.note(err)
 		l.Hear(News{Kind: Denied, Err: err})
 	}
 }
@@ -388,6 +400,7 @@ func (l *Life) deny(err error) {
 func (l *Life) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, l.settle())
 	defer cancel()
+	l.entry.Conclude(l.concluded())
 	return l.entry.Release(ctx)
 }
 

@@ -83,6 +83,7 @@ func (q *Queue) Await(ctx context.Context) (*Exit, error) {
 			}
 			return q.end(n)
 		case sig := <-q.Signals:
+			q.Conclude(Exit{Signal: sig}.Outcome())
 			q.Leave()
 			q.Reason = SignalName(sig)
 			q.Emit(Event{Event: EventCancelled, Reason: q.Reason})

@@ -89,7 +89,11 @@ func (r *Run) command(command process.Command, q *Queue) (Exit, error) {
 	command.Unkillable = r.Messages.Unkillable
 	p, err := r.Start(command)
 	if err != nil {
-		return Exit{Code: process.StartCode(err)}, err
+		exit := Exit{Code: process.StartCode(err)}
+		if q != nil {
+			q.Conclude(backend.Outcome{How: backend.NotStarted, Code: &exit.Code})
+		}
+		return exit, err
 	}
 	if q != nil {
 		q.AttachCommand(p)

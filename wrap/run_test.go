@@ -223,14 +223,15 @@ func TestTheLifeOfAClaim(t *testing.T) {
 		err    string
 		events string
 		says   []string // in order
+		past   string   // how the history has it; "": not asked
 		calls  []string // on the command; nil: it does not start
 		stays  bool     // in the store, which did not release it
 	}{
 		{name: "is granted, held and released", play: func(s *scene) { s.command().end(ok) },
 			events: granted + "exited=0 released run_finished=0", calls: []string{}},
-		{name: "hands on how the command ended", play: func(s *scene) { s.command().end(process.Exit{Code: 3}) },
+		{name: "hands on how the command ended", past: "exited 3", play: func(s *scene) { s.command().end(process.Exit{Code: 3}) },
 			exit: Exit{Code: 3}, events: granted + "exited=3 released run_finished=3", calls: []string{}},
-		{name: "hands on the signal that killed the command", play: func(s *scene) { s.command().end(process.Exit{Signal: syscall.SIGSEGV}) },
+		{name: "hands on the signal that killed the command", past: "killed SIGSEGV", play: func(s *scene) { s.command().end(process.Exit{Signal: syscall.SIGSEGV}) },
 			exit: Exit{Signal: syscall.SIGSEGV}, events: granted + "exited=SIGSEGV released run_finished=SIGSEGV", calls: []string{}},
 		{name: "waits, and says for whom after a second and every five minutes", set: (*scene).hold,
 			play: func(s *scene) {
@@ -253,7 +254,7 @@ func TestTheLifeOfAClaim(t *testing.T) {
 			exit: Exit{Code: 9}, events: "run_started queued cancelled run_finished=9", says: []string{"not granted"}},
 		{name: "skips when it is busy", set: func(s *scene) { s.hold(); s.run.Busy = BusySkip },
 			events: "run_started queued cancelled run_finished=0"},
-		{name: "gives up after its wait", set: func(s *scene) { s.hold(); s.run.Wait = 3 * time.Second }, play: func(s *scene) { s.after(4 * time.Second) },
+		{name: "gives up after its wait", past: "gave_up no slot within 3s", set: func(s *scene) { s.hold(); s.run.Wait = 3 * time.Second }, play: func(s *scene) { s.after(4 * time.Second) },
 			exit: Exit{Code: 75}, events: "run_started queued blocked cancelled run_finished=75",
 			says: []string{"waiting for", "gave up: no slot within 3s, waited for pool:p (1 of 1 used) held by holder (far, pid 7, for 3s)"}},
 		{name: "fails after its wait", set: func(s *scene) { s.hold(); s.run.Wait, s.run.Busy = 3*time.Second, BusyFail }, play: func(s *scene) { s.after(4 * time.Second) },
@@ -281,12 +282,12 @@ func TestTheLifeOfAClaim(t *testing.T) {
 				s.command().end(ok)
 			},
 			events: "run_started queued blocked granted started exited=0 released run_finished=0", calls: []string{}},
-		{name: "is cancelled while it waits", set: (*scene).hold,
+		{name: "is cancelled while it waits", past: "cancelled not today", set: (*scene).hold,
 			play: func(s *scene) { synctest.Wait(); s.space.Open().Cancel(s.Context(), "c", "not today") },
 			exit: Exit{Code: 75}, events: "run_started queued blocked cancelled run_finished=75", says: []string{"cancelled while waiting (not today)"}},
 		{name: "is impossible from the start", set: func(s *scene) { s.run.Claim.Pools = map[string]int{"p": 2} },
 			exit: Exit{Code: 125}, err: "asks 2 of pool:p, whose limit is 1", events: "run_started queued run_finished=125"},
-		{name: "is refused while it waits", set: (*scene).hold, play: func(s *scene) {
+		{name: "is refused while it waits", past: "impossible impossible now", set: (*scene).hold, play: func(s *scene) {
 			synctest.Wait()
 			s.tells(backend.Event{Kind: backend.Refused, Err: errors.New("impossible now")})
 		},
@@ -305,7 +306,7 @@ func TestTheLifeOfAClaim(t *testing.T) {
 			says: []string{"the store does not answer (cut off); still waiting", "the store answers again"}},
 		{name: "a signal ends entering", set: func(s *scene) { s.store.slow = make(chan struct{}) }, play: func(s *scene) { s.signal(syscall.SIGTERM) },
 			exit: Exit{Signal: syscall.SIGTERM}, events: "run_started queued cancelled run_finished=SIGTERM"},
-		{name: "a signal ends waiting", set: (*scene).hold, play: func(s *scene) { synctest.Wait(); s.signal(syscall.SIGQUIT) },
+		{name: "a signal ends waiting", past: "killed SIGQUIT", set: (*scene).hold, play: func(s *scene) { synctest.Wait(); s.signal(syscall.SIGQUIT) },
 			exit: Exit{Signal: syscall.SIGQUIT}, events: "run_started queued blocked cancelled run_finished=SIGQUIT"},
 		{name: "a signal that comes when the command has ended ends what is left of it", play: func(s *scene) { s.command(); s.signal(syscall.SIGINT) },
 			exit: Exit{Signal: syscall.SIGTERM}, events: granted + "exited=SIGTERM released run_finished=SIGTERM", calls: []string{"stop"}},
@@ -322,7 +323,7 @@ func TestTheLifeOfAClaim(t *testing.T) {
 		{name: "a signal ends the keeping of the slot", set: func(s *scene) { s.run.MinHold = time.Minute },
 			play:   func(s *scene) { s.command().end(ok); synctest.Wait(); s.signal(syscall.SIGTERM) },
 			events: granted + "exited=0 released run_finished=0", calls: []string{}},
-		{name: "a cancellation ends the keeping of the slot", set: func(s *scene) { s.run.MinHold = time.Minute },
+		{name: "a cancellation ends the keeping of the slot", past: "exited 0", set: func(s *scene) { s.run.MinHold = time.Minute },
 			play:   func(s *scene) { s.command().end(ok); synctest.Wait(); s.space.Open().Cancel(s.Context(), "c", "") },
 			events: granted + "exited=0 cancelled released run_finished=0", says: []string{"cancelled"}, calls: []string{"stop"}},
 		{name: "a signal ends the releasing", set: func(s *scene) { s.store.slow, s.store.slowLeave = make(chan struct{}), true },
@@ -343,17 +344,17 @@ func TestTheLifeOfAClaim(t *testing.T) {
 			events: granted + "exited=0 run_finished=0", says: []string{"frees itself"}, calls: []string{}, stays: true},
 		{name: "is told when it cannot be released", set: func(s *scene) { s.store.releaseErr = errors.New("disk full") }, play: func(s *scene) { s.command().end(ok) },
 			events: granted + "exited=0 run_finished=0", says: []string{"releasing the claim: disk full; it frees itself"}, calls: []string{}},
-		{name: "a cancellation stops the command", play: func(s *scene) { s.command(); s.space.Open().Cancel(s.Context(), "c", "enough") },
+		{name: "a cancellation stops the command", past: "cancelled SIGTERM enough", play: func(s *scene) { s.command(); s.space.Open().Cancel(s.Context(), "c", "enough") },
 			exit: Exit{Signal: syscall.SIGTERM}, events: granted + "cancelled exited=SIGTERM released run_finished=SIGTERM",
 			says: []string{"cancelled (enough): stopping the command"}, calls: []string{"stop"}},
-		{name: "a loss stops the command in time", play: func(s *scene) {
+		{name: "a loss stops the command in time", past: "lost SIGKILL expired", play: func(s *scene) {
 			s.command()
 			s.tells(backend.Event{Kind: backend.Lost, Reason: "expired", KillBy: minute()})
 			s.after(time.Minute)
 		},
 			exit: Exit{Code: 76}, events: granted + "lost exited=SIGKILL released run_finished=76",
 			says: []string{"the claim is lost (expired): stopping the command"}, calls: []string{"stop within 1m0s"}},
-		{name: "a loss is only said where that is asked for", set: func(s *scene) { s.run.WarnOnLost = true },
+		{name: "a loss is only said where that is asked for", past: "lost 0", set: func(s *scene) { s.run.WarnOnLost = true },
 			play: func(s *scene) {
 				p := s.command()
 				s.tells(backend.Event{Kind: backend.Unreachable, KillBy: minute()})
@@ -371,7 +372,7 @@ func TestTheLifeOfAClaim(t *testing.T) {
 				p.end(ok)
 			},
 			events: granted + "exited=0 released run_finished=0", says: []string{"does not answer (cut off); the claim is held until", "answers again"}, calls: []string{"stop within 1m0s", "go on"}},
-		{name: "an outage that lasts stops the command",
+		{name: "an outage that lasts stops the command", past: "lost SIGKILL the store did not answer in time",
 			play: func(s *scene) {
 				s.command()
 				s.tells(backend.Event{Kind: backend.Unreachable, KillBy: minute()})
@@ -433,6 +434,9 @@ func TestTheLifeOfAClaim(t *testing.T) {
 				case p != nil && !slices.Equal(p.calls, c.calls):
 					t.Errorf("done to the command: %q, want %q", p.calls, c.calls)
 				}
+				if got := s.past(); c.past != "" && got != c.past {
+					t.Errorf("the history has %q, want %q", got, c.past)
+				}
 				if !c.stays {
 					s.empty()
 				}
@@ -462,6 +466,27 @@ func (s *scene) ended() bool {
 	default:
 		return false
 	}
+}
+
+// past is how the history has it that the run's claim ended.
+func (s *scene) past() string {
+	pasts, _ := s.space.Open().History(s.Context())
+	for _, p := range pasts {
+		if p.ID != "c" {
+			continue
+		}
+		text := string(p.How)
+		if p.Code != nil {
+			text += fmt.Sprintf(" %d", *p.Code)
+		}
+		for _, more := range []string{p.Signal, p.Reason} {
+			if more != "" {
+				text += " " + more
+			}
+		}
+		return text
+	}
+	return ""
 }
 
 // empty fails unless the run's claim is out of the store.

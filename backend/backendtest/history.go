@@ -15,6 +15,7 @@ func history() []testCase {
 		{"a claim that has ended is remembered with what it asked and how long it waited and held", pastTells},
 		{"a claim that left while it waited is remembered as never granted", pastOfWaiter},
 		{"a claim that is held or waits is not in the history", noPastYet},
+		{"a claim is remembered with what tells whose it was and how it ended", pastOutcome},
 		{"the history is bounded, and keeps the last", historyBounded},
 	}
 }
@@ -88,6 +89,30 @@ func pastOfWaiter(k *kit) {
 	holder.release()
 	if p := k.pasts(2)[1]; p.ID != holder.id || !p.Granted {
 		k.Errorf("the second to end is %+v", p)
+	}
+}
+
+func pastOutcome(k *kit) {
+	code := 3
+	told := backend.Outcome{How: backend.CancelledBy, Code: &code, Reason: "no more of it"}
+	m := k.enter(pool("p", 1), run(), func(c *backend.Claim) {
+		c.Tags, c.Priority = map[string]string{"tenant": "acme", "nightly": ""}, -7
+		c.Host, c.PID, c.User = "far", 4711, "ann"
+	}).holds()
+	m.Conclude(backend.Outcome{How: backend.Exited})
+	m.Conclude(told)
+	m.release()
+	p, want := k.pasts(1)[0], m.Claim()
+	if !reflect.DeepEqual(p.Outcome, told) {
+		k.Errorf("it ended %+v, want %+v", p.Outcome, told)
+	}
+	if !reflect.DeepEqual(p.Tags, want.Tags) || p.Priority != -7 || p.Seq != want.Seq || p.Host != "far" || p.PID != 4711 || p.User != "ann" {
+		k.Errorf("remembered %+v of %+v", p, want)
+	}
+	silent := k.enter(pool("p", 1)).holds()
+	silent.release()
+	if o := k.pasts(2)[1].Outcome; o != (backend.Outcome{}) {
+		k.Errorf("nobody has told how it ended, and it ended %+v", o)
 	}
 }
 

@@ -151,6 +151,7 @@ func (c *charge) orphaned(ctx context.Context) {
 		cancel()
 	}
 	c.stop()
+	c.entry.Conclude(backend.Outcome{How: backend.Abandoned})
 	releasing, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.v.store.options.ConnectTimeout)
 	defer cancel()
 	c.entry.Release(releasing) // failing, the lease ends by itself

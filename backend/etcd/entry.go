@@ -200,6 +200,13 @@ func (e *entry) waiting() bool {
 	return !e.held && !e.over
 }
 
+// Conclude implements backend.Entry.
+func (e *entry) Conclude(o backend.Outcome) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stay.Conclude(o)
+}
+
 // lostPatience bounds the release of a claim that is lost.
 const lostPatience = time.Second
 

@@ -316,6 +316,9 @@ func (v *server) onCharge(ctx context.Context, r keeper.Request) (m keeper.Messa
 		c.started(r.PID)
 	case keeper.OpRelease:
 		c.stop()
+		if r.Outcome.V != nil {
+			c.entry.Conclude(*r.Outcome.V)
+		}
 		return m, c.entry.Release(ctx)
 	}
 	claim := c.entry.Claim()

@@ -28,9 +28,11 @@ type change struct {
 	news    bool  // what blocks others may have changed
 	unheard error // why somebody who is there could not be woken
 
-	survivors []survivor // found by dead
-	peeked    bool       // without the lock: nothing is to be written
-	details   int        // of one who peeked: descriptor, or -1
+	survivors []survivor     // found by dead
+	buried    []backend.Past // to be remembered once the change is written
+	hear      []fileNumber   // of those who are to hear of it then
+	peeked    bool           // without the lock: nothing is to be written
+	details   int            // of one who peeked: descriptor, or -1
 }
 
 // change locks the state, calls apply, and writes what apply has changed. When apply fails, nothing is written.
@@ -38,16 +40,23 @@ func (s *Store) change(ctx context.Context, apply func(c *change) error) error {
 	return s.changeWithin(ctx, s.opts.Patience, apply)
 }
 
-// changeWithin is change with another patience. Those who want to know what blocks them hear of it afterwards: they need no lock.
+// changeWithin is change with another patience. What needs no lock comes afterwards: those who want to know what blocks them hear of it, and
+// the dead are remembered.
 func (s *Store) changeWithin(ctx context.Context, patience time.Duration, apply func(c *change) error) error {
-	watchers, err := s.changeLocked(ctx, patience, apply)
-	for _, n := range watchers {
+	c, err := s.changeLocked(ctx, patience, apply)
+	if err != nil {
+		return err
+	}
+	for _, n := range c.hear {
 		s.send(n, newsByte)
 	}
-	return err
+	for _, p := range c.buried {
+		s.remember(ctx, p, c.img.settings)
+	}
+	return nil
 }
 
-func (s *Store) changeLocked(ctx context.Context, patience time.Duration, apply func(c *change) error) (watchers []fileNumber, err error) {
+func (s *Store) changeLocked(ctx context.Context, patience time.Duration, apply func(c *change) error) (*change, error) {
 	if err := s.lockWithin(ctx, patience); err != nil {
 		return nil, err
 	}
@@ -62,7 +71,8 @@ func (s *Store) changeLocked(ctx context.Context, patience time.Duration, apply 
 	if err := c.commit(); err != nil {
 		return nil, err
 	}
-	return c.watchers(), nil
+	c.hear = c.watchers()
+	return c, nil
 }
 
 // watchers are the files of those who want to know what has changed.
@@ -256,8 +266,25 @@ func (c *change) remove(i id) {
 
 // bury removes a claim that is dead. Its file is free for the next.
 func (c *change) bury(i id) {
+	if r := c.img.find(i); r != nil {
+		c.buried = append(c.buried, c.epitaph(r))
+	}
 	c.remove(i)
 	c.touched = true
+}
+
+// epitaph is what is remembered of a claim that was found dead.
+func (c *change) epitaph(r *record) backend.Past {
+	claim := *r.claim()
+	decodeDetails(c.readDetails(r), &claim)
+	p := backend.NewPast(&claim)
+	p.Of = c.img.settings.Capacities(claim.Pools, claim.Runs)
+	p.Ended, p.Waited, p.Outcome = wallClock(), max(0, c.now-r.since), backend.Outcome{How: backend.Abandoned}
+	if r.grant != nil {
+		p.Granted, p.Held = true, max(0, p.Ended.Sub(r.grant.GrantedAt))
+		p.Waited = max(0, p.Waited-p.Held)
+	}
+	return p
 }
 
 // buryDead removes those of the claims that are dead, and tells whether there were any.

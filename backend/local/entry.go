@@ -270,6 +270,13 @@ func (e *entry) past() backend.Past {
 	return e.stay.End(&e.claim)
 }
 
+// Conclude implements backend.Entry.
+func (e *entry) Conclude(o backend.Outcome) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stay.Conclude(o)
+}
+
 // Release implements backend.Entry. Where the state cannot be written the claim's file is closed all the same, and the death of the
 // claim is noticed as any other.
 func (e *entry) Release(ctx context.Context) error {

@@ -19,7 +19,7 @@ const (
 	historyName = "history"
 	historyOld  = "history.old"
 
-	pastBytes  = 160  // of an ordinary Past, by which a file's size is bounded
+	pastBytes  = 256  // of an ordinary Past, by which a file's size is bounded
 	pastMarker = 0xa7 // begins each, followed by the size (2 bytes) and checksum (4) of the rest
 	pastHead   = 7
 )
@@ -69,8 +69,23 @@ func (s *Store) turnHistory(ctx context.Context, most int64) {
 	}
 }
 
-// History implements backend.Historian.
+// sweepPatience is how long History waits for the lock: those whose deaths are not noticed now are remembered later.
+const sweepPatience = 200 * time.Millisecond
+
+// History implements backend.Historian. Claims that are found dead end with that, where the state can be written.
 func (s *Store) History(ctx context.Context) ([]backend.Past, error) {
+	if s.readOnly == nil {
+		s.changeWithin(ctx, sweepPatience, func(c *change) error {
+			var all []id
+			for i := range c.img.claims {
+				all = append(all, c.img.claims[i].id)
+			}
+			if c.buryDead(all) {
+				c.advance()
+			}
+			return nil
+		})
+	}
 	settings, _, err := s.Settings(ctx)
 	if err != nil {
 		return nil, err
@@ -94,7 +109,7 @@ func encodePast(p backend.Past) []byte {
 	b = appendString(b, p.ID)
 	b = appendString(b, p.RunID)
 	b = appendString(b, p.Name)
-	b = appendString(b, string(appendAsks(nil, &backend.Claim{Pools: p.Pools, Runs: p.Runs})))
+	b = appendString(b, string(appendAsks(nil, &backend.Claim{Pools: p.Pools, Runs: p.Runs, Tags: p.Tags})))
 	b = appendBool(b, p.Granted)
 	b = binary.AppendVarint(b, int64(p.Waited))
 	b = binary.AppendVarint(b, int64(p.Held))
@@ -104,6 +119,13 @@ func encodePast(p backend.Past) []byte {
 		b = appendString(b, limit)
 		b = binary.AppendUvarint(b, uint64(p.Of[limit]))
 	}
+	// What follows older versions do not write. They pass over what is behind what they know, as this one does.
+	b = binary.AppendVarint(b, int64(p.Priority))
+	b = binary.AppendVarint(b, p.Seq)
+	b = appendString(b, p.Host)
+	b = binary.AppendVarint(b, int64(p.PID))
+	b = appendString(b, p.User)
+	b = appendOutcome(b, p.Outcome)
 	if len(b) > 1<<16 {
 		return nil
 	}
@@ -136,7 +158,7 @@ func decodePast(b []byte) backend.Past {
 	d := &decoder{b: b}
 	p := backend.Past{ID: d.string(), RunID: d.string(), Name: d.string()}
 	asks := (&shape{encoded: []byte(d.string())}).decoded()
-	p.Pools, p.Runs = asks.Pools, asks.Runs
+	p.Pools, p.Runs, p.Tags = asks.Pools, asks.Runs, asks.Tags
 	p.Granted, p.Waited, p.Held = d.bool(), time.Duration(d.varint()), time.Duration(d.varint())
 	p.Ended = time.Unix(0, d.varint())
 	for range d.count(1) { // none in those of an earlier version
@@ -146,5 +168,28 @@ func decodePast(b []byte) backend.Past {
 		limit := d.string()
 		p.Of[limit] = int(min(d.uvarint(), backend.MaxSlots))
 	}
+	p.Priority, p.Seq = int32(d.varint()), d.varint()
+	p.Host, p.PID, p.User = d.string(), int(d.varint()), d.string()
+	p.Outcome = d.outcome()
 	return p
+}
+
+func appendOutcome(b []byte, o backend.Outcome) []byte {
+	b = appendString(b, string(o.How))
+	b = appendString(b, o.Signal)
+	b = appendString(b, o.Reason)
+	b = appendBool(b, o.Code != nil)
+	if o.Code != nil {
+		b = binary.AppendVarint(b, int64(*o.Code))
+	}
+	return b
+}
+
+func (d *decoder) outcome() backend.Outcome {
+	o := backend.Outcome{How: backend.How(d.string()), Signal: d.string(), Reason: d.string()}
+	if d.bool() {
+		code := int(d.varint())
+		o.Code = &code
+	}
+	return o
 }

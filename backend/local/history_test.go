@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,6 +46,41 @@ func TestWhatIsReadOfADamagedHistoryIsWhole(t *testing.T) {
 		if got := len(decodePasts(damaged)); got != 19 {
 			t.Fatalf("with byte %d damaged, %d of 20 are read, want 19", at, got)
 		}
+	}
+}
+
+func TestAClaimWhoseOwnerWasKilledIsRemembered(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	defer s.Close()
+	holder := launch(t, "claim", dir, "p", "1")
+	holder.says("granted")
+	held := snapshot(t, s).Held[0]
+	holder.kill()
+	holder.cmd.Wait()
+	for range 2 { // it is told once
+		pasts, err := s.History(context.Background())
+		if err != nil || len(pasts) != 1 {
+			t.Fatalf("%d ended claims are remembered, error %v", len(pasts), err)
+		}
+		p := pasts[0]
+		if p.ID != held.ID || p.How != backend.Abandoned || !p.Granted || p.RunID != held.RunID || p.PID != held.PID || p.Pools["p"] != 1 {
+			t.Errorf("remembered %+v of %+v", p, held)
+		}
+		if granted := p.GrantedAt().Sub(held.Grant.GrantedAt); granted.Abs() > time.Second {
+			t.Errorf("it was granted %s after it was", granted)
+		}
+	}
+}
+
+func TestAPastOfAnOlderVersionIsRead(t *testing.T) {
+	p := pastFor(1)
+	b := encodePast(p)
+	older := b[:len(b)-9] // priority, seq, host, pid, user, how, signal, reason, code: all empty
+	binary.LittleEndian.PutUint16(older[1:], uint16(len(older)-pastHead))
+	binary.LittleEndian.PutUint32(older[3:], checksum(older[pastHead:]))
+	if got := decodePasts(append(older, encodePast(p)...)); !reflect.DeepEqual(got, []backend.Past{p, p}) {
+		t.Errorf("read %+v", got)
 	}
 }
 

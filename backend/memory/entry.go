@@ -76,6 +76,13 @@ func (e *entry) StandUp(context.Context) error {
 	return nil
 }
 
+// Conclude implements backend.Entry.
+func (e *entry) Conclude(o backend.Outcome) {
+	e.space.mu.Lock()
+	defer e.space.mu.Unlock()
+	e.stay.Conclude(o)
+}
+
 // Release implements backend.Entry.
 func (e *entry) Release(context.Context) error {
 	e.space.mu.Lock()

@@ -114,6 +114,7 @@ func (r *Run) do(ctx context.Context) (wrap.Exit, error) {
 		err = r.Report()
 	}
 	exit, failed := l.finally(exit)
+	q.Conclude(exit.Outcome())
 	return exit, errors.Join(err, failed, l.lost)
 }
 

@@ -19,6 +19,7 @@ type entry struct {
 	mu       sync.Mutex
 	claim    backend.Claim
 	lost     bool
+	outcome  backend.Outcome
 	unsure   *backend.Event // a grant that was read too late to be acted on before a renewal is told
 	released sync.Once
 
@@ -144,17 +145,32 @@ func (e *entry) move(ctx context.Context, op Op) error {
 	return err
 }
 
+// Conclude keeps the outcome for Release.
+func (e *entry) Conclude(o backend.Outcome) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.outcome = o
+}
+
 // Release lets the keeper give the claim back.
 func (e *entry) Release(ctx context.Context) error {
 	var err error
 	e.released.Do(func() {
+		r := e.release()
 		if e.c.isSilent() {
-			_, _, err = e.c.post(ctx, Request{Op: OpRelease, Entry: e.number}, nil) // for when it goes on
+			_, _, err = e.c.post(ctx, r, nil) // for when it goes on
 		} else {
-			_, err = e.c.call(ctx, Request{Op: OpRelease, Entry: e.number})
+			_, err = e.c.call(ctx, r)
 		}
 		e.c.forget(e.number)
 		e.mail.Close()
 	})
 	return err
+}
+
+func (e *entry) release() Request {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	outcome := e.outcome
+	return Request{Op: OpRelease, Entry: e.number, Outcome: Rare[backend.Outcome]{V: &outcome}}
 }

@@ -48,6 +48,7 @@ type Request struct {
 	Enter    backend.EnterOptions   `json:"enter"`
 	Entry    int64                  `json:"entry,omitempty"`
 	PID      int                    `json:"pid,omitempty"`
+	Outcome  Rare[backend.Outcome]  `json:"outcome,omitzero"` // with release
 	ID       string                 `json:"id,omitempty"`
 	Reason   string                 `json:"reason,omitempty"`
 	Priority int32                  `json:"priority,omitempty"`
