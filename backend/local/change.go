@@ -280,6 +280,9 @@ func (c *change) epitaph(r *record) backend.Past {
 	p := backend.NewPast(&claim)
 	p.Of = c.img.settings.Capacities(claim.Pools, claim.Runs)
 	p.Ended, p.Waited, p.Outcome = wallClock(), max(0, c.now-r.since), backend.Outcome{How: backend.Abandoned}
+	if r.asked {
+		p.Reason = "asked to stop: " + r.reason
+	}
 	if r.grant != nil {
 		p.Granted, p.Held = true, max(0, p.Ended.Sub(r.grant.GrantedAt))
 		p.Waited = max(0, p.Waited-p.Held)

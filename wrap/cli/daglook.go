@@ -179,7 +179,7 @@ func (p *program) showPlan(c *cli.Context, f *stepfile.File, selected []bool) er
 // limitsNow are those of the store.
 func (p *program) limitsNow(c *cli.Context) (backend.Settings, error) {
 	settings, ok := backend.Settings{}, false
-	err := p.withStore(c, func(s *store) (err error) {
+	err := p.onlyLooking(c, func(s *store) (err error) {
 		settings, ok, err = s.Settings(c.Context)
 		return err
 	})

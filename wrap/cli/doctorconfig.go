@@ -3,9 +3,7 @@ package cli
 import (
 	"context"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"syscall"
 
 	"limit/backend"
@@ -63,13 +61,6 @@ func (d *diagnosis) secret(what, name string) {
 	if err == nil && info.Mode().Perm()&0o004 != 0 {
 		d.add(backend.Warning, "configuration", "chmod o-r "+name, "%s can be read by everybody: %s", what, name)
 	}
-}
-
-func userNamed(uid int) string {
-	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
-		return u.Username
-	}
-	return "user " + strconv.Itoa(uid)
 }
 
 // settings tells where the file asks for other limits than the store has.

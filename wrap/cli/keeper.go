@@ -61,5 +61,6 @@ func fenceProgram() []string {
 type storeOptions struct {
 	ttl, grace time.Duration // 0: the defaults
 	warnOnLost bool
+	look       bool          // nothing is made, and need not be written
 	timeout    time.Duration // set by connect
 }

@@ -33,7 +33,7 @@ func (p *program) metricsCommand() *cli.Command {
 			if err != nil {
 				return usageError(c, "flag --listen: %v", err)
 			}
-			return p.withStore(c, func(s *store) error {
+			return p.onlyLooking(c, func(s *store) error {
 				if address != "" {
 					return p.serveMetrics(c, s, address)
 				}

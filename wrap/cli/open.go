@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"limit/backend"
 	"limit/backend/local"
+	"limit/backend/memory"
 	"limit/config"
 	"limit/config/yamlpos"
 	"limit/wrap"
@@ -51,9 +53,6 @@ func (p *program) configuration(c *cli.Context, file string) (*config.Config, er
 	return config.Load(config.Flags{Config: file, Backend: text(c, "backend"), Namespace: text(c, "namespace")}, at)
 }
 
-// open opens the store for a verb that runs no command.
-func (p *program) open(c *cli.Context) (*store, error) { return p.openFor(c, storeOptions{}) }
-
 // openFor opens the store. A store that never had settings takes those of the configuration; where it
 // has others, one line says so.
 func (p *program) openFor(c *cli.Context, o storeOptions) (*store, error) {
@@ -70,7 +69,7 @@ func (p *program) openWith(c *cli.Context, cfg *config.Config, o storeOptions) (
 	if err != nil {
 		return nil, err
 	}
-	if err := s.bringSettings(c.Context, p.messages(c)); err != nil {
+	if err := s.bringSettings(c.Context, p.messages(c)); err != nil && !o.look {
 		s.Close()
 		return nil, err
 	}
@@ -87,12 +86,22 @@ func (p *program) connect(c *cli.Context, cfg *config.Config, o storeOptions) (*
 	if cfg.Backend.Etcd != nil {
 		b, err = p.connectEtcd(ctx, cfg, o)
 	} else {
-		b, err = local.Open(ctx, local.Options{Dir: cfg.Backend.Dir, Namespace: cfg.Namespace, Create: true, Patience: o.timeout})
+		b, err = openLocal(ctx, local.Options{Dir: cfg.Backend.Dir, Namespace: cfg.Namespace, Create: !o.look, Patience: o.timeout})
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &store{Backend: b, config: cfg, namespace: cfg.Namespace}, nil
+}
+
+// openLocal opens an embedded store; one that is not there and not to be made is an empty one.
+func openLocal(ctx context.Context, o local.Options) (backend.Backend, error) {
+	open := func(ctx context.Context) (backend.Backend, error) { return local.Open(ctx, o) }
+	b, err := open(ctx)
+	if !o.Create && errors.Is(err, fs.ErrNotExist) {
+		return &unmade{Store: memory.NewSpace().Open(), name: "local:" + o.Dir, open: open}, nil
+	}
+	return b, err
 }
 
 // heeding opens a store for a verb that has a supervisor, whose signals are to end limit though the store is slow to answer: one that came

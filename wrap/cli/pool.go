@@ -93,7 +93,7 @@ func (p *program) poolGetCommand() *cli.Command {
 			if c.NArg() != 1 {
 				return usageError(c, "NAME is needed")
 			}
-			return p.withStore(c, func(s *store) error {
+			return p.onlyLooking(c, func(s *store) error {
 				settings, _, err := s.Settings(c.Context)
 				if err != nil {
 					return err
@@ -116,7 +116,7 @@ func (p *program) poolListCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return usageError(c, "no operand is taken; did you mean 'limit pool get %s'?", c.Args().First())
 			}
-			return p.withStore(c, func(s *store) error {
+			return p.onlyLooking(c, func(s *store) error {
 				snapshot, err := s.Snapshot(c.Context)
 				if err != nil {
 					return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -154,7 +153,7 @@ func (p *program) run(c *cli.Context) error {
 	}
 	if err == nil {
 		defer s.Close()
-		run.Backend, run.Namespace = s.Backend, s.namespace
+		run.Backend, run.Namespace = s, s.namespace
 		run.OnEntered = func(e backend.Entry) { s.warnOfUnset(c.Context, messages, e, r.claim.Pools) }
 	}
 	exit, err := run.Do(c.Context)
@@ -318,22 +317,11 @@ func (p *program) describeOwner(claim *backend.Claim, label string, argv []strin
 	}
 	claim.PID, claim.QueuedAt = os.Getpid(), time.Now()
 	claim.Host, _ = os.Hostname()
-	claim.User = p.userName()
+	claim.User = userNumber()
 }
 
 // commandName is how a command without a label is called.
 func commandName(argv []string) string { return strings.Join(argv, " ") }
-
-// userName is what the environment says: it is for people to read, and the user database costs more to ask than all the rest of
-// a start.
-func (p *program) userName() string {
-	for _, name := range []string{"LOGNAME", "USER"} {
-		if u := wrap.Getenv(p.env, name); u != "" {
-			return u
-		}
-	}
-	return "uid " + strconv.Itoa(os.Getuid())
-}
 
 // sleepRandomly sleeps up to splay; a signal ends it and is returned.
 func sleepRandomly(splay time.Duration, supervisor *process.Supervisor) syscall.Signal {

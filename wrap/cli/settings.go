@@ -20,7 +20,7 @@ func (p *program) applyCommand() *cli.Command {
 			"force) and shows what changes. Applying it again changes nothing. Takes effect at once.\n\n" +
 			"EXIT STATUS: 0; 125 limit itself failed.",
 		Action: func(c *cli.Context) error {
-			return p.withSettings(c, func(s *store, wanted backend.Settings) error {
+			return p.withSettings(c, storeOptions{}, func(s *store, wanted backend.Settings) error {
 				var changes []string
 				err := s.ChangeSettings(c.Context, func(settings *backend.Settings, ok bool) error {
 					if changes = config.Diff(*settings, wanted); len(changes) == 0 && ok {
@@ -49,7 +49,7 @@ func (p *program) diffCommand() *cli.Command {
 		ArgsUsage:   "[FILE]",
 		Description: "EXIT STATUS: 0 nothing differs; 1 something does; 125 limit itself failed.",
 		Action: func(c *cli.Context) error {
-			return p.withSettings(c, func(s *store, wanted backend.Settings) error {
+			return p.withSettings(c, storeOptions{look: true}, func(s *store, wanted backend.Settings) error {
 				settings, _, err := s.Settings(c.Context)
 				if err != nil {
 					return err
@@ -78,7 +78,7 @@ func (p *program) printLines(lines []string) error {
 
 // withSettings opens the store without touching its settings, and hands over those that the file given, or the one in force, asks
 // for. The file's own backend counts; where it names none, that of the configuration in force.
-func (p *program) withSettings(c *cli.Context, do func(s *store, wanted backend.Settings) error) error {
+func (p *program) withSettings(c *cli.Context, o storeOptions, do func(s *store, wanted backend.Settings) error) error {
 	if c.NArg() > 1 {
 		return usageError(c, "one file at most")
 	}
@@ -95,7 +95,7 @@ func (p *program) withSettings(c *cli.Context, do func(s *store, wanted backend.
 			return err
 		}
 	}
-	s, err := p.connect(c, cfg, storeOptions{})
+	s, err := p.connect(c, cfg, o)
 	if err != nil {
 		return err
 	}

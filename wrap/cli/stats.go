@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -24,7 +23,7 @@ func (p *program) statsCommand() *cli.Command {
 		Description: "For each pool, and for the run queue: how many claims have ended, how many of them LEFT without a slot, their\n" +
 			"waits and holds (median, 95th percentile, longest), and how BUSY the slots were: slots held times how\n" +
 			"long, of what the limit of now would have allowed. A store remembers the last 10,000 ends, or\n" +
-			"concurrency.history_entries of them; claims whose limit was killed are not among them.\n\n" +
+			"concurrency.history_entries of them: 'limit history' shows each.\n\n" +
 			"Waits that are long while BUSY is high ask for a higher limit, or for priorities; long waits at low\n" +
 			"BUSY come from claims for several limits at once: 'limit why' tells which.\n\n" +
 			"EXIT STATUS: 0; 125 limit itself failed.",
@@ -40,15 +39,11 @@ func (p *program) stats(c *cli.Context) error {
 	if c.NArg() > 1 {
 		return usageError(c, "one pool at most")
 	}
-	return p.withStore(c, func(s *store) error { return p.showStats(c, s) })
+	return p.onlyLooking(c, func(s *store) error { return p.showStats(c, s) })
 }
 
 func (p *program) showStats(c *cli.Context, s *store) error {
-	historian, ok := s.Backend.(backend.Historian)
-	if !ok {
-		return errors.New("this store remembers no ended claims; use an embedded store or etcd")
-	}
-	pasts, err := historian.History(c.Context)
+	pasts, err := s.History(c.Context)
 	if err != nil {
 		return err
 	}
@@ -57,10 +52,7 @@ func (p *program) showStats(c *cli.Context, s *store) error {
 		return err
 	}
 	now := time.Now()
-	if since, set := durationOf(c, "since"); set {
-		pasts = slices.DeleteFunc(pasts, func(p backend.Past) bool { return p.Ended.Before(now.Add(-since)) })
-	}
-	st := newStats(pasts, snapshot, now)
+	st := newStats(endedSince(c, pasts, now), snapshot, now)
 	if pool := c.Args().First(); pool != "" {
 		st.Limits = slices.DeleteFunc(st.Limits, func(l limitStats) bool { return l.Limit != poolLimit(pool) })
 	}

@@ -29,7 +29,7 @@ func (p *program) statusCommand() *cli.Command {
 			if c.NArg() > 1 {
 				return usageError(c, "one pool at most")
 			}
-			return p.withStore(c, func(s *store) error {
+			return p.onlyLooking(c, func(s *store) error {
 				if !c.Bool("watch") {
 					return p.showStatus(c.Context, c, s, p.Out)
 				}
@@ -49,6 +49,9 @@ func (p *program) showStatus(ctx context.Context, c *cli.Context, s *store, w io
 		encoder := json.NewEncoder(w)
 		encoder.SetEscapeHTML(false)
 		return encoder.Encode(newStatus(snapshot, s))
+	}
+	if err := writeLine(w, "%s", s.heading(p.width())); err != nil {
+		return err
 	}
 	return writeStatus(w, snapshot, time.Now(), p.width())
 }

@@ -65,7 +65,7 @@ func (p *program) why(c *cli.Context) error {
 
 // snapshot opens the store for one look at it.
 func (p *program) snapshot(c *cli.Context) (snapshot *backend.Snapshot, err error) {
-	err = p.withStore(c, func(s *store) error {
+	err = p.onlyLooking(c, func(s *store) error {
 		snapshot, err = s.Snapshot(c.Context)
 		return err
 	})
