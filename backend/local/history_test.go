@@ -76,7 +76,7 @@ func TestAClaimWhoseOwnerWasKilledIsRemembered(t *testing.T) {
 func TestAPastOfAnOlderVersionIsRead(t *testing.T) {
 	p := pastFor(1)
 	b := encodePast(p)
-	older := b[:len(b)-9] // priority, seq, host, pid, user, how, signal, reason, code: all empty
+	older := b[:len(b)-10] // capacities, priority, seq, host, pid, user, how, signal, reason, code: all empty
 	binary.LittleEndian.PutUint16(older[1:], uint16(len(older)-pastHead))
 	binary.LittleEndian.PutUint32(older[3:], checksum(older[pastHead:]))
 	if got := decodePasts(append(older, encodePast(p)...)); !reflect.DeepEqual(got, []backend.Past{p, p}) {

@@ -79,11 +79,11 @@ func (p *program) operandsOf(ctx context.Context, q *completion) []candidate {
 		return []candidate{{fmt.Sprintf("%s %d", leaveCommand, q.command), ""}}
 	case q.path == "pool set" && len(q.operands) == 1:
 		return values("unlimited")
-	case !first && !strings.HasPrefix(q.path, "dag") && q.path != "help":
+	case !first && !strings.HasPrefix(q.path, "dag") && q.path != "help" && q.path != "cancel" && q.path != "bump":
 		return nil
 	}
 	switch q.path {
-	case "status", "stats", "pool set", "pool get", "pool unset":
+	case "status", "stats", "history", "pool set", "pool get", "pool unset":
 		return p.pools(ctx, q)
 	case "why":
 		return append(p.claims(ctx, q, true), p.stepsToExplain(q)...)

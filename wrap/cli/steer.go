@@ -19,32 +19,44 @@ import (
 func (p *program) cancelCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "cancel",
-		Usage:     "ask a waiting claim to leave, or a holder to stop its command and release",
-		ArgsUsage: "ID",
+		Usage:     "ask waiting claims to leave, or holders to stop their command and release",
+		ArgsUsage: "ID...",
 		Description: "A waiting 'limit run' exits with 75. A holder stops its command (TERM, grace, KILL), then releases.\n" +
 			"Where the holder's limit was killed, nobody is there to do so: the processes that hold the claim are\n" +
-			"ended here (TERM, after 10s KILL), or those that cannot be are named.\n" +
-			"With --force the claim is dropped without asking: for a machine that does not answer. If its\n" +
-			"command still runs there, it runs beside whoever is granted the slot next.\n\n" +
-			"EXIT STATUS: 0 the request is stored; 125 limit itself failed, or there is no such claim.",
-		Flags: []cli.Flag{
+			"ended here (TERM, after 10s KILL), or those that cannot be are named.\n\n" +
+			selectionText + " 'limit history' says who has cancelled a claim.\n\n" +
+			"With --force the claims that are named are dropped without asking: for a machine that does not answer.\n" +
+			"If their commands still run there, they run beside whoever is granted the slots next.\n\n" +
+			selectionExit + "\n\n" +
+			"EXAMPLES:\n   limit cancel 3f2a --reason 'wrong day'\n   limit cancel --pool database --waiting --dry-run",
+		Flags: append(selectionFlags(),
 			&cli.StringFlag{Name: "reason", Usage: "`TEXT` to tell the owner"},
-			&cli.BoolFlag{Name: "force", Usage: "drop the claim without asking its owner"},
+			&cli.BoolFlag{Name: "force", Usage: "drop the claims without asking their owners"},
+		),
+		Action: func(c *cli.Context) error {
+			if c.Bool("force") && filtered(c) {
+				return usageError(c, "--force drops claims that are named by their IDs alone")
+			}
+			return p.onClaims(c, c.Args().Slice(), "cancel", p.cancel(c))
 		},
-		Action: p.onClaim(func(c *cli.Context, s *store, id string) error {
-			if !c.Bool("force") {
-				reason := c.String("reason")
-				if reason == "" {
-					reason = "limit cancel"
-				}
-				return errors.Join(s.Cancel(c.Context, id, reason), p.endOrphan(c.Context, p.messages(c), s, id))
-			}
-			if err := s.Drop(c.Context, id); err != nil {
-				return err
-			}
-			p.messages(c).Info("dropped %s: if its command still runs, it now runs beside the next holder", short(id))
-			return nil
-		}),
+	}
+}
+
+// cancel cancels a claim as the flags say, and names who has.
+func (p *program) cancel(c *cli.Context) func(s *store, t target) (string, error) {
+	reason := "limit cancel by " + userAtHost()
+	if text := c.String("reason"); text != "" {
+		reason = text + ", by " + userAtHost()
+	}
+	return func(s *store, t target) (string, error) {
+		if c.Bool("force") {
+			return "dropped %s; if its command still runs, it runs beside the next holder", s.Drop(c.Context, t.ID)
+		}
+		err := s.Cancel(c.Context, t.ID, reason)
+		if err == nil && t.orphaned {
+			err = p.endOrphan(c.Context, p.messages(c), s, t.ID)
+		}
+		return "cancelled %s", err
 	}
 }
 
@@ -98,41 +110,29 @@ func (p *program) endOrphan(ctx context.Context, messages *wrap.Messages, s *sto
 
 func (p *program) bumpCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "bump",
-		Usage:       "give a waiting claim a new priority",
-		ArgsUsage:   "ID N",
-		Description: "Higher first; the place among equals is by arrival, as before.\n\nEXIT STATUS: 0; 125 limit itself failed, there is no such claim, or it is held already.",
-		Action: p.onClaim(func(c *cli.Context, s *store, id string) error {
-			priority, err := strconv.ParseInt(c.Args().Get(1), 10, 32)
+		Name:      "bump",
+		Usage:     "give waiting claims a new priority",
+		ArgsUsage: "ID... N",
+		Description: "Higher first; the place among equals is by arrival, as before.\n\n" +
+			selectionText + "\n\n" + selectionExit + "\n\n" +
+			"EXAMPLES:\n   limit bump 3f2a 10\n   limit bump --tag tenant=acme -- -5",
+		Flags: selectionFlags(),
+		Action: func(c *cli.Context) error {
+			last := c.NArg() - 1
+			if last < 0 {
+				return usageError(c, "a priority is needed, the last operand")
+			}
+			priority, err := strconv.ParseInt(c.Args().Get(last), 10, 32)
 			if err != nil {
-				return usageError(c, "priority %q is not a 32-bit number", c.Args().Get(1))
+				return usageError(c, "priority %q is not a 32-bit number", c.Args().Get(last))
 			}
-			if err := s.Bump(c.Context, id, int32(priority)); errors.Is(err, backend.ErrHeld) {
-				return fmt.Errorf("%s does not wait any more: it is held; a priority changes nothing", short(id))
-			} else if err != nil {
-				return err
-			}
-			return nil
-		}, "N"),
-	}
-}
-
-// onClaim is the action of a command whose first operand names a claim, followed by exactly the given others.
-func (p *program) onClaim(do func(c *cli.Context, s *store, id string) error, others ...string) cli.ActionFunc {
-	return func(c *cli.Context) error {
-		if c.NArg() != 1+len(others) {
-			return usageError(c, "%s is needed", strings.Join(append([]string{"ID"}, others...), " "))
-		}
-		return p.withStore(c, func(s *store) error {
-			snapshot, err := s.Snapshot(c.Context)
-			if err != nil {
-				return err
-			}
-			id, err := findClaim(snapshot, c.Args().First())
-			if err != nil {
-				return err
-			}
-			return do(c, s, id)
-		})
+			return p.onClaims(c, c.Args().Slice()[:last], "bump", func(s *store, t target) (string, error) {
+				err := s.Bump(c.Context, t.ID, int32(priority))
+				if errors.Is(err, backend.ErrHeld) {
+					err = fmt.Errorf("%s does not wait any more: it is held; a priority changes nothing", short(t.ID))
+				}
+				return "%s has the priority " + strconv.Itoa(int(priority)), err
+			})
+		},
 	}
 }
