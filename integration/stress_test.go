@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"limit/integration/children"
 )
 
 func TestAThousandAtOncePassAPoolOfFive(t *testing.T) {
@@ -111,15 +113,10 @@ func killAfter(delay time.Duration, victim, pid int) {
 	}
 }
 
-// childOf returns the pid of a child, whichever thread has started it, or 0.
+// childOf returns the pid of a child, or 0.
 func childOf(pid int) int {
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, task := range tasks {
-		data, _ := os.ReadFile(task)
-		first, _, _ := strings.Cut(string(data), " ")
-		if child, _ := strconv.Atoi(first); child > 0 {
-			return child
-		}
+	for _, child := range children.Of(pid) {
+		return child
 	}
 	return 0
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"limit/integration/binary"
+	"limit/integration/children"
 	"limit/integration/etcdtest"
 	"limit/integration/until"
 )
@@ -122,15 +123,10 @@ func await(t *testing.T, within time.Duration, what string, look func() int) int
 
 // childOf finds the child of a process that was started with a verb.
 func childOf(parent int, verb string) int {
-	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent)) // each has those that it forked
-	for _, file := range threads {
-		children, _ := os.ReadFile(file)
-		for _, child := range strings.Fields(string(children)) {
-			line, _ := os.ReadFile("/proc/" + child + "/cmdline")
-			if strings.Contains(string(line), verb) {
-				pid, _ := strconv.Atoi(child)
-				return pid
-			}
+	for _, child := range children.Of(parent) {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child))
+		if strings.Contains(string(line), verb) {
+			return child
 		}
 	}
 	return 0

@@ -4,9 +4,9 @@ package soak
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"limit/integration/children"
 )
 
 // Field is whom faults can hit: the calls that are on their way.
@@ -63,14 +65,10 @@ func (c *Call) Command() int { return c.child(false) }
 func (c *Call) Keeper() int { return c.child(true) }
 
 func (c *Call) child(keeper bool) int {
-	tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(c.PID) + "/task/*/children")
-	for _, task := range tasks {
-		children, _ := os.ReadFile(task)
-		for _, child := range strings.Fields(string(children)) {
-			line, _ := os.ReadFile("/proc/" + child + "/cmdline")
-			if pid, _ := strconv.Atoi(child); pid > 1 && len(line) > 0 && isKeeper(string(line)) == keeper {
-				return pid
-			}
+	for _, child := range children.Of(c.PID) {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child))
+		if len(line) > 0 && isKeeper(string(line)) == keeper {
+			return child
 		}
 	}
 	return 0
