@@ -222,16 +222,23 @@ func (p *program) dagListCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "list",
 		Usage:       "list earlier and running dags, the latest first",
-		UsageText:   "limit dag list",
+		UsageText:   "limit dag list [flags]",
 		Description: "EXIT STATUS: 0; 2 usage; 125 limit itself failed.",
-		Flags:       []cli.Flag{logDirFlag()},
-		Action:      p.dagList,
+		Flags: []cli.Flag{logDirFlag(),
+			&cli.StringFlag{Name: "name", Usage: "only runs of dags called `NAME`"},
+			&cli.StringFlag{Name: "state", Usage: "only those that are `running|succeeded|failed|cancelled|killed`"},
+			durationFlag("since", 0, "only those that started so long ago at most", ""),
+			&cli.BoolFlag{Name: "json", Usage: "as a JSON array; durations in seconds"}},
+		Action: p.dagList,
 	}
 }
 
 func (p *program) dagList(c *cli.Context) error {
 	if c.NArg() > 0 {
 		return usageError(c, "list takes no operands")
+	}
+	if state := c.String("state"); c.IsSet("state") && !slices.Contains([]string{"running", "succeeded", "failed", "cancelled", "killed"}, state) {
+		return usageError(c, "flag --state: %q is none of running, succeeded, failed, cancelled, killed", state)
 	}
 	root, err := p.runsDir(c)
 	if err != nil {
@@ -241,7 +248,16 @@ func (p *program) dagList(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return report.List(p.Out, runs, time.Now())
+	now := time.Now()
+	since, bounded := durationOf(c, "since")
+	runs = slices.DeleteFunc(runs, func(l journal.Listed) bool {
+		return c.IsSet("name") && l.Name != c.String("name") || c.IsSet("state") && report.StateOf(l) != c.String("state") ||
+			bounded && l.Started.Before(now.Add(-since))
+	})
+	if c.Bool("json") {
+		return report.ListJSON(p.Out, runs, now)
+	}
+	return report.List(p.Out, runs, now)
 }
 
 func (p *program) dagShowCommand() *cli.Command {
@@ -250,7 +266,7 @@ func (p *program) dagShowCommand() *cli.Command {
 		Usage:       "show the steps of a run and how they went",
 		UsageText:   "limit dag show [flags] [RUN | FILE]",
 		Description: "RUN is the beginning of a run's id; FILE means its latest run, and nothing the latest run of a step file of this directory.\n\nEXIT STATUS: 0; 2 usage, or there is no such run; 125 limit itself failed.",
-		Flags:       append([]cli.Flag{logDirFlag()}, reportFlags()...),
+		Flags:       append([]cli.Flag{logDirFlag(), &cli.BoolFlag{Name: "json", Usage: "as one JSON object; times in seconds since the run started"}}, reportFlags()...),
 		Action:      p.dagShow,
 	}
 }
@@ -268,7 +284,11 @@ func (p *program) dagShow(c *cli.Context) error {
 		return err
 	}
 	defer reports.close()
-	if err := report.Show(p.Out, report.NewLook(e, time.Now(), false)); err != nil {
+	look := report.NewLook(e, time.Now(), false)
+	if c.Bool("json") {
+		return errors.Join(report.ShowJSON(p.Out, look), reports.write(e.Run, e.Dir))
+	}
+	if err := report.Show(p.Out, look); err != nil {
 		return err
 	}
 	retry := ""

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -197,6 +199,9 @@ func (d *dagRun) carryOut(v *voice, mask *dag.Mask, root, absolute string, repor
 	}
 	exit, err := run.Do(d.c.Context)
 	console.Summary(d.retryCommand())
+	if path := wrap.Getenv(d.p.env, "GITHUB_STEP_SUMMARY"); path != "" && console.Fold == report.GitHub {
+		err = errors.Join(err, d.addSummary(path, writer.Dir))
+	}
 	bounds := s.config.Dag
 	keep := journal.Keep{Runs: bounds.Runs, Age: bounds.Age, Bytes: bounds.Bytes}
 	for _, kept := range []error{journal.KeepWeights(root, d.record), journal.Prune(root, absolute, keep, time.Now())} {
@@ -381,6 +386,18 @@ func (d *dagRun) console(v *voice, dir string) (*report.Console, error) {
 	}
 	k.Color = d.p.isTerminal() && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
 	return k, nil
+}
+
+// addSummary appends how the run has gone to the summary that GitHub shows.
+func (d *dagRun) addSummary(path, dir string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+	if err == nil {
+		err = errors.Join(report.Markdown(f, d.record, dir), f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("writing $GITHUB_STEP_SUMMARY: %w", err)
+	}
+	return nil
 }
 
 func (d *dagRun) retryCommand() string {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,17 +23,23 @@ type Listed struct {
 	Running  bool
 	Finished bool
 	Code     int
+	Signal   string
+	Reason   string
 	Ended    time.Duration
 	Counts   Counts
 }
 
-// State is running, succeeded, failed or killed.
-func (l *Listed) State() string { return stateWord(l.Running, l.Finished, l.Code) }
+// State is running, succeeded, failed, cancelled or killed.
+func (l *Listed) State() string { return stateWord(l.Running, l.Finished, l.Code, l.Signal, l.Reason) }
 
-func stateWord(running, finished bool, code int) string {
+func stateWord(running, finished bool, code int, signal, reason string) string {
 	switch {
 	case finished && code == 0:
 		return "succeeded"
+	case finished && signal != "":
+		return "cancelled (" + signal + ")"
+	case finished && strings.HasPrefix(reason, "cancelled"):
+		return "cancelled"
 	case finished:
 		return fmt.Sprintf("failed (%d)", code)
 	case running:
@@ -73,13 +80,14 @@ func look(dir string) (*Listed, error) {
 	}
 	if finish, ok := finishOf(f); ok {
 		return &Listed{Dir: dir, ID: h.ID, Name: h.Name, File: h.File, Started: h.Started, Finished: true,
-			Code: finish.Code, Ended: finish.At, Counts: *finish.Counts}, nil
+			Code: finish.Code, Signal: finish.Name, Reason: finish.Reason, Ended: finish.At, Counts: *finish.Counts}, nil
 	}
 	e, err := Load(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &Listed{Dir: dir, ID: h.ID, Name: h.Name, File: h.File, Started: h.Started, Running: e.Running, Ended: e.Ended, Counts: e.Count()}, nil
+	l := e.Listed()
+	return &l, nil
 }
 
 // finishOf returns a journal's last record if that is the finish.

@@ -209,13 +209,16 @@ func (c *Console) ended(s *journal.Step, a *journal.Attempt, word, why string) {
 	}
 	named := c.Progress != None || shown && c.Output == Failed
 	if named {
-		c.add(fold.open(head, s.ID, c.now()))
+		c.add(fold.open(head, s.ID, c.Run.Started.Add(a.Start)))
 	}
 	if shown {
 		c.showLog(filepath.Join(c.Dir, filepath.FromSlash(a.Log)))
 	}
 	if named {
-		c.add(fold.close(s.ID, c.now()))
+		c.add(fold.close(s.ID, c.Run.Started.Add(a.End)))
+	}
+	if word == "FAILED" {
+		c.add(c.Fold.failed(clean(s.ID), clean(how(a))))
 	}
 }
 

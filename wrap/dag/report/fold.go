@@ -15,9 +15,12 @@ const (
 	GitLab
 )
 
-// DetectFold finds the CI system that the environment is of.
+// DetectFold finds the CI system that the environment is of. What a step of a dag runs is in a part of that already: there are no
+// parts within parts.
 func DetectFold(getenv func(string) string) Fold {
 	switch {
+	case getenv("LIMIT_STEP") != "":
+		return NoFold
 	case getenv("GITHUB_ACTIONS") == "true":
 		return GitHub
 	case getenv("GITLAB_CI") == "true":
@@ -27,24 +30,33 @@ func DetectFold(getenv func(string) string) Fold {
 }
 
 // open is the head of a part that can be folded.
-func (f Fold) open(head, id string, now time.Time) string {
+func (f Fold) open(head, id string, started time.Time) string {
 	switch f {
 	case GitHub:
 		return "::group::" + head + "\n"
 	case GitLab:
-		return fmt.Sprintf("\x1b[0Ksection_start:%d:%s[collapsed=true]\r\x1b[0K%s\n", now.Unix(), section(id), head)
+		return fmt.Sprintf("\x1b[0Ksection_start:%d:%s[collapsed=true]\r\x1b[0K%s\n", started.Unix(), section(id), head)
 	}
 	return head + "\n"
 }
 
-func (f Fold) close(id string, now time.Time) string {
+func (f Fold) close(id string, ended time.Time) string {
 	switch f {
 	case GitHub:
 		return "::endgroup::\n"
 	case GitLab:
-		return fmt.Sprintf("\x1b[0Ksection_end:%d:%s\r\x1b[0K\n", now.Unix(), section(id))
+		return fmt.Sprintf("\x1b[0Ksection_end:%d:%s\r\x1b[0K\n", ended.Unix(), section(id))
 	}
 	return ""
+}
+
+// failed says to the CI system that a step has failed, and how.
+func (f Fold) failed(id, how string) string {
+	if f != GitHub {
+		return ""
+	}
+	property := strings.NewReplacer("%", "%25", ":", "%3A", ",", "%2C")
+	return fmt.Sprintf("::error title=%s::%s\n", property.Replace(id), strings.ReplaceAll(id+": "+how, "%", "%25"))
 }
 
 // section is a name that GitLab takes.

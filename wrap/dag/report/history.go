@@ -53,9 +53,9 @@ func Show(w io.Writer, e *Look) error {
 	return out.Flush()
 }
 
-func showRow(e *Look, s *journal.Step, blame [][]journal.Wait) []string {
-	state, why := s.Outcome.State.String(), s.Outcome.Reason
-	a := s.Last()
+// state is a step's state as a word, and why it is that.
+func (e *Look) state(s *journal.Step) (state, why string) {
+	state, why = s.Outcome.State.String(), s.Outcome.Reason
 	switch {
 	case s.Runs() && e.Running:
 		state = "running"
@@ -72,6 +72,12 @@ func showRow(e *Look, s *journal.Step, blame [][]journal.Wait) []string {
 	case s.Outcome.Tolerated:
 		state = "tolerated"
 	}
+	return state, why
+}
+
+func showRow(e *Look, s *journal.Step, blame [][]journal.Wait) []string {
+	state, why := e.state(s)
+	a := s.Last()
 	if a == nil {
 		return []string{clean(s.ID), state, "", "", "", clean(why)}
 	}

@@ -51,6 +51,7 @@ type junitCase struct {
 type junitReason struct {
 	Message string `xml:"message,attr"`
 	Type    string `xml:"type,attr,omitempty"`
+	Text    string `xml:",chardata"`
 }
 
 // JUnit writes the run as JUnit XML: a test case for each step. Logs are read from the run's directory.
@@ -67,7 +68,7 @@ func JUnit(w io.Writer, r *journal.Run, dir string) error {
 			if a := s.Last(); a != nil && reason == "" {
 				reason = how(a)
 			}
-			c.Failure = &junitReason{Message: legal(reason), Type: "failed"}
+			c.Failure = &junitReason{Message: legal(reason), Type: "failed", Text: legal(strings.Join(lastLines(s, dir), "\n"))}
 			suite.Failures++
 		case o.State == plan.Skipped, o.State == plan.NotRun:
 			c.Skipped = &junitReason{Message: legal(o.Reason)}

@@ -19,6 +19,8 @@ import (
 const (
 	tailLines    = 10 // of a failed step's output
 	tailBytes    = 8 << 10
+	reportLines  = 50 // of a failed step's output, in a report
+	reportBytes  = 32 << 10
 	shownFailed  = 20
 	shownSlowest = 5
 	shownWaits   = 6
@@ -141,18 +143,32 @@ func writeFailures(w io.Writer, r *journal.Run, dir string, shown bool) {
 }
 
 func writeTail(w io.Writer, path string) {
+	for _, line := range tailOf(path, tailLines, tailBytes) {
+		fmt.Fprintf(w, "    %s\n", line)
+	}
+}
+
+// lastLines are the last lines of what a failed step has printed, for a report.
+func lastLines(s *journal.Step, dir string) []string {
+	a := s.Last()
+	if a == nil || a.Log == "" {
+		return nil
+	}
+	return tailOf(filepath.Join(dir, filepath.FromSlash(a.Log)), reportLines, reportBytes)
+}
+
+// tailOf are the last lines of a log; none where it cannot be read.
+func tailOf(path string, lines, most int) []string {
 	f, err := os.Open(path)
 	if err != nil {
-		return
+		return nil
 	}
 	defer f.Close()
 	var b bytes.Buffer
-	if journal.Tail(f, &b, tailLines, tailBytes) != nil {
-		return
+	if journal.Tail(f, &b, lines, most) != nil || b.Len() == 0 {
+		return nil
 	}
-	for line := range strings.SplitSeq(strings.TrimRight(b.String(), "\n"), "\n") {
-		fmt.Fprintf(w, "    %s\n", line)
-	}
+	return strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
 }
 
 func writeSlowest(w io.Writer, r *journal.Run) {
