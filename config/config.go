@@ -62,6 +62,7 @@ type Config struct {
 	Dag         Dag
 	HasSettings bool               // the file has a concurrency block
 	Warnings    []*yamlpos.Problem // what the user should be told, once
+	Notes       []string           // the same of files that were passed over
 
 	origins map[string]string // by the dotted path of a key: FILE:LINE, a flag, a variable
 	environ []string
@@ -70,7 +71,7 @@ type Config struct {
 // Load finds and reads the configuration. Mistakes in a file are a *multierror.Error of *yamlpos.Problem.
 func Load(flags Flags, at Surroundings) (*Config, error) {
 	c := empty()
-	doc, err := read(flags, at)
+	doc, notes, err := read(flags, at)
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
@@ -79,6 +80,7 @@ func Load(flags Flags, at Surroundings) (*Config, error) {
 			return nil, err
 		}
 	}
+	c.Notes = notes
 	encrypted := c.Backend.encrypted()
 	if err := c.override(flags, at); err != nil {
 		return nil, err

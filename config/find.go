@@ -2,9 +2,11 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"limit/config/yamlpos"
 )
@@ -16,29 +18,99 @@ const FileName = "limit.yaml"
 const systemFile = "/etc/limit/limit.yaml"
 
 // read finds the file and reads it; nil where there is none. A file that somebody names must be there, and may be a pipe or
-// /dev/null; one that is found must be a regular file, and in a project's folder one that can be trusted.
-func read(flags Flags, at Surroundings) (*yamlpos.Document, error) {
+// /dev/null; one that is found must be a regular file, and in a project's folder one that can be trusted. notes are what is to be told of
+// files that were passed over.
+func read(flags Flags, at Surroundings) (doc *yamlpos.Document, notes []string, err error) {
 	if name, _ := choose(flags.Config, "--config", at, EnvConfig); name != "" {
-		return yamlpos.ReadFileUpTo(name, maxFile)
+		doc, err := yamlpos.ReadFileUpTo(name, maxFile)
+		return doc, nil, err
 	}
-	for dir := at.Dir; filepath.IsAbs(dir); dir = filepath.Dir(dir) {
-		name := filepath.Join(dir, FileName)
-		if isFile(name) {
-			doc, err := at.readFound(name)
-			if !errors.Is(err, fs.ErrNotExist) { // else it has gone this moment
-				return doc, err
-			}
+	for _, name := range at.candidates() {
+		note, err := look(name)
+		if note != "" {
+			notes = append(notes, note)
+			continue
 		}
+		if err == nil {
+			doc, err = at.readCandidate(name)
+		}
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // else it has gone this moment
+			continue
+		case err != nil:
+			return nil, notes, err
+		}
+		if kind := foreignKind(doc); kind != "" {
+			notes = append(notes, fmt.Sprintf("%s is not of limit (kind: %s) and is passed over", name, kind))
+			continue
+		}
+		return doc, notes, nil
+	}
+	return nil, notes, nil
+}
+
+// candidates are where a file may be that nobody names, the nearest first.
+func (at Surroundings) candidates() []string {
+	var names []string
+	for dir := at.Dir; filepath.IsAbs(dir); dir = filepath.Dir(dir) {
+		names = append(names, filepath.Join(dir, FileName))
 		if dir == filepath.Dir(dir) {
 			break
 		}
 	}
-	for _, name := range []string{at.ownFile(), systemFile} {
-		if name != "" && isFile(name) {
-			return yamlpos.ReadFileUpTo(name, maxFile)
+	if own := at.ownFile(); own != "" {
+		names = append(names, own)
+	}
+	return append(names, systemFile)
+}
+
+// look fails for what stands in the place of a configuration file and is none: who put it there means something by it. It fails with
+// fs.ErrNotExist where there is nothing, or nothing that can be looked at; a note tells of a name that is nearly right.
+func look(name string) (note string, err error) {
+	const remedy = "remove it, or name a file with --config"
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.Mode().IsRegular():
+		return "", nil
+	case err == nil && info.IsDir():
+		return "", fmt.Errorf("%s is a directory and not a file; %s", name, remedy)
+	case err == nil:
+		return "", fmt.Errorf("%s is not a regular file; %s", name, remedy)
+	}
+	if target, err := os.Readlink(name); err == nil {
+		return "", fmt.Errorf("%s is a link to %s, which cannot be read; mend or %s", name, target, remedy)
+	}
+	if other := strings.TrimSuffix(name, "yaml") + "yml"; isFile(other) {
+		return fmt.Sprintf("%s is not read; rename it to %s", other, FileName), nil
+	}
+	return "", fs.ErrNotExist
+}
+
+// foreignKind is the kind of a file of the same name that is another program's, as Kubernetes has it; "" for one of limit.
+func foreignKind(doc *yamlpos.Document) string {
+	root := doc.Root()
+	if root.Kind() != yamlpos.Mapping {
+		return ""
+	}
+	fields, _ := root.Entries()
+	for _, key := range topKeys() {
+		if fields.Get(key).Given() {
+			return ""
 		}
 	}
-	return nil, nil
+	kind := fields.Get("kind")
+	if kind.Kind() != yamlpos.Text {
+		return ""
+	}
+	return kind.Written()
+}
+
+// readCandidate reads a file that was found: the user's own and the machine's are trusted as they are.
+func (at Surroundings) readCandidate(name string) (*yamlpos.Document, error) {
+	if name == at.ownFile() || name == systemFile {
+		return yamlpos.ReadFileUpTo(name, maxFile)
+	}
+	return at.readFound(name)
 }
 
 func (at Surroundings) readFound(name string) (*yamlpos.Document, error) {

@@ -68,6 +68,9 @@ func ParseBackend(text string) (Backend, error) {
 	case "http", "https":
 		return parseEndpoints(text)
 	}
+	if strings.HasPrefix(text, "/") || strings.HasPrefix(text, ".") {
+		return Backend{}, fmt.Errorf("%q is a path and not a store; give local:%s", text, text)
+	}
 	return Backend{}, fmt.Errorf("unknown store %q; give local, local:DIR or etcd://HOST:2379,…", text)
 }
 

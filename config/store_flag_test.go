@@ -21,6 +21,8 @@ func TestTheSyntaxOfTheStore(t *testing.T) {
 		"etcd://h:99999":             `local endpoint "h:99999": port "99999" is not a number from 1 to 65535`,
 		"etcd://h:02379":             `local endpoint "h:02379": port "02379" is not a number from 1 to 65535`,
 		"etcd://[]":                  `local endpoint "[]" is not HOST:PORT`,
+		"/srv/limit":                 `local "/srv/limit" is a path and not a store; give local:/srv/limit`,
+		"./store":                    `local "./store" is a path and not a store; give local:./store`,
 		"":                           `local unknown store ""; give local, local:DIR or etcd://HOST:2379,…`,
 	} {
 		b, err := ParseBackend(text)

@@ -15,6 +15,9 @@ func (d *diagnosis) configuration(cfg *config.Config) {
 	for _, w := range cfg.Warnings {
 		d.add(backend.Warning, "configuration", "correct the file", "%v", w)
 	}
+	for _, note := range cfg.Notes {
+		d.add(backend.Warning, "configuration", "see 'limit help config' for the files that are read", "%s", note)
+	}
 	if cfg.File == "" {
 		d.add(backend.Fine, "configuration", "", "no file: the defaults hold")
 	} else {

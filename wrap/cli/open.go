@@ -37,6 +37,9 @@ func (p *program) loadFile(c *cli.Context, file string) (*config.Config, error) 
 	if err != nil {
 		return nil, err
 	}
+	for _, note := range cfg.Notes {
+		p.messages(c).Info("%s", note)
+	}
 	for _, warning := range cfg.Warnings {
 		p.messages(c).Info("%v", warning)
 	}
