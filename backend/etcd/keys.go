@@ -12,8 +12,11 @@ import (
 // namespaces, pools and claims are path-escaped, so that a slash always separates.
 type keyspace struct{ prefix string }
 
+// allNamespaces begins every key.
+const allNamespaces = "/limit/1/"
+
 func newKeyspace(namespace string) keyspace {
-	return keyspace{"/limit/1/" + url.PathEscape(namespace) + "/"}
+	return keyspace{allNamespaces + url.PathEscape(namespace) + "/"}
 }
 
 func (k keyspace) settings() string        { return k.prefix + "settings" }

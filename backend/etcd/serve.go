@@ -247,6 +247,8 @@ func (v *server) do(ctx context.Context, r keeper.Request) (m keeper.Message, er
 		var pasts []backend.Past
 		pasts, err = s.History(ctx)
 		m.Pasts.V = &pasts
+	case keeper.OpNames:
+		m.Names, err = s.Namespaces(ctx)
 	case keeper.OpHealth:
 		m.Health.V, err = s.Health(ctx)
 	default:

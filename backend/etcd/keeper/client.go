@@ -390,6 +390,15 @@ func (c *Client) History(ctx context.Context) ([]backend.Past, error) {
 	return *m.Pasts.V, nil
 }
 
+// Namespaces asks for the namespaces of the cluster.
+func (c *Client) Namespaces(ctx context.Context) ([]string, error) {
+	m, err := c.call(ctx, Request{Op: OpNames})
+	if err != nil {
+		return nil, err
+	}
+	return m.Names, nil
+}
+
 // Health asks how the cluster is.
 func (c *Client) Health(ctx context.Context) (*Health, error) {
 	m, err := c.call(ctx, Request{Op: OpHealth})

@@ -34,6 +34,7 @@ const (
 	OpDrop      Op = "drop"
 	OpBump      Op = "bump"
 	OpHistory   Op = "history"
+	OpNames     Op = "namespaces"
 	OpHealth    Op = "health"
 	OpStop      Op = "stop"
 )
@@ -74,6 +75,7 @@ type Message struct {
 	OK        bool                    `json:"ok,omitempty"`
 	Revision  int64                   `json:"revision,omitempty"`
 	Pasts     Rare[[]backend.Past]    `json:"pasts,omitzero"`
+	Names     []string                `json:"names,omitempty"` // of namespaces
 	Health    Rare[Health]            `json:"health,omitzero"`
 	Deadline  time.Duration           `json:"deadline,omitempty"`
 }
