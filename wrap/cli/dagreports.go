@@ -56,7 +56,7 @@ func (r *reportFiles) write(run *journal.Run, dir string) error {
 	for flag, write := range map[string]func(io.Writer, *journal.Run) error{
 		"junit":  func(w io.Writer, r *journal.Run) error { return report.JUnit(w, r, dir) },
 		"trace":  report.Trace,
-		"report": report.Page,
+		"report": func(w io.Writer, r *journal.Run) error { return report.Page(w, r, dir) },
 	} {
 		if f := r.files[flag]; f != nil {
 			err := replace(f, func() error { return write(f, run) })

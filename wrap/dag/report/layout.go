@@ -82,13 +82,13 @@ func GraphSVG(w io.Writer, f *stepfile.File) error {
 	fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="monospace" font-size="12">`+"\n", width, height, width, height)
 	fmt.Fprint(out, `<style>rect{fill:#f4f4f5;stroke:#71717a}text{fill:#18181b}path{fill:none;stroke:#a1a1aa}`+
 		`@media(prefers-color-scheme:dark){rect{fill:#27272a}text{fill:#f4f4f5}path{stroke:#71717a}}</style>`+"\n")
-	drawGraph(out, f, places, func(int) string { return "" }, nil)
+	drawGraph(out, f, places, func(int) (string, string) { return "", "" }, nil)
 	fmt.Fprintln(out, "</svg>")
 	return out.Flush()
 }
 
-// drawGraph draws lines and boxes; class gives a step's box a class, critical are the lines of a path (from, to).
-func drawGraph(out *bufio.Writer, f *stepfile.File, places []place, class func(i int) string, critical map[[2]int]bool) {
+// drawGraph draws lines and boxes; class gives a step's box a class and a mark at its corner, critical are the lines of a path (from, to).
+func drawGraph(out *bufio.Writer, f *stepfile.File, places []place, class func(i int) (class, mark string), critical map[[2]int]bool) {
 	for i, s := range f.Steps {
 		to := places[i]
 		for _, n := range s.Needs {
@@ -108,7 +108,11 @@ func drawGraph(out *bufio.Writer, f *stepfile.File, places []place, class func(i
 	for i, s := range f.Steps {
 		p := places[i]
 		label := wrap.CutMiddle(clean(s.ID), (p.width-16)/letter)
-		fmt.Fprintf(out, `<g%s><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="5"/><text x="%d" y="%d">%s</text></g>`+"\n",
-			class(i), html.EscapeString(clean(s.ID)), p.x, p.y, p.width, boxHeight, p.x+8, p.y+17, html.EscapeString(label))
+		class, mark := class(i)
+		if mark != "" {
+			mark = fmt.Sprintf(`<text class="mark" x="%d" y="%d">%s</text>`, p.x+p.width-10, p.y+10, mark)
+		}
+		fmt.Fprintf(out, `<g%s><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="5"/><text x="%d" y="%d">%s</text>%s</g>`+"\n",
+			class, html.EscapeString(clean(s.ID)), p.x, p.y, p.width, boxHeight, p.x+8, p.y+17, html.EscapeString(label), mark)
 	}
 }

@@ -3,15 +3,17 @@ package report
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
+	"embed"
 	"fmt"
-	"html"
+	"html/template"
 	"io"
-	"slices"
+	"strings"
 	"time"
 
+	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/plan"
+	"limit/wrap/dag/stepfile"
 )
 
 // The largest graph that a page draws: beyond it nobody sees anything in it.
@@ -33,43 +35,156 @@ type pageRow struct {
 	Critical bool     `json:"c,omitempty"`
 	Needs    []string `json:"d,omitempty"`
 	Notes    []string `json:"o,omitempty"`
+	Command  int      `json:"x"` // index
 }
 
 type pageData struct {
-	Total  float64   `json:"total"`
-	Limits []string  `json:"limits"`
-	Rows   []pageRow `json:"rows"`
+	Total    float64   `json:"total"`
+	Limits   []string  `json:"limits"`
+	Commands []string  `json:"commands"`
+	Rows     []pageRow `json:"rows"`
 }
 
-// Page writes the run as one HTML page that needs nothing but itself: what to raise, the timeline of all attempts with their waits by
-// limit, the critical path, and the graph.
-func Page(w io.Writer, r *journal.Run) error {
-	out := bufio.NewWriter(w)
-	blame := Blame(r)
-	way := CriticalPath(r, blame)
-	critical := map[*journal.Attempt]bool{}
-	for _, l := range way {
-		critical[l.Attempt] = true
-	}
-	data := pageOf(r, blame, critical)
-	fmt.Fprintf(out, pageHead, html.EscapeString(clean(r.Name)), pageStyle)
-	pageIntro(out, r)
-	pageWaited(out, r, Waited(r, blame), data.Limits)
-	pageFailures(out, r)
-	pagePath(out, way, r.Ended)
-	pageTimeline(out, data)
-	pageGraph(out, r, way)
-	text, err := json.Marshal(data) // escapes < and >, so that no text can end the element
+//go:embed page.html page.css page.js
+var pageFiles embed.FS
+
+// pageModel is what page.html shows.
+type pageModel struct {
+	Name, State, Mark    string
+	Counts, Took, Reason string
+	ID, File, Host       string
+	Started              time.Time
+	Max                  int
+	Params               []stepfile.Var
+	Failures, NotRun     []pageFailure
+	Waited               []pageWait
+	Path                 []pageLink
+	PathTook, Needs      string
+	Data                 pageData
+	Steps, Edges         int
+	Graph                template.HTML
+	Style                template.CSS
+	Script               template.JS
+}
+
+type pageFailure struct{ ID, Why, Lines string }
+
+type pageLink struct{ Arrow, ID, Took string }
+
+type pageWait struct {
+	Limit, Gain string
+	Index       int // of the limit's colour
+	Seconds     float64
+	Steps       int
+	Percent     int // of the longest
+}
+
+// Page writes the run as one HTML page that needs nothing but itself: failures with their last lines, what to raise, the critical path,
+// the timeline of all attempts with their waits by limit, and the graph. Logs are read from the run's directory.
+func Page(w io.Writer, r *journal.Run, dir string) error {
+	page, err := template.ParseFS(pageFiles, "page.html")
 	if err != nil {
+		return fmt.Errorf("reading the embedded page: %w", err)
+	}
+	style, err := pageFiles.ReadFile("page.css")
+	if err != nil {
+		return fmt.Errorf("reading the embedded page: %w", err)
+	}
+	script, err := pageFiles.ReadFile("page.js")
+	if err != nil {
+		return fmt.Errorf("reading the embedded page: %w", err)
+	}
+	m := modelOf(r, dir)
+	m.Style, m.Script = template.CSS(style), template.JS(script)
+	out := bufio.NewWriter(w)
+	if err := page.Execute(out, m); err != nil {
 		return fmt.Errorf("writing the page: %w", err)
 	}
-	fmt.Fprintf(out, "<script type=\"application/json\" id=\"data\">%s</script>\n<script>%s</script>\n</main>\n</html>\n", text, pageScript)
 	return out.Flush()
 }
 
+func modelOf(r *journal.Run, dir string) *pageModel {
+	blame := Blame(r)
+	waited := Waited(r, blame)
+	way := CriticalPath(r, blame)
+	critical := map[*journal.Attempt]bool{}
+	m := &pageModel{
+		Name: clean(r.Name), Counts: describeCounts(r.Count()), Took: short(r.Ended), Reason: clean(r.Reason),
+		ID: r.ID, File: clean(r.File), Host: clean(r.Host), Started: r.Started, Max: r.Max, PathTook: short(lasted(way)), Steps: len(r.Steps),
+	}
+	for i, l := range way {
+		critical[l.Attempt] = true
+		link := pageLink{ID: clean(l.Step.ID), Took: short(l.took())}
+		if i > 0 || l.Waited > 0 {
+			link.Arrow = l.arrow()
+		}
+		m.Path = append(m.Path, link)
+	}
+	m.Data = pageOf(r, blame, critical)
+	m.State, m.Mark = pageState(r)
+	for _, name := range sortedKeys(r.Params) {
+		m.Params = append(m.Params, stepfile.Var{Name: clean(name), Value: clean(r.Params[name])})
+	}
+	if needs, least := NeedsPath(r); len(needs) > 0 {
+		m.Needs = fmt.Sprintf("By needs alone %s, however many slots: %s.", short(least), strings.Join(shorten(stepIDs(needs), shownPath), " → "))
+	}
+	m.failures(r, dir)
+	m.waits(r, waited)
+	m.graph(r, way)
+	return m
+}
+
+func pageState(r *journal.Run) (word, mark string) {
+	switch {
+	case r.Count().Failed > 0 || r.Code != 0:
+		return "failed", "✗"
+	case !r.Finished:
+		return "unfinished", "…"
+	}
+	return "succeeded", "✓"
+}
+
+// mostTails is how many failed steps a page has the output of.
+const mostTails = 100
+
+func (m *pageModel) failures(r *journal.Run, dir string) {
+	for _, s := range r.Steps {
+		switch o := s.Outcome; {
+		case o.State == plan.NotRun:
+			m.NotRun = append(m.NotRun, pageFailure{ID: clean(s.ID), Why: clean(o.Reason)})
+		case o.State == plan.Failed && !o.Tolerated:
+			f := pageFailure{ID: clean(s.ID), Why: clean(whyFailed(s))}
+			if a := s.Last(); a != nil && a.Number > 1 {
+				f.Why += fmt.Sprintf(", attempt %d", a.Number)
+			}
+			if len(m.Failures) < mostTails {
+				lines := lastLines(s, dir)
+				for i, line := range lines {
+					lines[i] = clean(strings.TrimSuffix(line, "\r"))
+				}
+				f.Lines = strings.Join(lines, "\n")
+			}
+			m.Failures = append(m.Failures, f)
+		}
+	}
+}
+
+func (m *pageModel) waits(r *journal.Run, waited []LimitWait) {
+	gains := map[string]string{}
+	for _, raised := range Raise(r, waited) {
+		gains[raised.Limit] = raised.String()
+	}
+	for i, w := range waited {
+		if w.Waited >= worthTelling {
+			m.Waited = append(m.Waited, pageWait{Limit: clean(w.Limit), Gain: gains[w.Limit], Index: i, Seconds: w.Waited.Seconds(), Steps: w.Steps,
+				Percent: int(100 * w.Waited / waited[0].Waited)})
+		}
+	}
+}
+
 func pageOf(r *journal.Run, blame [][][]journal.Wait, critical map[*journal.Attempt]bool) pageData {
-	data := pageData{Total: milli(r.Ended), Limits: []string{}, Rows: []pageRow{}}
-	index := map[string]int{}
+	data := pageData{Total: milli(r.Ended), Limits: []string{}, Commands: []string{}, Rows: []pageRow{}}
+	index, commands := map[string]int{}, map[string]int{}
 	for _, l := range Waited(r, blame) {
 		index[l.Limit] = len(data.Limits)
 		data.Limits = append(data.Limits, clean(l.Limit))
@@ -86,6 +201,13 @@ func pageOf(r *journal.Run, blame [][][]journal.Wait, critical map[*journal.Atte
 		for _, s := range segments(b.waits, b.attempt.Start-b.attempt.Ready) {
 			row.Waits = append(row.Waits, [2]any{index[s.limit], milli(s.long)})
 		}
+		command, ok := commands[b.step.Run]
+		if !ok {
+			command = len(data.Commands)
+			commands[b.step.Run] = command
+			data.Commands = append(data.Commands, clean(wrap.Shorten(strings.TrimSpace(b.step.Run), 500)))
+		}
+		row.Command = command
 		for _, n := range b.step.Needs {
 			if len(row.Needs) == 50 {
 				row.Needs = append(row.Needs, fmt.Sprintf("… %d more", len(b.step.Needs)-50))
@@ -114,89 +236,12 @@ func stateWord(b bar) string {
 	}
 }
 
-func pageIntro(out *bufio.Writer, r *journal.Run) {
-	counts := r.Count()
-	word := "succeeded"
-	switch {
-	case counts.Failed > 0 || r.Code != 0:
-		word = "failed"
-	case !r.Finished:
-		word = "unfinished"
-	}
-	fmt.Fprintf(out, "<h1>%s <span class=\"badge %s\">%s</span></h1>\n", html.EscapeString(clean(r.Name)), word, word)
-	fmt.Fprintf(out, "<p>%s in %s", html.EscapeString(describeCounts(counts)), short(r.Ended))
-	if r.Reason != "" {
-		fmt.Fprintf(out, "; %s", html.EscapeString(clean(r.Reason)))
-	}
-	fmt.Fprintf(out, ". Run <code>%s</code> of <code>%s</code> on %s, started <time datetime=\"%s\">%s</time>, max_concurrent %d.</p>\n",
-		html.EscapeString(r.ID), html.EscapeString(clean(r.File)), html.EscapeString(clean(r.Host)),
-		r.Started.Format(time.RFC3339), r.Started.Format("2006-01-02 15:04:05 MST"), r.Max)
-}
-
-func pageWaited(out *bufio.Writer, r *journal.Run, waited []LimitWait, limits []string) {
-	fmt.Fprint(out, "<section aria-labelledby=\"raise\"><h2 id=\"raise\">What to raise</h2>\n")
-	waited = slices.DeleteFunc(slices.Clone(waited), func(w LimitWait) bool { return w.Waited < worthTelling })
-	if len(waited) == 0 {
-		fmt.Fprint(out, "<p>No step waited for a limit.</p></section>\n")
-		return
-	}
-	gains := map[string]string{}
-	for _, raised := range Raise(r, waited) {
-		gains[raised.Limit] = raised.String()
-	}
-	fmt.Fprint(out, "<table><thead><tr><th>limit</th><th class=\"num\">seconds waited</th><th class=\"num\">steps</th><th></th><th>raising it would give (simulated)</th></tr></thead><tbody>\n")
-	for _, w := range waited {
-		at := slices.Index(limits, clean(w.Limit))
-		fmt.Fprintf(out, "<tr><td><span class=\"swatch\" data-limit=\"%d\"></span>%s</td><td class=\"num\">%.1f</td><td class=\"num\">%d</td><td class=\"meter\"><div style=\"width:%.1f%%\" data-limit=\"%d\"></div></td><td>%s</td></tr>\n",
-			at, html.EscapeString(clean(w.Limit)), w.Waited.Seconds(), w.Steps, 100*float64(w.Waited)/float64(waited[0].Waited), at, html.EscapeString(gains[w.Limit]))
-	}
-	fmt.Fprint(out, "</tbody></table></section>\n")
-}
-
-func pageFailures(out *bufio.Writer, r *journal.Run) {
-	var b bytes.Buffer
+// graph draws the steps, where they are not too many.
+func (m *pageModel) graph(r *journal.Run, way []Link) {
 	for _, s := range r.Steps {
-		o := s.Outcome
-		if o.State == plan.NotRun || o.State == plan.Failed && !o.Tolerated {
-			why := o.Reason
-			if a := s.Last(); a != nil && why == "" {
-				why = how(a)
-			}
-			fmt.Fprintf(&b, "<li><strong>%s</strong> %s: %s</li>\n", html.EscapeString(clean(s.ID)), o.State, html.EscapeString(clean(why)))
-		}
+		m.Edges += len(s.Needs)
 	}
-	if b.Len() > 0 {
-		fmt.Fprintf(out, "<section aria-labelledby=\"failures\"><h2 id=\"failures\">Failures</h2><ul class=\"failures\" tabindex=\"0\">\n%s</ul></section>\n", b.Bytes())
-	}
-}
-
-func pagePath(out *bufio.Writer, way []Link, all time.Duration) {
-	if len(way) == 0 {
-		return
-	}
-	fmt.Fprintf(out, "<section aria-labelledby=\"path\"><h2 id=\"path\">Critical path: %s of %s</h2><ol class=\"path\" tabindex=\"0\">\n", short(lasted(way)), short(all))
-	for i, l := range way {
-		arrow := ""
-		if i > 0 || l.Waited > 0 {
-			arrow = l.arrow()
-		}
-		fmt.Fprintf(out, "<li><span class=\"dim\">%s</span> %s <span class=\"dim\">%s</span></li>\n", html.EscapeString(arrow), html.EscapeString(clean(l.Step.ID)), short(l.took()))
-	}
-	fmt.Fprint(out, "</ol></section>\n")
-}
-
-func pageTimeline(out *bufio.Writer, data pageData) {
-	fmt.Fprintf(out, pageTimelineText, len(data.Rows))
-}
-
-func pageGraph(out *bufio.Writer, r *journal.Run, way []Link) {
-	fmt.Fprint(out, "<section aria-labelledby=\"graph\"><h2 id=\"graph\">Graph</h2>\n")
-	edges := 0
-	for _, s := range r.Steps {
-		edges += len(s.Needs)
-	}
-	if len(r.Steps) > largestGraph || edges > mostEdges {
-		fmt.Fprintf(out, "<p>%d steps with %d needs are too many to draw; 'limit dag graph' has them as text.</p></section>\n", len(r.Steps), edges)
+	if len(r.Steps) > largestGraph || m.Edges > mostEdges {
 		return
 	}
 	lines := map[[2]int]bool{}
@@ -209,23 +254,26 @@ func pageGraph(out *bufio.Writer, r *journal.Run, way []Link) {
 	}
 	f := fileOf(r)
 	places, width, height := layout(f)
-	fmt.Fprintf(out, "<p class=\"tools\"><button type=\"button\" data-zoom=\"1.25\">larger</button> <button type=\"button\" data-zoom=\"0.8\">smaller</button></p>\n"+
-		"<div class=\"graph\" tabindex=\"0\" role=\"img\" aria-label=\"graph of %d steps\"><svg width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\">\n", len(f.Steps), width, height, width, height)
-	drawGraph(out, f, places, func(i int) string {
-		class := graphClass(r.Steps[i])
+	var b bytes.Buffer
+	out := bufio.NewWriter(&b)
+	fmt.Fprintf(out, "<svg width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\">\n", width, height, width, height)
+	drawGraph(out, f, places, func(i int) (class, mark string) {
+		class, mark = graphClass(r.Steps[i])
 		if onWay[i] {
 			class += " onpath"
 		}
-		return fmt.Sprintf(" class=%q", class)
+		return fmt.Sprintf(" class=%q", class), mark
 	}, lines)
-	fmt.Fprint(out, "</svg></div></section>\n")
+	fmt.Fprint(out, "</svg>")
+	out.Flush() // a buffer takes all
+	m.Graph = template.HTML(b.String())
 }
 
-func graphClass(s *journal.Step) string {
-	switch o := s.Outcome; {
-	case o.State == plan.Failed && o.Tolerated:
-		return "tolerated"
-	default:
-		return o.State.String()
+// graphClass is a step's state as a class, and as a mark for those who see no colours.
+func graphClass(s *journal.Step) (class, mark string) {
+	if s.Outcome.State == plan.Failed && s.Outcome.Tolerated {
+		return "tolerated", "~"
 	}
+	state := s.Outcome.State
+	return state.String(), map[plan.State]string{plan.Failed: "✗", plan.Skipped: "–", plan.NotRun: "○", plan.Pending: "…"}[state]
 }

@@ -273,13 +273,40 @@ func TestTheTraceIsOfChromesFormat(t *testing.T) {
 	}
 }
 
+func TestAPageHasTheLastLinesOfWhatFailed(t *testing.T) {
+	r := runOf(t, "params: {day: monday}\nsteps: {fail: {run: 'x <y>', tags: {k: v}}, after: {run: x, needs: fail}}", 3)
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	for i := range 60 {
+		fmt.Fprintf(&log, "line <%d>\n", i)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "log", "fail.log"), []byte(log.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.Steps[0].Last().Log = "log/fail.log"
+	r.Params = map[string]string{"day": "tuesday"}
+	var b bytes.Buffer
+	if err := Page(&b, r, dir); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	for _, want := range []string{"line &lt;59&gt;</pre>", "<pre tabindex=\"0\">line &lt;10&gt;", "✗ fail", "exit 3", "not run: 1", "day = tuesday", `x \u003cy\u003e`, "k=v"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
 func TestAPageNeedsNothingAndCannotBeBroken(t *testing.T) {
 	r := runOf(t, graphText, 3)
 	r.Name = hostile
 	r.Reason = hostile
 	r.Steps[0].Outcome.Reason = hostile
 	var b bytes.Buffer
-	if err := Page(&b, r); err != nil {
+	if err := Page(&b, r, t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
 	text := b.String()
@@ -307,7 +334,7 @@ func pageOfSteps(t *testing.T, n int) string {
 		b.WriteString("}\n")
 	}
 	var page bytes.Buffer
-	if err := Page(&page, runOf(t, b.String(), 20)); err != nil {
+	if err := Page(&page, runOf(t, b.String(), 20), t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
 	return page.String()

@@ -1,7 +1,4 @@
-package report
-
-// pageScript draws the timeline: only the rows in sight, so that thousands scroll smoothly.
-const pageScript = `
+// Draws the timeline: only the rows in sight, so that thousands scroll smoothly.
 (function () {
   "use strict";
   var data = JSON.parse(document.getElementById("data").textContent);
@@ -14,9 +11,33 @@ const pageScript = `
   }
   document.querySelectorAll("[data-limit]").forEach(function (e) { e.style.background = colour(+e.dataset.limit); });
   function seconds(ms) { return ms < 100 ? ms.toFixed(0) + " ms" : ms < 60000 ? (ms / 1000).toFixed(1) + " s" : Math.floor(ms / 60000) + " m " + Math.round(ms % 60000 / 1000) + " s"; }
-  function middle(text, most) { // the ends tell long names apart
+  function middle(text, most) { // the ends tell most long names apart
     return text.length <= most ? text : text.slice(0, Math.ceil(most / 2) - 1) + "…" + text.slice(-Math.floor(most / 2));
   }
+  var short = {}, shortened = 0; // names of steps as labels of a width
+  function labels(most) {
+    if (shortened === most) return;
+    shortened = most; short = {};
+    var alike = {};
+    data.rows.forEach(function (r) {
+      if (short[r.i] === undefined) {
+        var text = short[r.i] = middle(r.i, most);
+        (alike[text] = alike[text] || []).push(r.i);
+      }
+    });
+    Object.keys(alike).forEach(function (text) { if (alike[text].length > 1) differ(alike[text], most); });
+  }
+  function differ(names, most) { // keep the part in which they differ
+    var first = names[0], from = 0, to = 0;
+    while (names.every(function (n) { return from < n.length && n[from] === first[from]; })) from++;
+    while (names.every(function (n) { return to < n.length - from && n[n.length - 1 - to] === first[first.length - 1 - to]; })) to++;
+    names.forEach(function (n) {
+      var own = middle(n.slice(from, n.length - to), most - 4), room = most - own.length - 2;
+      var head = n.slice(0, Math.min(from, Math.ceil(room / 2))), tail = n.slice(n.length - Math.min(to, Math.floor(room / 2)));
+      short[n] = head + (head.length < from ? "…" : "") + own + (tail.length < to ? "…" : "") + (to ? tail : "");
+    });
+  }
+  var marks = { failed: "✗ ", tolerated: "~ ", open: "… " }; // the state, for those who see no colours
   function choose() {
     var words = find.value.toLowerCase();
     shown = data.rows.filter(function (r) {
@@ -58,7 +79,8 @@ const pageScript = `
     e.setAttribute("aria-selected", k === chosen);
     e.dataset.k = k;
     label.className = "label" + (r.c ? " critical" : "");
-    label.textContent = middle(r.i + (r.n > 1 ? " #" + r.n : ""), labelWidth() === 260 ? 33 : 17);
+    labels((labelWidth() === 260 ? 33 : 17) - 2);
+    label.textContent = (marks[r.t] || "") + short[r.i] + (r.n > 1 ? " #" + r.n : "");
     label.title = r.i;
     bars.className = "bars";
     var at = r.r;
@@ -88,6 +110,7 @@ const pageScript = `
     if (r.s > r.r) text += "\nwaited " + seconds(r.s - r.r) + ": " + (r.w || []).map(function (w) { return (w[0] < 0 ? "starting" : data.limits[w[0]]) + " " + seconds(w[1]); }).join(", ");
     if (r.d) text += "\nneeds " + r.d.join(", ");
     if (r.o) text += "\n" + r.o.join(", ");
+    if (r.x !== undefined) text += "\n$ " + data.commands[r.x];
     detail.textContent = text;
     draw();
   }
@@ -120,4 +143,3 @@ const pageScript = `
   });
   choose();
 })();
-`
