@@ -303,8 +303,8 @@ func (p *program) dagLogsCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "logs",
 		Usage:     "print what a step of a run has printed",
-		UsageText: "limit dag logs [-f] RUN STEP",
-		Description: `Prints the output of the step's last attempt. RUN is the beginning of a run's id; a step file means its latest run, and - the
+		UsageText: "limit dag logs [-f] RUN [STEP]",
+		Description: `Prints the output of the step's last attempt; without STEP that of all steps, each after a line with its name. RUN is the beginning of a run's id; a step file means its latest run, and - the
 latest run of a step file of this directory. With -f it follows
 a step that runs, or is yet to run, to its end.
 
@@ -317,13 +317,19 @@ EXIT STATUS: 0; 2 usage, or there is no such run or step; 125 limit itself faile
 }
 
 func (p *program) dagLogs(c *cli.Context) error {
-	if c.NArg() != 2 {
-		return usageError(c, "give a run and a step")
+	if c.NArg() < 1 || c.NArg() > 2 {
+		return usageError(c, "give a run, and a step or none")
+	}
+	if c.NArg() == 1 && (c.Bool("f") || c.IsSet("attempt")) {
+		return usageError(c, "-f and --attempt are for one step: name it")
 	}
 	id := c.Args().Get(1)
 	e, err := p.findRun(c, c.Args().First())
 	if err != nil {
 		return err
+	}
+	if c.NArg() == 1 {
+		return p.copyLogs(e)
 	}
 	s := e.Step(id)
 	if s == nil {
@@ -332,7 +338,22 @@ func (p *program) dagLogs(c *cli.Context) error {
 	if !c.Bool("f") {
 		return p.copyLog(e, s, c.Int("attempt"))
 	}
-	return p.followLog(c, e, id)
+	return p.followLog(c, e, s)
+}
+
+// copyLogs prints the logs of all steps that have any, in the order of the file, each after a line with the step's name.
+func (p *program) copyLogs(e *journal.Entry) error {
+	look := report.NewLook(e, time.Now(), false)
+	for _, s := range e.Steps {
+		if s.Last() == nil {
+			continue
+		}
+		fmt.Fprintf(p.Out, "== %s %s\n", wrap.Printable(s.ID), look.Standing(s))
+		if err := p.copyLog(e, s, 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // copyLog prints the log of an attempt, 0 for the last. An attempt that printed nothing has none.
@@ -359,29 +380,32 @@ func (p *program) copyLog(e *journal.Entry, s *journal.Step, attempt int) error 
 // followEvery is how often a log that grows is looked at.
 const followEvery = 100 * time.Millisecond
 
-// followLog prints logs of a step's attempts as they grow, until the step is final or its run is over.
-func (p *program) followLog(c *cli.Context, e *journal.Entry, id string) error {
+// followLog prints logs of a step's attempts as they grow, until the step is final or its run is over. Of the journal and the
+// log it reads what has been added.
+func (p *program) followLog(c *cli.Context, e *journal.Entry, s *journal.Step) error {
 	ctx, cancel := p.untilInterrupted(c.Context)
 	defer cancel()
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
-	attempt, at := 1, int64(0)
-	for {
-		var err error
-		if e, err = journal.Load(e.Dir); err != nil {
+	var log *os.File
+	defer func() { log.Close() }() // nil is closed with an error
+	for attempt := 1; ; {
+		if err := e.Update(); err != nil {
 			return err
 		}
-		s := e.Step(id)
-		for last := s.Last(); last != nil && attempt <= last.Number; attempt++ {
-			if at, err = p.copyFrom(e, journal.LogName(id, attempt), at); err != nil {
+		over := s.Outcome.State != plan.Pending || !e.Running
+		for last := s.Last(); last != nil; attempt++ {
+			var err error
+			if log, err = p.copyMore(e, log, journal.LogName(s.ID, attempt)); err != nil {
 				return err
 			}
-			if attempt == last.Number {
+			if attempt >= last.Number {
 				break
 			}
-			at = 0
+			log.Close()
+			log = nil
 		}
-		if s.Outcome.State != plan.Pending || !e.Running {
+		if over {
 			return nil
 		}
 		select {
@@ -392,19 +416,16 @@ func (p *program) followLog(c *cli.Context, e *journal.Entry, id string) error {
 	}
 }
 
-// copyFrom prints a log from an offset on and returns where it ends.
-func (p *program) copyFrom(e *journal.Entry, name string, at int64) (int64, error) {
-	f, err := e.Log(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return at, nil
+// copyMore prints what has been added to a log, which it opens where that was not done yet.
+func (p *program) copyMore(e *journal.Entry, log *os.File, name string) (*os.File, error) {
+	if log == nil {
+		var err error
+		if log, err = e.Log(name); errors.Is(err, os.ErrNotExist) {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return at, err
-	}
-	defer f.Close()
-	if _, err := f.Seek(at, io.SeekStart); err != nil {
-		return at, err
-	}
-	n, err := io.Copy(p.Out, f)
-	return at + n, err
+	_, err := io.Copy(p.Out, log)
+	return log, err
 }

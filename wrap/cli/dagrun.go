@@ -324,6 +324,11 @@ func (d *dagRun) begin(s *store, mask *dag.Mask, root, absolute string) (*journa
 		r.Given.Tags[key] = mask.Seal(value)
 	}
 	r.Sealed, r.Params = map[string]string{}, map[string]string{}
+	for _, p := range d.file.Params {
+		if p.Value != nil {
+			r.Params[p.Name] = mask.String(*p.Value)
+		}
+	}
 	for name, value := range d.params {
 		r.Sealed[name], r.Params[name] = mask.Seal(value), mask.String(value)
 	}

@@ -22,6 +22,7 @@ type Entry struct {
 	Running bool // it, or a process of one of its steps, lives
 	*Run
 	file *stepfile.File
+	at   int64 // how much of the journal has been read
 }
 
 // StepFile is the file as it was when the run began.
@@ -156,6 +157,11 @@ func Load(dir string) (*Entry, error) {
 	if h.Given != nil {
 		r.Given = *h.Given
 	}
+	for _, p := range file.Params {
+		if p.Value != nil {
+			r.Params[p.Name] = *p.Value
+		}
+	}
 	for _, s := range h.Shown {
 		if s != nil && s.Index >= 0 && s.Index < len(r.Steps) {
 			s.Needs = r.Steps[s.Index].Needs
@@ -163,18 +169,40 @@ func Load(dir string) (*Entry, error) {
 		}
 	}
 	r.Leave()
+	e := &Entry{Dir: dir, Running: running, Run: r, file: file, at: int64(len(first)) + 1}
+	e.read(lines)
+	return e, nil
+}
+
+// read applies the records up to the last whole line.
+func (e *Entry) read(lines *bufio.Reader) {
 	for {
 		line, err := readLine(lines)
 		if err != nil {
-			break
+			return
 		}
 		var rec record
 		if json.Unmarshal(line, &rec) != nil {
-			break // nothing after a damaged line can be trusted to be in order
+			return // nothing after a damaged line can be trusted to be in order
 		}
-		r.apply(rec)
+		e.at += int64(len(line)) + 1
+		e.apply(rec)
 	}
-	return &Entry{Dir: dir, Running: running, Run: r, file: file}, nil
+}
+
+// Update reads what has been added to the journal since the run was read.
+func (e *Entry) Update() error {
+	f, err := os.Open(filepath.Join(e.Dir, journalName))
+	if err != nil {
+		return fmt.Errorf("reading the journal: %w", err)
+	}
+	defer f.Close()
+	e.Running = alive(f) // before the reading: what it said before its end is read then
+	if _, err := f.Seek(e.at, io.SeekStart); err != nil {
+		return fmt.Errorf("reading the journal: %w", err)
+	}
+	e.read(bufio.NewReader(f))
+	return nil
 }
 
 // readLine returns a whole line, or an error for one without an end.

@@ -25,7 +25,7 @@ type Run struct {
 	Retries  string // id of the run it goes on with
 	Host     string
 	PID      int
-	Params   map[string]string // as given on the command line; secrets are shown as ***
+	Params   map[string]string // with the defaults of the file; secrets are shown as ***
 	Sealed   map[string]string // Params as the journal keeps them: with marks for secrets
 	Selected []string          // ids; nil: all
 	Given    Given

@@ -125,7 +125,7 @@ func modelOf(r *journal.Run, dir string) *pageModel {
 	for _, name := range sortedKeys(r.Params) {
 		m.Params = append(m.Params, stepfile.Var{Name: clean(name), Value: clean(r.Params[name])})
 	}
-	if needs, least := NeedsPath(r); len(needs) > 0 {
+	if needs, least := NeedsPath(r); len(needs) > 1 {
 		m.Needs = fmt.Sprintf("By needs alone %s, however many slots: %s.", short(least), strings.Join(shorten(stepIDs(needs), shownPath), " → "))
 	}
 	m.failures(r, dir)
