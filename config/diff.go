@@ -34,6 +34,26 @@ func Diff(old, new backend.Settings) []string {
 	return lines
 }
 
+// Keep returns the settings of a file with the limits of pools and tags added that the store has and the file does not name.
+func Keep(store, file backend.Settings) backend.Settings {
+	kept := file.Clone()
+	for name, pool := range store.Clone().Pools {
+		if _, named := kept.Pools[name]; !named {
+			if kept.Pools == nil {
+				kept.Pools = map[string]backend.Pool{}
+			}
+			kept.Pools[name] = pool
+		}
+	}
+	named := tagLimits(file)
+	for _, l := range store.Clone().TagLimits {
+		if _, ok := named[TagLimitName(l)]; !ok {
+			kept.TagLimits = append(kept.TagLimits, l)
+		}
+	}
+	return kept
+}
+
 func bothKeys[V any](a, b map[string]V) []string {
 	both := maps.Clone(a)
 	if both == nil {

@@ -157,7 +157,7 @@ func (p *program) app(first string) *cli.App {
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true,
 		ExitErrHandler:            func(*cli.Context, error) {},
-		Flags:                     named(commonFlags()),
+		Flags:                     named(append(commonFlags(), versionFlag())),
 		Commands:                  p.commands(first),
 		Action:                    p.noCommand,
 	}
@@ -183,7 +183,17 @@ func prepare(commands []*cli.Command) {
 }
 
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	return usageError(c, "%s", plainFlagError(err.Error()))
+	text := plainFlagError(err.Error())
+	if name, ok := strings.CutPrefix(text, "there is no flag --"); ok && c.Command != nil {
+		var names []string
+		for _, f := range append(c.Command.Flags, commonFlags()...) {
+			names = append(names, f.Names()[0])
+		}
+		if close := closest(name, names); close != "" {
+			text += "; did you mean " + dashes(close) + "?"
+		}
+	}
+	return usageError(c, "%s", text)
 }
 
 // plainFlagError turns the words of package flag into those of this program.
@@ -223,6 +233,9 @@ func dashes(name string) string {
 
 // noCommand answers limit without a command, or with one that does not exist.
 func (p *program) noCommand(c *cli.Context) error {
+	if c.Bool("version") {
+		return p.showVersion()
+	}
 	if c.NArg() == 0 {
 		p.writeHelp(p.Err, c.App, nil, "limit")
 		return exitWith(wrap.CodeFailed)
@@ -244,6 +257,15 @@ func unknown(c *cli.Context, commands []*cli.Command) error {
 // noCommandNamed says so, and which was probably meant.
 func noCommandNamed(typed string, commands []*cli.Command) string {
 	text := fmt.Sprintf("there is no command %q", typed)
+	var elsewhere []string
+	for _, c := range commands {
+		if below := find(c.Subcommands, typed); below != nil {
+			elsewhere = append(elsewhere, fmt.Sprintf("'limit %s %s'", c.Name, below.Name))
+		}
+	}
+	if len(elsewhere) > 0 {
+		return text + "; did you mean " + strings.Join(elsewhere, " or ") + "?"
+	}
 	if close := closest(typed, commandNames(commands)); close != "" {
 		text += "; did you mean " + close + "?"
 	}

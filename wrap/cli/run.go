@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -115,7 +116,7 @@ func (p *program) run(c *cli.Context) error {
 	var events *wrap.Events
 	_, sig, err := p.heeding(c, func() (_ *store, err error) {
 		if r.command.Path, err = process.Find(r.command.Args[0], r.command.Env, ""); err != nil {
-			return nil, cannotStart(err)
+			return nil, cannotStart(misplaced(c, err))
 		}
 		events, err = wrap.OpenEvents(c.String("events"), p.Err, nil)
 		return nil, err
@@ -181,6 +182,18 @@ func (p *program) drain(events *wrap.Events, messages *wrap.Messages) {
 	if err != nil {
 		messages.Error("%v", err)
 	}
+}
+
+// misplaced adds to the error that a command is not found what its word was probably meant as, where "--" and another command follow it.
+func misplaced(c *cli.Context, err error) error {
+	word, pools := c.Args().First(), c.StringSlice("pool")
+	if c.Args().Get(1) != "--" {
+		return err
+	}
+	if _, number := strconv.Atoi(word); number == nil && len(pools) > 0 {
+		return fmt.Errorf("%w; did you mean --pool %s?", err, quote(pools[len(pools)-1]+"="+word))
+	}
+	return fmt.Errorf("%w; did you mean --pool %s?", err, quote(word))
 }
 
 // cannotStart ends limit as a shell does that cannot execute a command.

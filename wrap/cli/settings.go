@@ -17,12 +17,18 @@ func (p *program) applyCommand() *cli.Command {
 		Usage:     "write a file's limits into the store",
 		ArgsUsage: "[FILE]",
 		Description: "Replaces the store's limits by the concurrency block of FILE (default: the configuration file in\n" +
-			"force) and shows what changes. Applying it again changes nothing. Takes effect at once.\n\n" +
+			"force) and shows what changes. Pools and tag limits that the file does not name lose theirs; with --keep\n" +
+			"they keep them. Applying it again changes nothing. Takes effect at once.\n\n" +
 			"EXIT STATUS: 0; 125 limit itself failed.",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "keep", Usage: "keep limits that the file does not name"}},
 		Action: func(c *cli.Context) error {
 			return p.withSettings(c, storeOptions{}, func(s *store, wanted backend.Settings) error {
-				var changes []string
+				var changes, removed []string
 				err := s.ChangeSettings(c.Context, func(settings *backend.Settings, ok bool) error {
+					kept := config.Keep(*settings, wanted)
+					if removed = config.Diff(kept, wanted); c.Bool("keep") {
+						wanted, removed = kept, nil
+					}
 					if changes = config.Diff(*settings, wanted); len(changes) == 0 && ok {
 						return errSame
 					}
@@ -35,6 +41,9 @@ func (p *program) applyCommand() *cli.Command {
 				if len(changes) == 0 {
 					_, err := fmt.Fprintln(p.Out, "nothing to change")
 					return err
+				}
+				if len(removed) > 0 {
+					p.messages(c).Info("limits that the file does not name were removed (%s); --keep keeps them", abridge(removed))
 				}
 				return p.printLines(changes)
 			})
