@@ -34,6 +34,9 @@ type Command struct {
 	Group   bool // a process group of its own, which Stop and Kill signal. Without: that of this process
 	Session bool // a session of its own, without a terminal; without Group also no part of any tree: neither HoldTree nor the Kill of others concerns it
 
+	// Stay keeps this process in its directory, which with Forward it leaves: a later command is to start there too.
+	Stay bool
+
 	// DeathSignal is what the kernel sends to the command when this process dies, on Linux; 0: nothing.
 	DeathSignal syscall.Signal
 
@@ -75,6 +78,7 @@ type Exit struct {
 	Core    bool           // with a core dump
 	Reason  Reason
 	Killed  bool // the Supervisor had to send SIGKILL
+	Told    bool // with Forward: this process was sent a signal that asks a command to end, or the one that killed it
 	Started time.Time
 	Ended   time.Time
 	Usage   syscall.Rusage // of the command and the descendants it waited for
@@ -111,6 +115,7 @@ type Process struct {
 	timeout  *time.Timer
 	stopBy   *alarm
 	overdue  *alarm         // until SIGKILL, since a signal was handed on that tells it to end
+	heard    uint64         // the signals that this process was sent while the command ran, a bit each
 	fault    syscall.Signal // that this process was sent: it is to end as by that
 
 	unkillable []info // that Unkillable was called for; only the goroutine of end uses it

@@ -63,12 +63,14 @@ func (s *Supervisor) receive(m sigsource.Signal) {
 	case p == nil:
 		s.hear(m.Sig)
 	case deliveredByTerminal(m, s.leader):
+		p.note(m.Sig)
 	case m.PID > 0 && m.SentByProcess() && s.descends(m.PID):
 		// the command signals its parent or its group: it is not to hear itself
 	case slices.Contains(sigsource.Faults(), m.Sig):
 		p.fault = m.Sig
 		p.beginStop(Stopped, now()+p.c.Grace)
 	default:
+		p.note(m.Sig) // now: a command that has it already may end before it is handed on
 		s.hear(m.Sig)
 	}
 }
@@ -132,11 +134,36 @@ func (s *Supervisor) handOver(p *Process) {
 // handOn sends the command a signal that was sent to this process. If that asks it to end, the grace begins: after it comes
 // SIGKILL, as of timeout -k.
 func (p *Process) handOn(sig syscall.Signal) {
+	p.note(sig)
 	p.send(sig)
-	switch sig {
-	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGABRT:
-		if p.overdue == nil && !p.s.ignored(sig) {
-			p.overdue = p.s.alarm(now()+p.c.Grace, func() { p.stop(Overdue, now()) })
+	if slices.Contains(endRequests(), sig) && p.overdue == nil && !p.s.ignored(sig) {
+		p.overdue = p.s.alarm(now()+p.c.Grace, func() { p.stop(Overdue, now()) })
+	}
+}
+
+// endRequests are the signals by which others ask a command to end.
+func endRequests() []syscall.Signal {
+	return []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGABRT}
+}
+
+// note keeps in mind that this process was sent a signal while the command ran.
+func (p *Process) note(sig syscall.Signal) { p.heard |= bit(sig) }
+
+// told reports whether the command ended of what this process was sent, or was asked to end.
+func (p *Process) told() bool {
+	ends := bit(p.exit.Signal) | bit(syscall.SIGQUIT)
+	for _, sig := range endRequests() {
+		if !p.s.ignored(sig) {
+			ends |= bit(sig)
 		}
 	}
+	return p.heard&ends != 0
+}
+
+// bit is the place of a signal in a set; none for 0.
+func bit(sig syscall.Signal) uint64 {
+	if sig == 0 {
+		return 0
+	}
+	return 1 << (sig - 1)
 }

@@ -20,6 +20,7 @@ func (p *Process) hasEnded(status syscall.WaitStatus, usage syscall.Rusage) {
 	if p.fault != 0 {
 		p.exit.Signal = p.fault
 	}
+	p.exit.Told = p.told()
 	p.gone = true
 	close(p.ended)
 	if s.forward == p {

@@ -59,7 +59,7 @@ func NewSupervisor() (*Supervisor, error) {
 }
 
 // Start starts c. Signals that nobody has received from Signals yet go to a command with Forward; this process
-// then leaves its directory for /, which it would keep busy.
+// then leaves its directory for /, which it would keep busy, unless it is to Stay.
 // An error means that nothing was started; errors.As finds the syscall.Errno, see StartCode.
 func (s *Supervisor) Start(c Command) (*Process, error) {
 	if len(c.Args) == 0 {
@@ -101,7 +101,9 @@ func (s *Supervisor) start(c Command) (*Process, error) {
 		s.source.Take(s.forwardOnly()...)
 		time.AfterFunc(unwatched, func() { s.watchFor(p) })
 		s.handOver(p)
-		syscall.Chdir("/")
+		if !c.Stay {
+			syscall.Chdir("/")
+		}
 	}
 	if c.Group {
 		s.watch(true) // what signals the group of this process does not mean the command
