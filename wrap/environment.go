@@ -17,6 +17,7 @@ const (
 	EnvToken     = "LIMIT_TOKEN"
 	EnvNamespace = "LIMIT_NAMESPACE"
 	EnvPools     = "LIMIT_POOLS"
+	EnvAttempt   = "LIMIT_ATTEMPT" // from 1
 )
 
 // Environment returns env with the variables of a held claim put in place of those of an outer one; everything else keeps its

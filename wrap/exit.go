@@ -26,6 +26,14 @@ type Exit struct {
 	Signal syscall.Signal
 }
 
+// String is exited 3, was killed by SIGTERM.
+func (e Exit) String() string {
+	if e.Signal != 0 {
+		return "was killed by " + SignalName(e.Signal)
+	}
+	return fmt.Sprintf("exited %d", e.Code)
+}
+
 // exitOf decides the end of limit by that of the command.
 func exitOf(e process.Exit) Exit {
 	switch {

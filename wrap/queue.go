@@ -29,6 +29,7 @@ type Queue struct {
 
 	began, granted time.Time
 	decided        chan News
+	ended          <-chan struct{}   // Ending, where the claim was held before; else nil
 	known          backend.Obstacles // as last told, until it is said; under mu
 }
 
@@ -83,11 +84,9 @@ func (q *Queue) Await(ctx context.Context) (*Exit, error) {
 			}
 			return q.end(n)
 		case sig := <-q.Signals:
-			q.Conclude(Exit{Signal: sig}.Outcome())
-			q.Leave()
-			q.Reason = SignalName(sig)
-			q.Emit(Event{Event: EventCancelled, Reason: q.Reason})
-			return &Exit{Signal: sig}, nil
+			return q.interrupted(sig), nil
+		case <-q.ended:
+			return &Exit{Code: q.BusyExitCode}, nil
 		case <-speak.C:
 			why = q.whyWaiting(ctx)
 			speak.Reset(nextWaitMessage)
@@ -97,6 +96,50 @@ func (q *Queue) Await(ctx context.Context) (*Exit, error) {
 		}
 	}
 }
+
+// interrupted leaves for a signal.
+func (q *Queue) interrupted(sig syscall.Signal) *Exit {
+	if q.ended == nil { // else its command has said how it ended
+		q.Conclude(Exit{Signal: sig}.Outcome())
+	}
+	q.Leave()
+	q.Reason = SignalName(sig)
+	q.Emit(Event{Event: EventCancelled, Reason: q.Reason})
+	return &Exit{Signal: sig}
+}
+
+// Again gives the slots of the held claim back for a while, and waits for them again. It returns what Await does.
+func (q *Queue) Again(ctx context.Context, pause time.Duration) (*Exit, error) {
+	q.ended = q.Ending()
+	q.Yield()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case n := <-q.decided:
+		return q.end(n)
+	case sig := <-q.Signals:
+		return q.interrupted(sig), nil
+	case <-q.ended:
+		return &Exit{Code: q.BusyExitCode}, nil
+	}
+	q.began = time.Now()
+	q.Reacquire()
+	return q.Await(ctx)
+}
+
+// hasEnded reports whether the held claim was cancelled or lost.
+func (q *Queue) hasEnded() bool {
+	select {
+	case <-q.Ending():
+		return true
+	default:
+		return false
+	}
+}
+
+// stillHeld is what is left of the time that the slots are to be kept after their grant.
+func (q *Queue) stillHeld(least time.Duration) time.Duration { return least - time.Since(q.granted) }
 
 // end decides what follows for limit from a claim that was denied.
 func (q *Queue) end(n News) (*Exit, error) {

@@ -3,6 +3,8 @@ package wrap
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -26,6 +28,8 @@ type Run struct {
 	BusyExitCode int                 // where no slot is to be had; CodeBusy as a rule
 	Wait         time.Duration       // give up waiting after this; 0: never
 	MinHold      time.Duration       // keep the claim at least so long after its grant
+	Retries      int                 // run the command again after a failure, so many times at most
+	RetryDelay   time.Duration       // after the failure; the slots are given back for what MinHold leaves of it
 	WarnOnLost   bool                // let the command run on when the claim is lost
 	RunUnreached bool                // run the command without a claim where the store is unreachable
 	Unreached    error               // why there is no Backend
@@ -46,7 +50,7 @@ func (r *Run) Do(ctx context.Context) (Exit, error) {
 
 func (r *Run) do(ctx context.Context) (Exit, error) {
 	if r.Backend == nil {
-		return r.withoutStore(r.Unreached)
+		return r.withoutStore(ctx, r.Unreached)
 	}
 	q := &Queue{
 		Life: Life{Backend: r.Backend, Claim: r.Claim, Wait: r.Wait, WarnOnLost: r.WarnOnLost, Settle: r.Settle,
@@ -58,68 +62,138 @@ func (r *Run) do(ctx context.Context) (Exit, error) {
 	defer q.Release()
 	switch exit, err := q.Await(ctx); {
 	case err != nil:
-		return r.withoutStore(err)
+		return r.withoutStore(ctx, err)
 	case exit != nil:
 		return *exit, nil
 	}
-	command := r.Command
-	command.Env = Environment(command.Env, q.Held(), r.Namespace)
-	command.Mark = EnvClaimID + "=" + q.Claim.ID
-	if f := q.Inherit(); f != nil {
-		command.Keep = append(command.Keep, f)
-	}
-	exit, err := r.command(command, q)
+	exit, err := r.attempts(ctx, q)
 	r.waitMinHold(q)
 	return exit, err
 }
 
 // withoutStore runs the command without a claim, if that was asked for and the store cannot be reached.
-func (r *Run) withoutStore(err error) (Exit, error) {
+func (r *Run) withoutStore(ctx context.Context, err error) (Exit, error) {
 	if !r.RunUnreached || !errors.Is(err, backend.ErrUnreachable) {
 		return Exit{Code: CodeFailed}, err
 	}
 	r.Messages.Error("%v; running without a slot, as --if-unreachable run asks for", err)
-	command := r.Command
-	command.Env = Unclaimed(command.Env)
-	return r.command(command, nil)
+	return r.attempts(ctx, nil)
 }
 
-// command runs a command to its end and decides the end of limit. q is its claim, or nil.
-func (r *Run) command(command process.Command, q *Queue) (Exit, error) {
-	command.Unkillable = r.Messages.Unkillable
-	p, err := r.Start(command)
+// command is the command of an attempt under q's claim, or under none.
+func (r *Run) command(q *Queue, attempt int) process.Command {
+	command := r.Command
+	command.Unkillable, command.Stay = r.Messages.Unkillable, r.Retries > 0
+	if q == nil {
+		command.Env = Unclaimed(command.Env)
+	} else {
+		command.Env = Environment(command.Env, q.Held(), r.Namespace)
+		command.Mark = EnvClaimID + "=" + q.Claim.ID
+		if f := q.Inherit(); f != nil {
+			command.Keep = append(command.Keep, f)
+		}
+	}
+	if r.Retries > 0 {
+		command.Env = Setenv(command.Env, []string{EnvAttempt + "=" + strconv.Itoa(attempt)})
+	}
+	return command
+}
+
+// attempt runs the command to its end and decides the end of limit. again is true for a failure of the command's own, which another
+// attempt may mend.
+func (r *Run) attempt(q *Queue, number int) (exit Exit, again bool, err error) {
+	p, err := r.Start(r.command(q, number))
 	if err != nil {
-		exit := Exit{Code: process.StartCode(err)}
+		exit = Exit{Code: process.StartCode(err)}
 		if q != nil {
 			q.Conclude(backend.Outcome{How: backend.NotStarted, Code: &exit.Code})
 		}
-		return exit, err
+		return exit, false, err
 	}
 	if q != nil {
 		q.AttachCommand(p)
 	}
-	r.emit(Event{Event: EventStarted, PID: p.PID()})
+	r.emit(Event{Event: EventStarted, PID: p.PID(), Attempt: r.shown(number)})
 	r.Messages.Debug("started %s, pid %d", r.Claim.Name, p.PID())
-	r.supervise(p, q)
-	exited := Event{Event: EventExited, PID: p.PID()}
-	exited.setExit(Exit{Code: p.Exit().Code, Signal: p.Exit().Signal})
+	signalled := r.supervise(p, q)
+	end := p.Exit()
+	exited := Event{Event: EventExited, PID: p.PID(), Attempt: r.shown(number)}
+	exited.setExit(Exit{Code: end.Code, Signal: end.Signal})
 	r.emit(exited)
-	r.reportExit(p.Exit())
-	return exitOf(p.Exit()), nil
+	r.reportExit(end)
+	failed := end.Reason == process.TimedOut || end.Reason == process.Ended && end.Status() != 0
+	again = failed && !end.Told && !signalled && number <= r.Retries
+	if again && q != nil {
+		q.Detach(p)
+	}
+	return exitOf(end), again, nil
 }
 
-// supervise waits for the command to end.
-func (r *Run) supervise(p Process, q *Queue) {
+// shown is the number of an attempt where there may be several, else 0.
+func (r *Run) shown(attempt int) int {
+	if r.Retries == 0 {
+		return 0
+	}
+	return attempt
+}
+
+// attempts runs the command, and again after failures of its own. q is its claim, or nil. The end of the last attempt is that of limit,
+// unless a signal comes between two.
+func (r *Run) attempts(ctx context.Context, q *Queue) (Exit, error) {
+	for number := 1; ; number++ {
+		exit, again, err := r.attempt(q, number)
+		if !again || q != nil && q.hasEnded() {
+			return exit, err
+		}
+		next := fmt.Sprintf("attempt %d of %d follows in %s", number+1, r.Retries+1, backend.ShortDuration(r.RetryDelay))
+		r.emit(Event{Event: EventRetrying, Attempt: number, Reason: exit.String() + "; " + next})
+		r.Messages.Info("the command %s; %s", exit, next)
+		end, err := r.untilNext(ctx, q)
+		switch {
+		case err != nil:
+			r.Messages.Error("%v; the command is not run again", err)
+			return exit, nil
+		case end != nil && end.Signal != 0:
+			return *end, nil
+		case end != nil:
+			return exit, nil
+		}
+	}
+}
+
+// untilNext waits until the command may be run again: nil, nil then. q gives its slots back meanwhile, but for what is left of MinHold.
+func (r *Run) untilNext(ctx context.Context, q *Queue) (*Exit, error) {
+	keep := r.RetryDelay
+	if q != nil {
+		keep = min(keep, q.stillHeld(r.MinHold))
+	}
+	if sig := r.pause(keep, q); sig != 0 {
+		return &Exit{Signal: sig}, nil
+	}
+	switch {
+	case q == nil:
+		return nil, nil
+	case q.hasEnded():
+		return &Exit{Code: CodeBusy}, nil
+	case q.stillHeld(r.MinHold) > 0:
+		return nil, nil
+	}
+	return q.Again(ctx, r.RetryDelay-keep)
+}
+
+// supervise waits for the command to end, and reports whether a signal came for what it left behind.
+func (r *Run) supervise(p Process, q *Queue) (signalled bool) {
 	for {
 		select {
 		case <-p.Done():
-			return
+			return signalled
 		case <-p.Left():
 			if q != nil {
 				q.AttachTree(p)
 			}
 		case <-r.Signals:
 			// The command has ended, --hold-tree waits for its descendants: they are to end too.
+			signalled = true
 			p.Stop(process.Stopped)
 		}
 	}
@@ -143,18 +217,29 @@ func (r *Run) reportExit(e process.Exit) {
 
 // waitMinHold keeps the claim until MinHold is over; a signal, or the claim's end, ends that.
 func (r *Run) waitMinHold(q *Queue) {
-	rest := r.MinHold - time.Since(q.granted)
+	rest := q.stillHeld(r.MinHold)
 	if rest <= 0 {
 		return
 	}
 	r.Messages.Debug("keeping the slot for %s more", rest.Truncate(time.Millisecond))
-	timer := time.NewTimer(rest)
+	r.pause(rest, q)
+}
+
+// pause waits for d; a signal, which is returned, or the end of the claim ends that.
+func (r *Run) pause(d time.Duration, q *Queue) syscall.Signal {
+	var ending <-chan struct{}
+	if q != nil {
+		ending = q.Ending()
+	}
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-r.Signals:
-	case <-q.Ending():
+	case sig := <-r.Signals:
+		return sig
+	case <-ending:
 	}
+	return 0
 }
 
 // emit writes an event of this run.

@@ -390,6 +390,113 @@ func TestTheLifeOfAClaim(t *testing.T) {
 			exit: Exit{Signal: syscall.SIGTERM}, events: "run_started started exited=SIGTERM run_finished=SIGTERM", says: []string{"running without a slot"}, calls: []string{"stop"}},
 		{name: "another failure is not done without", set: func(s *scene) { s.store.enterErr, s.run.RunUnreached = errors.New("damaged"), true },
 			exit: Exit{Code: 125}, err: "damaged", events: "run_started queued run_finished=125"},
+		{name: "runs the command again after a failure, so often as it is told",
+			set: func(s *scene) { s.run.Retries = 2 },
+			play: func(s *scene) {
+				s.command().end(process.Exit{Code: 3})
+				s.command().end(process.Exit{Signal: syscall.SIGSEGV})
+				s.command().end(process.Exit{Code: 5})
+			},
+			exit: Exit{Code: 5}, calls: []string{},
+			events: granted + "exited=3 retrying granted started exited=SIGSEGV retrying granted started exited=5 released run_finished=5",
+			says:   []string{"the command exited 3; attempt 2 of 3 follows in 0s", "was killed by SIGSEGV; attempt 3 of 3"}},
+		{name: "runs the command again after a timeout, and no more after a success",
+			set: func(s *scene) { s.run.Retries, s.run.Command.Timeout = 2, time.Second },
+			play: func(s *scene) {
+				s.command().end(process.Exit{Signal: syscall.SIGTERM, Reason: process.TimedOut})
+				s.command().end(ok)
+			},
+			events: granted + "exited=SIGTERM retrying granted started exited=0 released run_finished=0", calls: []string{},
+			says: []string{"timed out after 1s", "exited 124; attempt 2 of 3"}},
+		{name: "gives the slot back before the command is run again", set: func(s *scene) { s.run.Retries, s.run.RetryDelay = 1, time.Minute },
+			play: func(s *scene) {
+				s.command().end(process.Exit{Code: 1})
+				synctest.Wait()
+				s.hold()
+				s.after(time.Minute)
+				s.after(time.Hour)
+				s.holder.Release(s.Context())
+				s.command().end(ok)
+			},
+			events: granted + "exited=1 retrying blocked granted started exited=0 released run_finished=0", calls: []string{},
+			says: append([]string{"follows in 1m", "waiting for pool:p"}, slices.Repeat([]string{"waiting for"}, 11)...)},
+		{name: "keeps the slot for as long as it is told though the command is to be run again",
+			set: func(s *scene) { s.run.Retries, s.run.RetryDelay, s.run.MinHold = 1, time.Minute, 30*time.Second },
+			play: func(s *scene) {
+				s.command().end(process.Exit{Code: 1})
+				s.after(29 * time.Second)
+				if _, err := s.space.Open().Enter(s.Context(), backend.Claim{ID: "n", RunID: "n", Pools: map[string]int{"p": 1}},
+					backend.EnterOptions{NoWait: true}); err == nil {
+					s.Error("the slot was given back")
+				}
+				s.after(time.Second)
+				s.hold()
+				s.holder.Release(s.Context())
+				s.after(30 * time.Second)
+				s.command().end(ok)
+				s.after(30 * time.Second)
+			},
+			events: granted + "exited=1 retrying granted started exited=0 released run_finished=0", calls: []string{}, says: []string{"follows in 1m"}},
+		{name: "a kept slot is not given back between two attempts", set: func(s *scene) { s.run.Retries, s.run.MinHold = 1, time.Minute },
+			play: func(s *scene) {
+				s.command().end(process.Exit{Code: 1})
+				s.command().end(ok)
+				s.after(time.Minute)
+			},
+			events: granted + "exited=1 retrying started exited=0 released run_finished=0", calls: []string{}, says: []string{"follows in 0s"}},
+		{name: "is not run again when it was asked to end", set: func(s *scene) { s.run.Retries = 1 },
+			play: func(s *scene) { s.command().end(process.Exit{Code: 1, Told: true}) },
+			exit: Exit{Code: 1}, events: granted + "exited=1 released run_finished=1", calls: []string{}},
+		{name: "is not run again after a cancellation", set: func(s *scene) { s.run.Retries = 1 },
+			play: func(s *scene) { s.command(); s.space.Open().Cancel(s.Context(), "c", "enough") },
+			exit: Exit{Signal: syscall.SIGTERM}, events: granted + "cancelled exited=SIGTERM released run_finished=SIGTERM",
+			says: []string{"cancelled (enough): stopping the command"}, calls: []string{"stop"}},
+		{name: "is not run again where it has failed when the cancellation came", set: func(s *scene) { s.run.Retries, s.run.WarnOnLost = 1, true },
+			play: func(s *scene) {
+				p := s.command()
+				s.tells(backend.Event{Kind: backend.Lost, Reason: "expired"})
+				p.end(process.Exit{Code: 1})
+			},
+			exit: Exit{Code: 1}, events: granted + "lost exited=1 released run_finished=1", says: []string{"the claim is lost"}, calls: []string{}},
+		{name: "a cancellation ends the delay", set: func(s *scene) { s.run.Retries, s.run.RetryDelay = 1, time.Hour },
+			play: func(s *scene) {
+				s.command().end(process.Exit{Code: 3})
+				synctest.Wait()
+				s.space.Open().Cancel(s.Context(), "c", "enough")
+				synctest.Wait()
+				if !s.ended() {
+					s.Error("it goes on")
+				}
+			},
+			exit: Exit{Code: 3}, events: granted + "exited=3 retrying cancelled released run_finished=3",
+			says: []string{"follows in 1h", "cancelled while waiting (enough)"}, calls: []string{}},
+		{name: "a signal ends the delay", set: func(s *scene) { s.run.Retries, s.run.RetryDelay = 1, time.Hour },
+			play: func(s *scene) { s.command().end(process.Exit{Code: 3}); synctest.Wait(); s.signal(syscall.SIGTERM) },
+			exit: Exit{Signal: syscall.SIGTERM}, events: granted + "exited=3 retrying cancelled released run_finished=SIGTERM",
+			says: []string{"follows in 1h"}, calls: []string{}},
+		{name: "the slots are not waited for longer than it is told between two attempts",
+			set: func(s *scene) {
+				s.run.Retries, s.run.RetryDelay, s.run.Wait, s.run.Busy = 1, time.Second, 3*time.Second, BusySkip
+			},
+			play: func(s *scene) {
+				s.command().end(process.Exit{Code: 3})
+				synctest.Wait()
+				s.hold()
+				s.after(4 * time.Second)
+				<-s.over
+				s.holder.Release(s.Context())
+			},
+			exit: Exit{Code: 3}, events: granted + "exited=3 retrying blocked cancelled released run_finished=3",
+			says: []string{"follows in 1s", "waiting for"}, calls: []string{}},
+		{name: "a command without a slot is run again too", set: func(s *scene) {
+			s.store.enterErr, s.run.RunUnreached, s.run.Retries, s.run.RetryDelay = backend.ErrUnreachable, true, 1, time.Minute
+		},
+			play: func(s *scene) {
+				s.command().end(process.Exit{Code: 4})
+				s.after(time.Minute)
+				s.command().end(ok)
+			},
+			events: "run_started queued started exited=4 retrying started exited=0 run_finished=0", says: []string{"running without a slot", "follows in 1m"}, calls: []string{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

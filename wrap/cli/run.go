@@ -26,6 +26,7 @@ begin with limit:, and nothing if the slots are granted within a second.
 CMD finds in its environment LIMIT_RUN_ID, LIMIT_CLAIM_ID, LIMIT_TOKEN (a number that grows with
 every grant), LIMIT_NAMESPACE, LIMIT_POOLS (database=1,api=2) and LIMIT_SLOT_<POOL>, the numbers of its
 slots from 0 to the limit less one, which no two holders share (none for a claim for more than 1,024).
+With --retry it finds LIMIT_ATTEMPT, from 1.
 
 DURATIONS are numbers of seconds, or such as 90s, 1h30m, 2d.
 
@@ -68,6 +69,8 @@ func runFlags() []cli.Flag {
 		durationFlag("timeout", 0, "run time of the command: TERM, then KILL after --grace; exit 124", command),
 		durationFlag("grace", defaultGrace, "between the first signal and KILL: after --timeout, cancellation, loss, and a TERM, INT or HUP that is handed on", command),
 		&cli.StringFlag{Name: "signal", Usage: "the signal `SIG` sent first, in place of TERM", Category: command},
+		&cli.IntFlag{Name: "retry", Usage: "run the command again after a failure or --timeout, at most `N` times; never after a TERM, INT or HUP, cancellation or loss", Category: command},
+		durationFlag("retry-delay", 0, "give the slots back for this long before the command is run again", command),
 		&cli.BoolFlag{Name: "hold-tree", Usage: "keep the slots until all descendants of the command are gone, daemons included", Category: command},
 		durationFlag("min-hold", 0, "keep the slots at least this long", command),
 		&cli.StringFlag{Name: "on-lost", Value: "kill", Usage: "`kill|warn`: when the claim can no longer be renewed", Category: store},
@@ -96,6 +99,8 @@ type request struct {
 	busyCode  int
 	wait      time.Duration
 	minHold   time.Duration
+	retries   int
+	delay     time.Duration // before each retry
 	splay     time.Duration
 	warnLost  bool
 	unreached bool // run without a slot where the store is unreachable
@@ -150,6 +155,7 @@ func (p *program) run(c *cli.Context) error {
 		Start:   func(command process.Command) (wrap.Process, error) { return supervisor.Start(command) },
 		Signals: supervisor.Signals(), Messages: messages, Events: events, Claim: r.claim, Command: r.command,
 		Busy: r.busy, BusyExitCode: r.busyCode, Wait: r.wait, MinHold: r.minHold, WarnOnLost: r.warnLost,
+		Retries: r.retries, RetryDelay: r.delay,
 		RunUnreached: r.unreached, Unreached: err,
 	}
 	if err == nil {
@@ -254,6 +260,13 @@ func parseTimes(c *cli.Context, r *request) error {
 	r.command.Grace, _ = durationOf(c, "grace")
 	r.minHold, _ = durationOf(c, "min-hold")
 	r.splay, _ = durationOf(c, "splay")
+	if r.retries = c.Int("retry"); r.retries < 0 {
+		return fmt.Errorf("flag --retry: %d is not a number of at least 0", r.retries)
+	}
+	var delayed bool
+	if r.delay, delayed = durationOf(c, "retry-delay"); delayed && r.retries == 0 {
+		return errors.New("flag --retry-delay: nothing is run again without --retry N; give that too")
+	}
 	r.wait, _ = durationOf(c, "wait")
 	var asked bool
 	if r.ttl, asked = durationOf(c, "ttl"); !asked {

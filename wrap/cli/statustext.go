@@ -111,7 +111,7 @@ func needsText(c backend.Claim) string {
 // blocksText is the limits in the way, and the first of those who hold them.
 func blocksText(w backend.WaitingClaim) string {
 	if w.Aside {
-		return "stands aside for its dag"
+		return "stands aside until its dag or command is ready"
 	}
 	var parts []string
 	for _, b := range w.Blocks {

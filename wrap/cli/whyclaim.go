@@ -25,7 +25,7 @@ func writeWhy(w io.Writer, s *backend.Snapshot, id string, now time.Time) error 
 		writeLine(w, "%s %s waits for %s, position %d, priority %d, asks %s", short(id),
 			shownName(c.Claim, s.Settings), wrap.Age(now.Sub(c.QueuedAt)), c.Position, c.Priority, needsText(c.Claim))
 		if c.Aside {
-			fmt.Fprintln(w, "  it stands aside: its dag has no executor slot for it")
+			fmt.Fprintln(w, "  it stands aside: its dag has no executor slot for it, or its command is to be run again later")
 		}
 		if len(c.Blocks) == 0 && !c.Aside {
 			fmt.Fprintln(w, "  nothing blocks it: it is about to be granted")

@@ -41,7 +41,7 @@ func environment(r *Run, env []string) []string {
 // stepEnvironment adds to the run's environment what is a step's own: its variables, its matrix, how its needs have
 // ended, and their outputs.
 func (l *loop) stepEnvironment(e *execution, s *journal.Step) ([]string, error) {
-	added := []string{"LIMIT_DAG=" + l.r.File.Name, "LIMIT_STEP=" + e.real.ID, "LIMIT_ATTEMPT=" + strconv.Itoa(e.number)}
+	added := []string{"LIMIT_DAG=" + l.r.File.Name, "LIMIT_STEP=" + e.real.ID, wrap.EnvAttempt + "=" + strconv.Itoa(e.number)}
 	if e.step < 0 {
 		added = append(added, l.ending()...)
 	}
