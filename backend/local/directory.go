@@ -60,7 +60,7 @@ func (s *Store) openDirectory(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", s.file("claims"), s.advise(err))
 	}
-	return s.openState()
+	return s.openState(ctx)
 }
 
 // openNamespace opens the namespace's directory, if the store's own can be trusted.
@@ -85,12 +85,12 @@ func (s *Store) openNamespace() error {
 }
 
 // openState opens the file state, for reading alone where it cannot be written.
-func (s *Store) openState() error {
+func (s *Store) openState(ctx context.Context) error {
 	var err error
 	if s.readOnly == nil {
 		s.state, err = s.openAt(s.fd, "state", unix.O_RDWR, unix.S_IFREG)
 		if err == unix.ENOENT && !s.opts.examine {
-			if err := s.restore(); err != nil {
+			if err := s.restore(ctx); err != nil {
 				return err
 			}
 			s.state, err = s.openAt(s.fd, "state", unix.O_RDWR, unix.S_IFREG)
@@ -149,14 +149,14 @@ func (s *Store) create(ctx context.Context) error {
 	if err := lockWhile(ctx, root); err != nil {
 		return fmt.Errorf("locking %s: %w", dir, describeHolder(root, err))
 	}
-	if err := s.createIn(root, mode); err != nil {
+	if err := s.createIn(ctx, root, mode); err != nil {
 		return fmt.Errorf("making the embedded store in %s: %w", dir, s.advise(err))
 	}
 	return ctx.Err()
 }
 
-func (s *Store) createIn(root int, mode uint32) error {
-	maker := &Store{opts: s.opts, path: s.opts.Dir, fd: root, mode: mode & 0o666}
+func (s *Store) createIn(ctx context.Context, root int, mode uint32) error {
+	maker := &Store{opts: s.opts, path: s.opts.Dir, fd: root, former: s.former, mode: mode & 0o666}
 	switch err := s.checkFormat(root); {
 	case notFound(err):
 		if err := refuseForeign(root, s.opts.Dir); err != nil {
@@ -179,7 +179,7 @@ func (s *Store) createIn(root int, mode uint32) error {
 		return err
 	}
 	s.step("make directory")
-	err := maker.makeNamespace(root, s.path, mode)
+	err := maker.makeNamespace(ctx, root, s.path, mode)
 	if err == nil {
 		s.step("rename directory")
 		err = unix.Renameat(root, newName, root, name)
@@ -195,7 +195,7 @@ func (s *Store) createIn(root int, mode uint32) error {
 // full disk.
 //
 // A state that processes still have open, of a directory at this place that was removed, is taken over: their claims live.
-func (s *Store) makeNamespace(root int, path string, mode uint32) error {
+func (s *Store) makeNamespace(ctx context.Context, root int, path string, mode uint32) error {
 	dirMode := mode & (0o777 | unix.S_ISGID)
 	fd, err := makeDir(root, newName, dirMode)
 	if err != nil {
@@ -210,8 +210,8 @@ func (s *Store) makeNamespace(root int, path string, mode uint32) error {
 	if err := s.makeFIFO(fd, filepath.Join(s.path, newName), "gate"); err != nil {
 		return &fs.PathError{Op: "mkfifo", Path: "gate", Err: err}
 	}
-	fresh := &Store{opts: s.opts, path: path, fd: fd, state: -1, mode: s.mode}
-	return fresh.restore()
+	fresh := &Store{opts: s.opts, path: path, fd: fd, state: -1, former: s.former, mode: s.mode}
+	return fresh.restore(ctx)
 }
 
 // makeDir makes a directory and opens it. The mode is given to what was opened, if that is ours: in a shared directory another may

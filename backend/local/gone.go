@@ -58,7 +58,7 @@ func (s *Store) follow(ctx context.Context) error {
 		}
 		select {
 		case <-wait:
-			if err := s.restore(); err != nil {
+			if err := s.restore(ctx); err != nil {
 				return err
 			}
 		case <-time.After(missingFor / 10):
@@ -68,6 +68,7 @@ func (s *Store) follow(ctx context.Context) error {
 	}
 	fresh := newStore(s.opts)
 	fresh.opts.Create = false
+	fresh.former = s.state
 	if err := fresh.openDirectory(ctx); err != nil {
 		fresh.closeFiles()
 		if notFound(err) {
@@ -80,11 +81,14 @@ func (s *Store) follow(ctx context.Context) error {
 	moved := !samePlace(s.fd, s.path)
 	err := errors.Join(dupOnto(fresh.fd, s.fd), dupOnto(fresh.claims, s.claims), dupOnto(fresh.state, s.state))
 	s.readOnly, s.mode = fresh.readOnly, fresh.mode
-	for _, fd := range []*int{&s.details, &s.processes} {
-		if *fd >= 0 {
-			unix.Close(*fd)
-			*fd = -1
-		}
+	if s.details >= 0 {
+		unix.Close(s.details)
+		s.details = -1
+	}
+	if former := s.processes; former >= 0 {
+		s.processes = -1
+		s.openProcesses() // while the former one is open: a new one gets its content. Whoever needs the file reports what fails.
+		unix.Close(former)
 	}
 	if moved {
 		s.moves.Add(1)
@@ -95,20 +99,28 @@ func (s *Store) follow(ctx context.Context) error {
 
 // restore writes the file state again. One that is open still has it all; a process that uses the store may have it; else it is empty, and
 // the state begins anew.
-func (s *Store) restore() error {
-	if err := flock(s.fd, unix.LOCK_EX); err != nil { // one of us does it
-		return fmt.Errorf("locking %s: %w", s.path, err)
+//
+// The state's lock is taken before the directory's, as by a process that has the state open.
+func (s *Store) restore(ctx context.Context) error {
+	open := max(s.state, s.former)
+	if open < 0 {
+		if open = s.openElsewhere("state"); open >= 0 {
+			defer unix.Close(open)
+			s.step("lock removed state")
+			if err := lockWhile(ctx, open); err != nil { // from here on it stands still: the next who locks it follows the path
+				return fmt.Errorf("locking %s: %w", s.file("state"), describeHolder(open, err))
+			}
+		}
+	}
+	if err := lockWhile(ctx, s.fd); err != nil { // one process writes it
+		return fmt.Errorf("locking %s: %w", s.path, describeHolder(s.fd, err))
 	}
 	defer flock(s.fd, unix.LOCK_UN)
 	if s.has("state") {
 		return nil
 	}
 	content := make([]byte, initialSize)
-	if s.state >= 0 {
-		content = contentOf(s.state)
-	} else if open := s.openElsewhere("state"); open >= 0 {
-		defer unix.Close(open)
-		flock(open, unix.LOCK_EX) // nobody changes it any more: whoever gets the lock next finds the new one
+	if open >= 0 {
 		content = contentOf(open)
 	}
 	s.step("restore state")

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -99,6 +100,56 @@ func TestAFileThatACleanerRemovesFromUnderAWaiterCostsItNothing(t *testing.T) {
 			holder.kill()
 			waiter.says("granted")
 		})
+	}
+}
+
+// TestAStateThatTwoWriteAgainAtOnceIsLockedInOneOrder: one has the removed state locked, the other finds it and is on the way to lock it.
+func TestAStateThatTwoWriteAgainAtOnceIsLockedInOneOrder(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	defer s.Close()
+	enter(t, s, "p")
+	if err := s.lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(s.file("state")); err != nil {
+		t.Fatal(err)
+	}
+	waits, opened := make(chan struct{}, 1), make(chan error, 1)
+	go func() {
+		later, err := Open(t.Context(), Options{Dir: dir, step: func(name string) {
+			if name == "lock removed state" {
+				waits <- struct{}{}
+			}
+		}})
+		if err == nil {
+			defer later.Close()
+			busy(t, later, "p")
+		}
+		opened <- err
+	}()
+	<-waits
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	err := s.relock(ctx, ctx)
+	if err == nil {
+		s.unlock()
+	}
+	if others := <-opened; err != nil || others != nil {
+		t.Errorf("who had the state open: %v; the newcomer: %v", err, others)
+	}
+}
+
+func TestAStoreWhoseDirectoryIsMadeAgainWithoutAStateIsNotWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	defer s.Close()
+	enter(t, s, "p")
+	shell(t, "rm -r $1; mkdir -p $1/claims", s.path)
+	begun := time.Now()
+	busy(t, s, "p")
+	if took := time.Since(begun); took > busyPatience/2 {
+		t.Errorf("the claim took %s: it waits for a lock of its own", took)
 	}
 }
 

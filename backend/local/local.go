@@ -92,6 +92,7 @@ type Store struct {
 	fd       int    // of the namespace's directory
 	claims   int    // of its directory claims
 	state    int    // of the file state
+	former   int    // of the file state that this process had before and has locked, or -1
 	mode     uint32 // of new files
 	readOnly error  // why the state can only be read; nil where it can be written
 	boot     id
@@ -151,7 +152,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 func newStore(opts Options) *Store {
 	return &Store{
 		opts: opts, path: filepath.Join(opts.Dir, directoryOf(opts)), turn: make(chan struct{}, 1),
-		fd: -1, claims: -1, state: -1, details: -1, processes: -1,
+		fd: -1, claims: -1, state: -1, former: -1, details: -1, processes: -1,
 	}
 }
 
