@@ -243,11 +243,12 @@ func settingsOf(args []string) Settings {
 		default:
 			pool := Pool{Limit: n}
 			if rated {
-				r, err := ParseRate(rate)
+				slots, period, _ := strings.Cut(rate, "/")
+				n, err := strconv.Atoi(slots)
 				if err != nil {
 					panic(err)
 				}
-				pool.Rate = &r
+				pool.Rate = &Rate{Slots: n, Period: duration(period)}
 			}
 			if s.Pools == nil {
 				s.Pools = map[string]Pool{}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -54,7 +53,7 @@ type Rate struct {
 	Period time.Duration `json:"period"` // at least MinRatePeriod
 }
 
-// String is the form that ParseRate reads: 10/1m0s.
+// String is the form in which a rate is written: 10/1m.
 func (r Rate) String() string { return fmt.Sprintf("%d/%s", r.Slots, ShortDuration(r.Period)) }
 
 // ShortDuration prints d as time.Duration does, without the units that are zero: 1m, not 1m0s.
@@ -67,27 +66,6 @@ func ShortDuration(d time.Duration) string {
 		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
-}
-
-// ParseRate reads N/PERIOD: 10/1m, 5/2s; a period without number is one of its unit: 10/m.
-func ParseRate(s string) (Rate, error) {
-	count, period, found := strings.Cut(s, "/")
-	n, err := strconv.Atoi(strings.TrimSpace(count))
-	if !found || err != nil || n < 1 {
-		return Rate{}, fmt.Errorf("rate %q is not N/PERIOD with N at least 1, such as 10/1m", s)
-	}
-	period = strings.TrimSpace(period)
-	d, err := time.ParseDuration(period)
-	if err != nil {
-		d, err = time.ParseDuration("1" + period)
-	}
-	if err != nil || d < 0 {
-		return Rate{}, fmt.Errorf("rate %q: period %q is not a duration such as 30s, 1m or 2h", s, period)
-	}
-	if d < MinRatePeriod {
-		return Rate{}, fmt.Errorf("rate %q: the period must be at least %s", s, MinRatePeriod)
-	}
-	return Rate{Slots: n, Period: d}, nil
 }
 
 // TagLimit bounds the runs that carry a tag.

@@ -6,46 +6,6 @@ import (
 	"time"
 )
 
-func TestARateIsReadAndPrinted(t *testing.T) {
-	for text, want := range map[string]Rate{
-		"10/1m":      {10, time.Minute},
-		"10/m":       {10, time.Minute},
-		"1/h":        {1, time.Hour},
-		"5/2s":       {5, 2 * time.Second},
-		" 7 / 1h30m": {7, 90 * time.Minute},
-		"3/2500ms":   {3, 2500 * time.Millisecond},
-	} {
-		got, err := ParseRate(text)
-		if err != nil || got != want {
-			t.Errorf("ParseRate(%q) is %v, %v; want %v", text, got, err, want)
-		}
-		if again, err := ParseRate(got.String()); err != nil || again != got {
-			t.Errorf("%q is printed as %s, which is read as %v, %v", text, got, again, err)
-		}
-	}
-}
-
-func TestAWrongRateIsRefusedWithTheRemedy(t *testing.T) {
-	for text, want := range map[string]string{
-		"":       `rate "" is not N/PERIOD with N at least 1, such as 10/1m`,
-		"10":     `rate "10" is not N/PERIOD with N at least 1, such as 10/1m`,
-		"0/1m":   `rate "0/1m" is not N/PERIOD with N at least 1, such as 10/1m`,
-		"-1/1m":  `rate "-1/1m" is not N/PERIOD with N at least 1, such as 10/1m`,
-		"x/1m":   `rate "x/1m" is not N/PERIOD with N at least 1, such as 10/1m`,
-		"1.5/1m": `rate "1.5/1m" is not N/PERIOD with N at least 1, such as 10/1m`,
-		"10/":    `rate "10/": period "" is not a duration such as 30s, 1m or 2h`,
-		"10/1":   `rate "10/1": period "1" is not a duration such as 30s, 1m or 2h`,
-		"10/day": `rate "10/day": period "day" is not a duration such as 30s, 1m or 2h`,
-		"10/-2m": `rate "10/-2m": period "-2m" is not a duration such as 30s, 1m or 2h`,
-		"10/s":   `rate "10/s": the period must be at least 2s`,
-		"10/1ms": `rate "10/1ms": the period must be at least 2s`,
-	} {
-		if r, err := ParseRate(text); err == nil || err.Error() != want {
-			t.Errorf("ParseRate(%q) is %v, %v\nwant %s", text, r, err, want)
-		}
-	}
-}
-
 func TestADurationIsPrintedWithoutUnitsThatAreZero(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0:                              "0s",

@@ -111,13 +111,10 @@ func readPool(e yamlpos.Entry) (backend.Pool, bool) {
 		pool.Limit = n
 	}
 	if text, ok := fields.Get("rate").Text(); ok {
-		rate, err := backend.ParseRate(text)
-		switch {
-		case err != nil:
+		rate, err := grammar.Rate(text)
+		if err != nil {
 			fields.Get("rate").Reject(err.Error(), "")
-		case rate.Slots > grammar.MaxSlots:
-			fields.Get("rate").Reject(fmt.Sprintf("rate %q is higher than %d", text, grammar.MaxSlots), "leave it out")
-		default:
+		} else {
 			pool.Rate = &rate
 		}
 	}

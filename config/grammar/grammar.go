@@ -131,6 +131,30 @@ func Limit(text string) (int, error) {
 	return n, nil
 }
 
+// Rate reads N/PERIOD: 10/1m, 5/2s; a period without number is one of its unit: 10/m.
+func Rate(text string) (backend.Rate, error) {
+	count, period, found := strings.Cut(text, "/")
+	slots, err := strconv.Atoi(strings.TrimSpace(count))
+	switch {
+	case !found || err != nil || slots < 1:
+		return backend.Rate{}, fmt.Errorf("rate %q is not N/PERIOD with N at least 1, such as 10/1m", text)
+	case slots > MaxSlots:
+		return backend.Rate{}, fmt.Errorf("rate %q is higher than %d; leave it out", text, MaxSlots)
+	}
+	period = strings.TrimSpace(period)
+	d, err := Duration(period)
+	if one, failed := Duration("1" + period); err != nil && period != "" && failed == nil {
+		d, err = one, nil
+	}
+	switch {
+	case err != nil:
+		return backend.Rate{}, fmt.Errorf("rate %q: the period is %w", text, err)
+	case d < backend.MinRatePeriod:
+		return backend.Rate{}, fmt.Errorf("rate %q: the period must be at least %s", text, backend.MinRatePeriod)
+	}
+	return backend.Rate{Slots: slots, Period: d}, nil
+}
+
 // Duration reads a number of seconds as timeout(1) does, of days with d, or what Go's time.ParseDuration reads: 10, 1.5m, 2d, 1h30m.
 func Duration(text string) (time.Duration, error) {
 	const remedy = "use a duration such as 10, 90s, 1h30m or 2d"

@@ -3,12 +3,15 @@ package grammar
 import (
 	"fmt"
 	"testing"
+
+	"limit/backend"
 )
 
 func TestTheSyntaxes(t *testing.T) {
 	pool := func(s string) string { n, k, err := Pool(s); return fmt.Sprintf("%q %d %v", n, k, err) }
 	tag := func(s string) string { k, v, err := Tag(s); return fmt.Sprintf("%q %q %v", k, v, err) }
 	limit := func(s string) string { n, err := Limit(s); return fmt.Sprintf("%d %v", n, err) }
+	rate := func(s string) string { r, err := Rate(s); return fmt.Sprintf("%d/%s %v", r.Slots, r.Period, err) }
 	duration := func(s string) string { d, err := Duration(s); return fmt.Sprintf("%s %v", d, err) }
 	for _, c := range []struct {
 		how        func(string) string
@@ -37,6 +40,25 @@ func TestTheSyntaxes(t *testing.T) {
 		{limit, "unlimited", "-1 <nil>"},
 		{limit, "2147483648", `0 "2147483648" is not a limit; use a number from 0 to 2147483647, or unlimited`},
 		{limit, "-1", `0 "-1" is not a limit; use a number from 0 to 2147483647, or unlimited`},
+		{rate, "10/1m", "10/1m0s <nil>"},
+		{rate, "10/m", "10/1m0s <nil>"},
+		{rate, "1/h", "1/1h0m0s <nil>"},
+		{rate, "1/d", "1/24h0m0s <nil>"},
+		{rate, " 7 / 1h30m", "7/1h30m0s <nil>"},
+		{rate, "3/2500ms", "3/2.5s <nil>"},
+		{rate, "3/90", "3/1m30s <nil>"},
+		{rate, "3/2d", "3/48h0m0s <nil>"},
+		{rate, "2147483648/1m", `0/0s rate "2147483648/1m" is higher than 2147483647; leave it out`},
+		{rate, "", `0/0s rate "" is not N/PERIOD with N at least 1, such as 10/1m`},
+		{rate, "10", `0/0s rate "10" is not N/PERIOD with N at least 1, such as 10/1m`},
+		{rate, "0/1m", `0/0s rate "0/1m" is not N/PERIOD with N at least 1, such as 10/1m`},
+		{rate, "-1/1m", `0/0s rate "-1/1m" is not N/PERIOD with N at least 1, such as 10/1m`},
+		{rate, "1.5/1m", `0/0s rate "1.5/1m" is not N/PERIOD with N at least 1, such as 10/1m`},
+		{rate, "10/day", `0/0s rate "10/day": the period is no duration; use a duration such as 10, 90s, 1h30m or 2d`},
+		{rate, "10/-2m", `0/0s rate "10/-2m": the period is no duration; use a duration such as 10, 90s, 1h30m or 2d`},
+		{rate, "10/1", `0/0s rate "10/1": the period must be at least 2s`},
+		{rate, "10/", `0/0s rate "10/": the period is no duration; use a duration such as 10, 90s, 1h30m or 2d`},
+		{rate, "10/s", `0/0s rate "10/s": the period must be at least 2s`},
 		{duration, "90", "1m30s <nil>"},
 		{duration, "1.5", "1.5s <nil>"},
 		{duration, "2d", "48h0m0s <nil>"},
@@ -73,4 +95,22 @@ func TestListsAreReadTogether(t *testing.T) {
 			t.Errorf("got %s\nwant %s", text, c.want)
 		}
 	}
+}
+
+func FuzzRate(f *testing.F) {
+	for _, s := range []string{"10/1m", "5/2", "1/h", "3/ms", "0/1m", "9999999999999999999/1m", "1/-3s", "/", "2/1h30m", "1/2d"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r, err := Rate(s)
+		if err != nil {
+			return
+		}
+		if r.Slots < 1 || r.Slots > MaxSlots || r.Period < backend.MinRatePeriod {
+			t.Fatalf("%q is read as %+v", s, r)
+		}
+		if again, err := Rate(r.String()); err != nil || again != r {
+			t.Fatalf("%q is read as %+v, printed as %s, and read again as %+v: %v", s, r, r, again, err)
+		}
+	})
 }

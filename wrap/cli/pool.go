@@ -164,7 +164,7 @@ func parseRateFlag(c *cli.Context) (rate *backend.Rate, keep bool, err error) {
 	if c.String("rate") == "none" {
 		return nil, false, nil
 	}
-	r, err := backend.ParseRate(c.String("rate"))
+	r, err := grammar.Rate(c.String("rate"))
 	if err != nil {
 		return nil, false, err
 	}
