@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,8 +20,6 @@ import (
 func signalCases() []testCase {
 	return []testCase{
 		{26, "every signal sent to it alone reaches the command once", anything, everySignalOnce},
-		{26, "a signal to the group or to every process reaches the command once", limitOnly, signalToAllOnce},
-		{26, "a TERM that is handed on starts the grace", limitOnly, handedOnThenKill},
 		{27, "CHLD URG and faults are not handed on", anything, notHandedOn},
 		{28, "TERM arrives after a flood of INT", anything, flood},
 		{29, "a signal ends the waiting within 100 ms", slots, signalWhileWaiting},
@@ -30,6 +29,16 @@ func signalCases() []testCase {
 		{33, "the command signals its parent or its group without an echo", anything, noEcho},
 		{34, "a cancelled CI job leaves nothing", anything, ciCancel},
 	}
+}
+
+func TestASignalToTheGroupOrToEveryProcessReachesTheCommandOnce(t *testing.T) {
+	t.Parallel()
+	signalToAllOnce(newBench(t, limit(limitBinary(t))))
+}
+
+func TestATERMThatIsHandedOnStartsTheGrace(t *testing.T) {
+	t.Parallel()
+	handedOnThenKill(newBench(t, limit(limitBinary(t))))
 }
 
 func everySignalOnce(b *bench) {
