@@ -50,6 +50,7 @@ func newEmbedded(t testing.TB) *embedded {
 	}
 	env := []string{"LIMIT_BACKEND=local:" + s.dir}
 	s.clients = []*Client{{Name: "here", Env: env}, {Name: "here too", Env: env}, {Name: "ahead", Env: env}}
+	s.clients[1].Before = otherBoot(t)
 	const ahead = 200_000
 	before := []string{"unshare", "--time", "--monotonic", fmt.Sprint(ahead), "--boottime", fmt.Sprint(ahead)}
 	if out, err := exec.Command(before[0], append(before[1:], "true")...).CombinedOutput(); err != nil {
@@ -58,6 +59,20 @@ func newEmbedded(t testing.TB) *embedded {
 		s.clients[2].Before, s.clients[2].Ahead = before, ahead*time.Second
 	}
 	return s
+}
+
+// otherBoot puts calls where the identity of the boot is another, as in a container; nil where the system does not allow it.
+func otherBoot(t testing.TB) []string {
+	identity := filepath.Join(t.TempDir(), "boot_id")
+	if err := os.WriteFile(identity, []byte("5f0c6d2e-8a3b-4c1d-9e7f-0a1b2c3d4e5f\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := []string{"unshare", "--mount", "sh", "-ec", `mount --bind "$0" /proc/sys/kernel/random/boot_id; exec "$@"`, identity}
+	if out, err := exec.Command(before[0], append(before[1:], "true")...).CombinedOutput(); err != nil {
+		t.Logf("all calls are of one boot: unshare --mount: %v %s", err, out)
+		return nil
+	}
+	return before
 }
 
 func (s *embedded) Name() string       { return "embedded" }
@@ -92,7 +107,15 @@ func (s *embedded) Faults() []Fault {
 	if s.mounted {
 		faults = append(faults, Fault{"disk full", 3, disk, s.fill}, Fault{"read-only directory", 1, disk, s.protect})
 	}
-	return faults
+	return append(faults, Fault{"file removed", 3, Lane{"cleaner", 3 * time.Second}, s.clean})
+}
+
+// clean removes one file of a namespace, as a cleaner of old files does.
+func (s *embedded) clean(_ context.Context, r *rand.Rand, _ *Field) bool {
+	files, _ := filepath.Glob(filepath.Join(s.dir, "*", "*"))
+	claims, _ := filepath.Glob(filepath.Join(s.dir, "*", "claims", "*"))
+	files = append(files, claims...)
+	return len(files) > 0 && unix.Unlink(files[r.IntN(len(files))]) == nil // the directory of claims stays
 }
 
 // steerer is a call that does not run anything.

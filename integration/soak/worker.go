@@ -144,6 +144,10 @@ func (d *draw) drawAction(r *rand.Rand) {
 		d.flags = append(d.flags, "--min-hold", fmt.Sprintf("%dms", r.IntN(200)))
 	case 6:
 		*d = draw{needs: map[string]int{"runs": 1}, dag: true, ms: d.ms}
+	case 7, 8:
+		d.action = "closes"
+	case 9:
+		d.flags = append(d.flags, "-v")
 	}
 }
 

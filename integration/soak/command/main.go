@@ -7,7 +7,7 @@
 // It takes a lock for each slot that it was given, which the kernel frees exactly when its last process dies, whatever is killed: who finds a
 // lock taken has been given the slot of a command that lives. The locks are of open file descriptions, so descendants can have a part in them.
 // Actions: work; stubborn, which ignores TERM; daemon, which leaves a process behind that is not of the claim; tree, which leaves one that is;
-// nest, which makes the inner call.
+// closes, which closes all descriptors that it inherited, as daemons do; nest, which makes the inner call.
 package main
 
 import (
@@ -87,6 +87,8 @@ func (c *command) act(args []string, action string, duration time.Duration, end 
 			return 3
 		}
 		duration /= 2
+	case "closes":
+		c.closeInherited()
 	case "nest":
 		unix.CloseOnExec(lockFd)
 		inner := exec.Command(args[5], args[6:]...)
@@ -105,6 +107,19 @@ func (c *command) act(args []string, action string, duration time.Duration, end 
 		return 0
 	case <-end:
 		return 143
+	}
+}
+
+// closeInherited closes the pipes and files that came from limit, among them what a claim lives by.
+func (c *command) closeInherited() {
+	links, _ := filepath.Glob("/proc/self/fd/*")
+	for _, link := range links {
+		fd, err := strconv.Atoi(filepath.Base(link))
+		target, _ := os.Readlink(link)
+		own := strings.HasPrefix(target, "anon_inode:") || fd == lockFd || fd == int(c.journal.Fd())
+		if err == nil && fd > 2 && !own {
+			unix.Close(fd)
+		}
 	}
 }
 
