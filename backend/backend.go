@@ -135,9 +135,10 @@ type Block struct {
 	Capacity int      `json:"capacity"`
 	By       []string `json:"by"` // ids of the holders; and of the waiter it is kept for
 	// Why tells a limit that is full from one that has room: "full", "rate" (Used starts of Capacity in the
-	// period), "paused" (limit 0), "behind" (an earlier claim in By needs more than is free),
+	// period), "paused" (see Pause; without one the limit is 0), "behind" (an earlier claim in By needs more than is free),
 	// "reserved" (kept for the claim in By), "aside".
-	Why string `json:"why"`
+	Why   string `json:"why"`
+	Pause *Pause `json:"pause,omitempty"`
 }
 
 // Snapshot is the state of a namespace at one instant.
@@ -184,6 +185,7 @@ type Usage struct {
 	Pool     string   // of a pool
 	Tag      TagLimit // of a tag limit; Value is set for one value of a per-value limit
 	Capacity int      // Unlimited
+	Pause    *Pause   // nil where it is not paused, though its capacity may be 0
 	Used     int
 	Waiting  int // claims that need it
 	Started  int // of a pool with a rate: slots started within the last period

@@ -3,8 +3,8 @@ package backend
 import "slices"
 
 // Check returns an *ImpossibleError if the claim can never be granted under the limits in force: it asks for more than a
-// limit, its ancestors hold what it needs, or it would close a circle of claims that wait for each other. A limit of 0 is a pause, not
-// an impossibility.
+// limit, or for a pool that strict settings do not declare, its ancestors hold what it needs, or it would close a circle of claims that wait for each other. A limit of 0 and a pause make
+// nothing impossible.
 func (s *State) Check(c *Claim) error {
 	if err := s.alone(c); err != nil {
 		return err
@@ -29,6 +29,9 @@ func (s *State) Check(c *Claim) error {
 
 // alone is Check without the other waiters.
 func (s *State) alone(c *Claim) error {
+	if name := s.settings.Undeclared(c.Pools); name != "" {
+		return &ImpossibleError{Limit: s.names.Pool + name, Asked: c.Pools[name], Strict: true}
+	}
 	needs := s.needsOf(c)
 	defer s.forgetAllUnused(needs)
 	for _, n := range needs {

@@ -24,7 +24,12 @@ func (e *BusyError) Error() string {
 }
 
 // String is a limit with its use: pool:database 2/2.
-func (b Block) String() string { return fmt.Sprintf("%s %d/%d", b.Limit, b.Used, b.Capacity) }
+func (b Block) String() string {
+	if b.Capacity == Unlimited { // it is paused
+		return fmt.Sprintf("%s %d/-", b.Limit, b.Used)
+	}
+	return fmt.Sprintf("%s %d/%d", b.Limit, b.Used, b.Capacity)
+}
 
 // ImpossibleError says that a claim can never be granted under the limits in force.
 type ImpossibleError struct {
@@ -32,12 +37,15 @@ type ImpossibleError struct {
 	Asked    int
 	Capacity int
 	Rate     *Rate          // the rate that Asked exceeds
+	Strict   bool           // nobody has declared the pool, and the settings are strict
 	Held     map[string]int // by each ancestor, which will not release before this claim is done
 	Circle   []Bind         // the claims that would wait for each other, this one among them
 }
 
 func (e *ImpossibleError) Error() string {
 	switch {
+	case e.Strict:
+		return fmt.Sprintf("asks for %s, which nobody has declared, and the store is strict (concurrency.pools.strict)", e.Limit)
 	case len(e.Circle) > 0:
 		return fmt.Sprintf("asks %d of %s and would wait for ever, as claims wait for each other: %s; "+
 			"raise the limit or claim all of it once, outside", e.Asked, e.Limit, joinBinds(e.Circle))

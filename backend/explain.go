@@ -3,6 +3,7 @@ package backend
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -80,6 +81,9 @@ func (s *State) holders() map[*limit][]string {
 
 func (l *limit) describe(why string, by *member, holders []string) Block {
 	b := Block{Limit: l.name, Used: l.used, Capacity: l.capacity, Why: why, By: []string{}}
+	if why == WhyPaused {
+		b.Pause = l.pause
+	}
 	if why == WhyFull && holders != nil {
 		b.By = holders
 	}
@@ -91,7 +95,7 @@ func (l *limit) describe(why string, by *member, holders []string) Block {
 
 // InTheWay returns whom a claim with Replace that waits replaces. First the waiters that came with Replace before it and stand before a
 // limit that it waits for too: of those only the newest is to run. Then the oldest holders that have to go before the claim fits, its ancestors
-// spared, and those spared without whom the others are enough, or who came with Replace after it. A limit of 0 keeps the claim out whoever goes:
+// spared, and those spared without whom the others are enough, or who came with Replace after it. A limit that is paused keeps the claim out whoever goes:
 // no holder is in its way.
 func (s *State) InTheWay(c *Claim) []*Claim {
 	needs := s.needsOf(c)
@@ -100,7 +104,7 @@ func (s *State) InTheWay(c *Claim) []*Claim {
 	_, ancestors := s.nesting(c)
 	missing := map[*limit]int{}
 	for _, n := range needs {
-		if n.limit.capacity == 0 {
+		if n.limit.shut() {
 			return replaced
 		}
 		if over := n.slots - n.limit.room(); over > 0 && n.limit.key.kind != KindRate {
@@ -131,7 +135,8 @@ func (s *State) replacedWaiters(c *Claim, needs []need) []*Claim {
 		}
 		if slices.ContainsFunc(needs, func(n need) bool {
 			asked, room := m.slotsOf(n.limit), n.limit.room()
-			return n.limit.capacity != Unlimited && asked > 0 && (n.slots > room || asked > room && compareClaims(w, c) < 0)
+			return asked > 0 && (n.limit.shut() ||
+				n.limit.capacity != Unlimited && (n.slots > room || asked > room && compareClaims(w, c) < 0))
 		}) {
 			replaced = append(replaced, w)
 		}
@@ -170,6 +175,11 @@ func (s *State) Usage(now time.Duration) []Usage {
 	for name := range s.settings.Pools {
 		names[name] = true
 	}
+	for limit := range s.settings.Paused {
+		if name, is := strings.CutPrefix(limit, s.names.Pool); is {
+			names[name] = true
+		}
+	}
 	for key := range s.limits {
 		if key.kind == KindPool {
 			names[key.pool] = true
@@ -178,13 +188,14 @@ func (s *State) Usage(now time.Duration) []Usage {
 	for _, name := range sortedKeys(names) {
 		pool, _ := s.settings.Pool(name)
 		u := Usage{Limit: s.names.Pool + name, Kind: KindPool, Pool: name, Capacity: pool.Limit}
+		u.Pause = s.settings.PauseOf(u.Limit)
 		u.count(s.limits[limitKey{kind: KindPool, pool: name}])
 		if l := s.limits[limitKey{kind: KindRate, pool: name}]; l != nil {
 			u.Started = l.used
 		}
 		usage = append(usage, u)
 	}
-	runs := Usage{Limit: s.names.Runs, Kind: KindRuns, Capacity: s.settings.MaxRuns}
+	runs := Usage{Limit: s.names.Runs, Kind: KindRuns, Capacity: s.settings.MaxRuns, Pause: s.settings.PauseOf(s.names.Runs)}
 	runs.count(s.limits[limitKey{kind: KindRuns}])
 	usage = append(usage, runs)
 	for i, t := range s.settings.TagLimits {

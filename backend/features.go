@@ -1,8 +1,21 @@
-//go:build !madeup
-
 package backend
 
-// Features names what this program has of what settings may need.
-func Features() []string { return nil }
+// The features that settings may need.
+const (
+	featurePause  = "pause"  // Settings.Paused
+	featureStrict = "strict" // Settings.Strict
+)
 
-func featuresOf(Settings) []string { return nil }
+// Features names what this program has of what settings may need.
+func Features() []string { return append([]string{featurePause, featureStrict}, madeUpFeatures()...) }
+
+func featuresOf(s Settings) []string {
+	needs := madeUpNeeds(s)
+	if len(s.Paused) > 0 {
+		needs = append(needs, featurePause)
+	}
+	if s.Strict {
+		needs = append(needs, featureStrict)
+	}
+	return needs
+}

@@ -41,10 +41,11 @@ type limit struct {
 	ordinal  uint64 // in order of creation; names the limit within the key of a line
 	name     string
 	capacity int
-	rate     *Rate // of KindRate
-	used     int   // by holders; of a rate: slots started within the period
-	waiting  int   // members in line that need it
-	refs     int   // members that need it
+	rate     *Rate  // of KindRate
+	pause    *Pause // nobody enters; the capacity is kept
+	used     int    // by holders; of a rate: slots started within the period
+	waiting  int    // members in line that need it
+	refs     int    // members that need it
 	numbers  numbers
 	starts   []start // of a rate, oldest first
 	shape    []need  // needs that begin with it, for the next member that has the same
@@ -69,6 +70,9 @@ type start struct {
 	slots int
 	at    time.Duration
 }
+
+// shut reports whether nobody enters, whoever leaves: the limit is paused, or 0.
+func (l *limit) shut() bool { return l.pause != nil || l.capacity == 0 }
 
 // impossible tells whether the limit can never hold so many slots, whoever leaves. A limit of 0 is a pause.
 func (l *limit) impossible(slots int) bool {
@@ -163,6 +167,9 @@ func (s *State) tagLimit(i int, t TagLimit, value string) *limit {
 func (s *State) newLimit(l *limit) *limit {
 	s.ordinal++
 	l.ordinal = s.ordinal
+	if l.key.kind != KindRate { // it shares the name of its pool
+		l.pause = s.settings.PauseOf(l.name)
+	}
 	s.limits[l.key] = l
 	return l
 }

@@ -189,7 +189,7 @@ func (m *model) pass() *modelPass {
 	p := &modelPass{m, map[string][]*modelMember{}, map[string]*modelMember{}}
 	for _, o := range m.waiting() {
 		needs := m.needs(&o.claim)
-		paused := slices.ContainsFunc(needs, func(n modelNeed) bool { return n.capacity == 0 })
+		paused := slices.ContainsFunc(needs, func(n modelNeed) bool { return n.capacity == 0 || p.m.paused(n) != nil })
 		reserve := m.settings.Reserve()
 		if o.aside || paused || reserve == NeverReserve || m.now-o.since < reserve {
 			continue
@@ -213,7 +213,9 @@ func (p *modelPass) blocks(o *modelMember) []Block {
 		}
 		p.blocked[n.id] = append(p.blocked[n.id], o)
 		b := Block{Limit: n.name, Used: p.m.used(n.id), Capacity: n.capacity, Why: why, By: []string{}}
-		if n.rate == nil && why != WhyPaused {
+		if why == WhyPaused {
+			b.Pause = p.m.paused(n)
+		} else if n.rate == nil {
 			b.By = p.m.holders(n.id)
 		}
 		if by != nil {
@@ -227,10 +229,10 @@ func (p *modelPass) blocks(o *modelMember) []Block {
 func (p *modelPass) obstacle(o *modelMember, n modelNeed) (string, *modelMember) {
 	room := n.capacity - p.m.used(n.id)
 	switch {
+	case n.capacity == 0 || p.m.paused(n) != nil:
+		return WhyPaused, nil
 	case n.capacity == Unlimited:
 		return "", nil
-	case n.capacity == 0:
-		return WhyPaused, nil
 	case n.slots > room && n.rate != nil:
 		return WhyRate, nil
 	case n.slots > room:
@@ -247,6 +249,14 @@ func (p *modelPass) obstacle(o *modelMember, n modelNeed) (string, *modelMember)
 		return WhyReserved, r
 	}
 	return "", nil
+}
+
+// paused is the pause of a limit; a rate has none of its own.
+func (m *model) paused(n modelNeed) *Pause {
+	if p, ok := m.settings.Paused[n.name]; ok && n.rate == nil {
+		return &p
+	}
+	return nil
 }
 
 func (p *modelPass) kept(o *modelMember, n modelNeed) bool {

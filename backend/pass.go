@@ -113,7 +113,7 @@ func (s *State) reserveAll() {
 	}
 	slices.SortFunc(aged, func(a, b *member) int { return compareClaims(a.claim, b.claim) })
 	for _, m := range aged {
-		if slices.ContainsFunc(m.needs, func(n need) bool { return n.limit.capacity == 0 }) {
+		if slices.ContainsFunc(m.needs, func(n need) bool { return n.limit.shut() }) {
 			continue // paused: keeping the other limits idle would help nobody
 		}
 		for _, n := range m.needs {
@@ -174,10 +174,10 @@ const (
 // The one for whom it is kept stands behind nobody.
 func (s *State) obstacle(l *limit, m *member, slots int) (why string, by *member) {
 	switch room := l.room(); {
+	case l.shut():
+		return WhyPaused, nil
 	case l.capacity == Unlimited:
 		return "", nil
-	case l.capacity == 0:
-		return WhyPaused, nil
 	case slots > room && l.key.kind == KindRate:
 		return WhyRate, nil
 	case slots > room:

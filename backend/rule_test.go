@@ -1166,3 +1166,105 @@ func TestANestedClaimDoesNotWaitForWhoWaitsForItsRun(t *testing.T) {
 			> r`,
 	})
 }
+
+func TestAPausedLimitLetsNobodyInAndIsKept(t *testing.T) {
+	cases(t, map[string]string{
+		"holders go on, waiters wait, and in order afterwards": `
+			limits a=2
+			enter x a
+			> x
+			limits a=2 -pool:a
+			enter y a
+			enter z a !5
+			>
+			usage pool:a 1/2 +2
+			blocks y pool:a 1/2 paused
+			release x
+			>
+			limits a=2
+			> z y
+			slots z a=0`,
+		"a pool without bound, with a rate, of the default, and of nobody": `
+			limits a=unlimited b=unlimited@1/10s default=3 -pool:a -pool:b -pool:c
+			enter x a
+			enter y b
+			enter z c
+			>
+			blocks x pool:a 0/- paused
+			blocks y pool:b 0/- paused
+			limits -pool:d
+			> x y z
+			enter w d
+			>
+			blocks w pool:d 0/1 paused`,
+		"the run queue, and not what is nested in a run": `
+			limits -runs
+			enter x a
+			> x
+			enter r runs
+			>
+			blocks r runs 0/- paused
+			limits runs=unlimited
+			> r
+			limits -runs
+			enter s runs ^^r/r
+			> s`,
+		"what it needs besides goes to others, though it has waited long": `
+			limits a=1 b=1 reserve=5m -pool:a
+			enter x a b
+			at 6m
+			enter y b
+			> y`,
+		"a claim for more than the limit that is kept is impossible, one that fits is not": `
+			limits a=2 -pool:a
+			enter x a=3
+			impossible asks 3 of pool:a, whose limit is 2; ask for less or raise the limit
+			enter y a=2
+			impossible <nil>
+			refuse
+			>`,
+		"a pause closes no circle, and hides none": `
+			limits p=2 q=1
+			enter a p=1
+			enter b p=1
+			> a b
+			limits p=2 q=1 -pool:p -pool:q
+			enter c q=1 ^a
+			enter d q=1 ^b
+			impossible <nil>
+			enter e p=1 ^a
+			impossible <nil>
+			enter f p=1 ^b
+			impossible asks 1 of pool:p and would wait for ever, as claims wait for each other: a holds 1 of pool:p and waits, in e, for pool:p, b holds 1 of pool:p and waits, in f, for pool:p; raise the limit or claim all of it once, outside
+			limits p=3 q=1
+			> c e
+			release c
+			> d`,
+		"no holder is in the way, but who came with replace and waits is": `
+			limits a=2 -pool:a
+			enter x a replace
+			ask w a replace
+			way w x`,
+	})
+}
+
+func TestStrictSettingsRefuseAPoolThatNobodyDeclared(t *testing.T) {
+	cases(t, map[string]string{
+		"in the order of the names, the default not being a declaration": `
+			limits strict default=5 warehouse=1
+			enter x warehouse
+			> x
+			enter y wharehouse warehouse
+			impossible asks for pool:wharehouse, which nobody has declared, and the store is strict (concurrency.pools.strict)
+			enter z runs
+			> z`,
+		"who waits when settings become strict": `
+			limits a=1
+			enter x a
+			enter h b
+			enter y b
+			> x h
+			limits strict a=1
+			refuse y`,
+	})
+}

@@ -15,6 +15,7 @@ import (
 //
 //	limits db=2 api=4@10/1m mail=unlimited default=5 runs=3 tag:k=1 tag:k=v=2 tag:k=*=1 reserve=5m
 //	                       the whole settings, in place of those before; * is "each value its own"
+//	                       -pool:db and -runs pause a limit, strict refuses pools without a limit of their own
 //	enter a db=2 #k=v !5 ~3 runs=2 ^p ^q
 //	                       a claim: slots of pools, tags (a claim with tags is a run), priority, rank, slots of the
 //	                       run queue, ancestors; ^^RUN/CLAIM is the run it says it is nested in; "impossible" with the reason follows where it can never be granted
@@ -224,6 +225,17 @@ func claimOf(args []string) *Claim {
 func settingsOf(args []string) Settings {
 	s := NewSettings()
 	for _, arg := range args {
+		if limit, paused := strings.CutPrefix(arg, "-"); paused {
+			if s.Paused == nil {
+				s.Paused = map[string]Pause{}
+			}
+			s.Paused[limit] = Pause{By: "ann@host"}
+			continue
+		}
+		if arg == "strict" {
+			s.Strict = true
+			continue
+		}
 		cut := strings.LastIndexByte(arg, '=')
 		name, value := arg[:cut], arg[cut+1:]
 		limit, rate, rated := strings.Cut(value, "@")

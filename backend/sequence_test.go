@@ -114,6 +114,14 @@ func (q *sequence) settings() Settings {
 	if n := q.pick(5) - 2; n >= -1 && n != 0 {
 		s.DefaultLimit = &n
 	}
+	if q.pick(4) == 3 {
+		s.Paused = map[string]Pause{}
+		for _, limit := range []string{"runs", "pool:a", "pool:c"} {
+			if q.pick(2) == 1 {
+				s.Paused[limit] = Pause{Reason: limit}
+			}
+		}
+	}
 	value := "1"
 	for _, t := range []TagLimit{{Key: "k"}, {Key: "k", Value: &value}, {Key: "k", PerValue: true}, {Key: "l", PerValue: true}} {
 		if q.pick(3) == 2 {
@@ -494,7 +502,7 @@ func (q *sequence) checkNumbers() {
 // drain opens the limits that are shut, then lets every run end whose claims are all done: in the end nobody may be left.
 func (q *sequence) drain() {
 	s := q.model.settings.Clone()
-	s.MaxRuns = open(s.MaxRuns)
+	s.MaxRuns, s.Paused = open(s.MaxRuns), nil
 	for name, p := range s.Pools {
 		s.Pools[name] = Pool{Limit: open(p.Limit)}
 	}

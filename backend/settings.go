@@ -31,6 +31,16 @@ type Settings struct {
 	ReserveAfter   time.Duration   `json:"reserve_after,omitempty"`   // 0: DefaultReserveAfter
 	HideCommands   bool            `json:"hide_commands,omitempty"`   // status shows names only
 	HistoryEntries int             `json:"history_entries,omitempty"` // 0: the store's own bound
+
+	Strict bool             `json:"strict,omitempty"` // a claim for a pool without a limit of its own is refused
+	Paused map[string]Pause `json:"paused,omitempty"` // limits that let nobody in, by their names in StoreNames; kept by 'limit apply'
+}
+
+// Pause says who keeps everybody out of a limit. It is there for people to read: nothing is decided by its time.
+type Pause struct {
+	By     string    `json:"by"` // user@host
+	At     time.Time `json:"at"` // UTC, in whole seconds
+	Reason string    `json:"reason,omitempty"`
 }
 
 // Granularity says what holds a pool slot in a dag run: each step while it runs, or the run from start to end.
@@ -90,6 +100,7 @@ func (s Settings) Clone() Settings {
 		limit := *s.DefaultLimit
 		s.DefaultLimit = &limit
 	}
+	s.Paused = maps.Clone(s.Paused)
 	s.Pools = maps.Clone(s.Pools)
 	for name, p := range s.Pools {
 		if p.Rate != nil {
@@ -138,6 +149,27 @@ func (s Settings) Unset(pools map[string]int) []string {
 	}
 	slices.Sort(unset)
 	return unset
+}
+
+// PauseOf returns the pause of a limit, by its name in StoreNames; nil where it is not paused.
+func (s Settings) PauseOf(limit string) *Pause {
+	if p, ok := s.Paused[limit]; ok {
+		return &p
+	}
+	return nil
+}
+
+// Undeclared names the first of some pools that strict settings refuse: one without a limit of its own. "" where there is none.
+func (s Settings) Undeclared(pools map[string]int) string {
+	if !s.Strict {
+		return ""
+	}
+	for _, name := range sortedKeys(pools) {
+		if _, declared := s.Pools[name]; !declared {
+			return name
+		}
+	}
+	return ""
 }
 
 // Reserve returns the waiting time after which a claim reserves.

@@ -2,6 +2,8 @@ package backendtest
 
 import (
 	"errors"
+	"reflect"
+	"time"
 
 	"limit/backend"
 )
@@ -12,6 +14,9 @@ func limits() []testCase {
 		{"raising a limit wakes waiters at once", raising},
 		{"lowering a limit kills nobody and admits nobody until there is room", lowering},
 		{"a limit of 0 pauses and 1 resumes", pausing},
+		{"a paused pool keeps its limit, its holders and its waiters", pausedPool},
+		{"a paused run queue lets nobody start, and what is nested in a run", pausedRuns},
+		{"a strict store refuses pools without a limit of their own", strict},
 		{"an unset pool falls back to the default", unsetting},
 		{"a pool without any limit is a lock", builtin},
 		{"a waiter that a lower limit makes impossible is refused", refusedLater},
@@ -54,6 +59,57 @@ func pausing(k *kit) {
 	}
 	k.limit("p", 1)
 	m.holds()
+}
+
+func pausedPool(k *kit) {
+	k.limit("p", 2)
+	holder := k.enter(pool("p", 1)).holds()
+	pause := backend.Pause{By: "ann@host", At: time.Unix(1700000000, 0).UTC(), Reason: "disk"}
+	k.set(func(s *backend.Settings) { s.Paused = map[string]backend.Pause{"pool:p": pause} })
+	m := k.enter(pool("p", 1)).waits()
+	want := backend.Block{Limit: "pool:p", Used: 1, Capacity: 2, By: []string{}, Why: backend.WhyPaused, Pause: &pause}
+	if blocks := k.refuses(pool("p", 1)); !reflect.DeepEqual(blocks, []backend.Block{want}) {
+		k.Fatalf("blocks %+v, want %+v", blocks, want)
+	}
+	if o, err := m.Obstacles(k.ctx); err != nil || !reflect.DeepEqual(o.Blocks, []backend.Block{want}) {
+		k.Fatalf("obstacles %+v, %v; want %+v", o, err, want)
+	}
+	var never *backend.ImpossibleError
+	if _, err := k.b.Enter(k.ctx, claim(pool("p", 3)), backend.EnterOptions{}); !errors.As(err, &never) || never.Capacity != 2 {
+		k.Fatalf("error %v, want 3 of 2 to be impossible", err)
+	}
+	holder.release()
+	m.waits()
+	k.set(func(s *backend.Settings) { s.Paused = nil })
+	m.holds()
+}
+
+func pausedRuns(k *kit) {
+	outer := k.enter(run()).holds()
+	k.set(func(s *backend.Settings) { s.Paused = map[string]backend.Pause{"runs": {By: "ann@host"}} })
+	k.enter(inside(outer)).isOf(outer.id, 0)
+	k.enter(pool("p", 1)).holds()
+	next := k.enter(run()).waits()
+	if blocks := k.refuses(run()); blocks[0].Why != backend.WhyPaused || blocks[0].Pause == nil {
+		k.Fatalf("blocks %+v, want paused", blocks)
+	}
+	k.set(func(s *backend.Settings) { s.Paused = nil })
+	next.holds()
+}
+
+func strict(k *kit) {
+	k.limit("p", 1)
+	k.enter(pool("other", 1)).holds()
+	waiter := k.enter(pool("other", 1)).waits()
+	k.set(func(s *backend.Settings) { s.Strict = true })
+	var never *backend.ImpossibleError
+	if ev := waiter.event(backend.Refused); !errors.As(ev.Err, &never) || !never.Strict || never.Limit != "pool:other" {
+		k.Fatalf("event %+v, want that pool:other is not declared", ev)
+	}
+	if _, err := k.b.Enter(k.ctx, claim(pool("third", 1)), backend.EnterOptions{}); !errors.As(err, &never) || never.Limit != "pool:third" {
+		k.Fatalf("error %v, want that pool:third is not declared", err)
+	}
+	k.enter(pool("p", 1)).holds()
 }
 
 func unsetting(k *kit) {

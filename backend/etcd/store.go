@@ -152,7 +152,7 @@ func (s *Store) writeSettings(ctx context.Context, was stored, settings backend.
 // not read all runs where none is. It compares that no start was added to the rates since their starts were known.
 func (s *Store) settingsTxn(next stored, value string, revision, known int64) txn {
 	queue := clientv3.OpDelete(s.keys.queue())
-	if next.MaxRuns != backend.Unlimited || len(next.TagLimits) > 0 {
+	if next.MaxRuns != backend.Unlimited || len(next.TagLimits) > 0 || next.PauseOf(backend.StoreNames().Runs) != nil {
 		queue = clientv3.OpPut(s.keys.queue(), "")
 	}
 	g := guards{}

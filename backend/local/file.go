@@ -134,6 +134,11 @@ func (s *Store) readState(buf *[]byte) (header, *image, error) {
 	}
 	m, err := decodeImage(b)
 	if err != nil {
+		if h.needy { // a newer limit may have written it: it is not damaged then
+			if _, _, err := s.readSettings(); err != nil {
+				return h, nil, err
+			}
+		}
 		return h, nil, errNoState
 	}
 	return h, m, nil

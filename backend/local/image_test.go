@@ -60,6 +60,10 @@ func fill(v reflect.Value, n int64) {
 		v.Set(reflect.New(v.Type().Elem()))
 		fill(v.Elem(), n)
 	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.Unix(n, 0).UTC()))
+			return
+		}
 		for i := range v.NumField() {
 			fill(v.Field(i), n+int64(i))
 		}

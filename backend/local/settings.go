@@ -119,9 +119,36 @@ func appendSettings(b []byte, s *backend.Settings) []byte {
 		b = binary.AppendVarint(b, int64(t.Limit))
 	}
 	b = binary.AppendVarint(b, int64(s.ReserveAfter))
-	b = appendBool(b, s.HideCommands)
-	return binary.AppendVarint(b, int64(s.HistoryEntries))
+	var flags byte
+	if s.HideCommands {
+		flags |= settingsHide
+	}
+	if s.Strict {
+		flags |= settingsStrict
+	}
+	if len(s.Paused) > 0 {
+		flags |= settingsPaused
+	}
+	b = append(b, flags)
+	b = binary.AppendVarint(b, int64(s.HistoryEntries))
+	if len(s.Paused) == 0 {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(len(s.Paused)))
+	for _, limit := range sortedKeys(s.Paused) {
+		p := s.Paused[limit]
+		b = appendString(appendString(appendString(b, limit), p.By), p.Reason)
+		b = binary.AppendVarint(b, p.At.Unix())
+	}
+	return b
 }
+
+// Flags of settings. Those that the first releases did not know need features, so such an image is not read there.
+const (
+	settingsHide = 1 << iota
+	settingsStrict
+	settingsPaused
+)
 
 func (d *decoder) settings() backend.Settings {
 	var s backend.Settings
@@ -153,7 +180,18 @@ func (d *decoder) settings() backend.Settings {
 		s.TagLimits = append(s.TagLimits, t)
 	}
 	s.ReserveAfter = time.Duration(d.varint())
-	s.HideCommands = d.bool()
+	var flags byte
+	if b := d.bytes(1); len(b) == 1 {
+		flags = b[0]
+	}
+	s.HideCommands, s.Strict = flags&settingsHide != 0, flags&settingsStrict != 0
 	s.HistoryEntries = int(d.varint())
+	if flags&settingsPaused != 0 {
+		s.Paused = map[string]backend.Pause{}
+		for range d.count(1) {
+			limit := d.string()
+			s.Paused[limit] = backend.Pause{By: d.string(), Reason: d.string(), At: time.Unix(d.varint(), 0).UTC()}
+		}
+	}
 	return s
 }
