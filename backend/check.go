@@ -29,8 +29,8 @@ func (s *State) Check(c *Claim) error {
 
 // alone is Check without the other waiters.
 func (s *State) alone(c *Claim) error {
-	if name := s.settings.Undeclared(c.Pools); name != "" {
-		return &ImpossibleError{Limit: s.names.Pool + name, Asked: c.Pools[name], Strict: true}
+	if err := s.settings.Undeclared(c.Pools); err != nil {
+		return err
 	}
 	needs := s.needsOf(c)
 	defer s.forgetAllUnused(needs)

@@ -37,15 +37,17 @@ type ImpossibleError struct {
 	Asked    int
 	Capacity int
 	Rate     *Rate          // the rate that Asked exceeds
-	Strict   bool           // nobody has declared the pool, and the settings are strict
 	Held     map[string]int // by each ancestor, which will not release before this claim is done
 	Circle   []Bind         // the claims that would wait for each other, this one among them
+
+	Undeclared string // the pool, where settings are strict and it has no limit of its own
 }
 
 func (e *ImpossibleError) Error() string {
 	switch {
-	case e.Strict:
-		return fmt.Sprintf("asks for %s, which nobody has declared, and the store is strict (concurrency.pools.strict)", e.Limit)
+	case e.Undeclared != "":
+		return fmt.Sprintf("asks for pool %q, which has no limit of its own, and concurrency.pools.strict refuses that; "+
+			"'limit pool set %s N' gives it one", e.Undeclared, e.Undeclared)
 	case len(e.Circle) > 0:
 		return fmt.Sprintf("asks %d of %s and would wait for ever, as claims wait for each other: %s; "+
 			"raise the limit or claim all of it once, outside", e.Asked, e.Limit, joinBinds(e.Circle))

@@ -1255,7 +1255,7 @@ func TestStrictSettingsRefuseAPoolThatNobodyDeclared(t *testing.T) {
 			enter x warehouse
 			> x
 			enter y wharehouse warehouse
-			impossible asks for pool:wharehouse, which nobody has declared, and the store is strict (concurrency.pools.strict)
+			impossible asks for pool "wharehouse", which has no limit of its own, and concurrency.pools.strict refuses that; 'limit pool set wharehouse N' gives it one
 			enter z runs
 			> z`,
 		"who waits when settings become strict": `

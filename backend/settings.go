@@ -159,17 +159,17 @@ func (s Settings) PauseOf(limit string) *Pause {
 	return nil
 }
 
-// Undeclared names the first of some pools that strict settings refuse: one without a limit of its own. "" where there is none.
-func (s Settings) Undeclared(pools map[string]int) string {
+// Undeclared says which of some pools, the first by name, strict settings refuse: one without a limit of its own. It is nil where there is none.
+func (s Settings) Undeclared(pools map[string]int) *ImpossibleError {
 	if !s.Strict {
-		return ""
+		return nil
 	}
 	for _, name := range sortedKeys(pools) {
 		if _, declared := s.Pools[name]; !declared {
-			return name
+			return &ImpossibleError{Limit: StoreNames().Pool + name, Asked: pools[name], Undeclared: name}
 		}
 	}
-	return ""
+	return nil
 }
 
 // Reserve returns the waiting time after which a claim reserves.

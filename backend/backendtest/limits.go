@@ -103,10 +103,10 @@ func strict(k *kit) {
 	waiter := k.enter(pool("other", 1)).waits()
 	k.set(func(s *backend.Settings) { s.Strict = true })
 	var never *backend.ImpossibleError
-	if ev := waiter.event(backend.Refused); !errors.As(ev.Err, &never) || !never.Strict || never.Limit != "pool:other" {
+	if ev := waiter.event(backend.Refused); !errors.As(ev.Err, &never) || never.Undeclared != "other" {
 		k.Fatalf("event %+v, want that pool:other is not declared", ev)
 	}
-	if _, err := k.b.Enter(k.ctx, claim(pool("third", 1)), backend.EnterOptions{}); !errors.As(err, &never) || never.Limit != "pool:third" {
+	if _, err := k.b.Enter(k.ctx, claim(pool("third", 1)), backend.EnterOptions{}); !errors.As(err, &never) || never.Undeclared != "third" {
 		k.Fatalf("error %v, want that pool:third is not declared", err)
 	}
 	k.enter(pool("p", 1)).holds()
