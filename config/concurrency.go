@@ -15,7 +15,9 @@ import (
 func concurrencyKeys() []string {
 	return []string{"pools", "runs", "reserve_after", "hide_commands", "history_entries"}
 }
-func poolsKeys() []string    { return []string{"default_limit", "granularity", "limits", bufferKey} }
+func poolsKeys() []string {
+	return []string{"default_limit", "strict", "granularity", "limits", bufferKey}
+}
 func runsKeys() []string     { return []string{"max_concurrent_runs", "tag_concurrency_limits"} }
 func poolKeys() []string     { return []string{"limit", "rate"} }
 func tagLimitKeys() []string { return []string{"key", "value", "limit"} }
@@ -65,6 +67,10 @@ func (r *reader) pools(v yamlpos.Value, s *backend.Settings) {
 	if n, ok := limit(fields.Get("default_limit")); ok {
 		s.DefaultLimit = &n
 		r.from("concurrency.pools.default_limit", fields.Get("default_limit"))
+	}
+	if strict, ok := fields.Get("strict").Bool(); ok {
+		s.Strict = strict
+		r.from("concurrency.pools.strict", fields.Get("strict"))
 	}
 	if g, ok := fields.Get("granularity").OneOf(string(backend.GranularityOp), string(backend.GranularityRun)); ok {
 		s.Granularity = backend.Granularity(g)

@@ -250,6 +250,7 @@ concurrency:
 backend.etcd.tls.ca = /ca.pem (limit.yaml:4)
 namespace = n (--namespace)
 concurrency.pools.default_limit = 1 (default)
+concurrency.pools.strict = false (default)
 concurrency.pools.granularity = op (default)
 concurrency.pools.limits.api = 4 at 10/1m (limit.yaml:9)
 concurrency.pools.limits.database = 2 (limit.yaml:8)

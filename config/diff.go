@@ -10,7 +10,7 @@ import (
 )
 
 // Diff tells what differs between two settings, a line each: pool:database 1 → 2. It returns nil where both mean the same:
-// neither the order of tag limits nor a default that is written out makes a difference.
+// neither the order of tag limits nor a default that is written out makes a difference. A pause is no setting of a file.
 func Diff(old, new backend.Settings) []string {
 	var lines []string
 	change := func(name, before, after string) {
@@ -19,6 +19,7 @@ func Diff(old, new backend.Settings) []string {
 		}
 	}
 	change("default_limit", defaultText(old), defaultText(new))
+	change("strict", strconv.FormatBool(old.Strict), strconv.FormatBool(new.Strict))
 	change("granularity", granularityText(old), granularityText(new))
 	for _, name := range bothKeys(old.Pools, new.Pools) {
 		change("pool:"+name, poolText(old.Pools, name), poolText(new.Pools, name))

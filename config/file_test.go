@@ -31,6 +31,7 @@ namespace: prod
 concurrency:
   pools:
     default_limit: 5
+    strict: true
     granularity: run
     limits:
       database: 2
@@ -52,7 +53,7 @@ concurrency:
 
 func wholeSettings() backend.Settings {
 	return backend.Settings{
-		DefaultLimit: ptr(5), Granularity: backend.GranularityRun,
+		DefaultLimit: ptr(5), Strict: true, Granularity: backend.GranularityRun,
 		Pools: map[string]backend.Pool{
 			"database": {Limit: 2}, "api": {Limit: 4, Rate: &backend.Rate{Slots: 10, Period: time.Minute}},
 			"free": {Limit: backend.Unlimited}, "1": {Limit: 1},

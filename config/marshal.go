@@ -19,6 +19,9 @@ func Marshal(s backend.Settings) []byte {
 	if s.DefaultLimit != nil {
 		pools.add(4, "default_limit: %s", limitText(*s.DefaultLimit))
 	}
+	if s.Strict {
+		pools.add(4, "strict: true")
+	}
 	if s.Granularity != "" {
 		pools.add(4, "granularity: %s", s.Granularity)
 	}

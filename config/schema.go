@@ -127,6 +127,10 @@ const schema = `{
               "description": "Slots of pools without a limit of their own. Unset: 1.",
               "anyOf": [{"$ref": "#/$defs/slots"}, {"type": "null"}]
             },
+            "strict": {
+              "description": "true: a claim for a pool that has no limit of its own is refused; default_limit declares none. Default: false.",
+              "type": ["boolean", "null"]
+            },
             "granularity": {
               "description": "What holds a slot in a dag run: each step (op) or the run from start to end (run). Default: op.",
               "enum": ["op", "run", null]

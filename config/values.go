@@ -35,6 +35,7 @@ func (c *Config) Values() []Value {
 	s := c.Settings
 	limit, _ := s.Pool("")
 	add("concurrency.pools.default_limit", limitText(limit.Limit))
+	add("concurrency.pools.strict", strconv.FormatBool(s.Strict))
 	add("concurrency.pools.granularity", granularityText(s))
 	for _, name := range slices.Sorted(maps.Keys(s.Pools)) {
 		add("concurrency.pools.limits."+name, poolText(s.Pools, name))

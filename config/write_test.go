@@ -14,6 +14,7 @@ func TestSettingsAreWrittenAsABlockThatReadsBack(t *testing.T) {
 	want := `concurrency:
   pools:
     default_limit: 5
+    strict: true
     granularity: run
     limits:
       "1": 1
@@ -69,7 +70,9 @@ func TestADifferenceIsToldALineEach(t *testing.T) {
 			backend.Settings{TagLimits: []backend.TagLimit{{Key: "b", Limit: 1}, {Key: "a", Limit: 1}}}, ""},
 		{backend.Settings{Pools: map[string]backend.Pool{"database": {Limit: 1}, "old": {Limit: 3}}},
 			backend.Settings{Pools: map[string]backend.Pool{"database": {Limit: 2}}}, "pool:database 1 → 2\npool:old 3 → default"},
+		{none, backend.Settings{MaxRuns: backend.Unlimited, Paused: map[string]backend.Pause{"pool:p": {By: "ann"}}}, ""},
 		{none, wholeSettings(), `default_limit unset → 5
+strict false → true
 granularity op → run
 pool:1 default → 1
 pool:api default → 4 at 10/1m
