@@ -95,7 +95,7 @@ func DescribeBlock(b backend.Block, parties []backend.Party, now time.Time) stri
 	var text string
 	switch b.Why {
 	case backend.WhyPaused:
-		return b.Limit + " (paused: its limit is 0)"
+		return b.Limit + " (" + PauseText(b.Pause, now) + ")"
 	case backend.WhyRate:
 		return fmt.Sprintf("%s (rate: %d of %d starts in the period)", b.Limit, b.Used, b.Capacity)
 	case backend.WhyBehind:
@@ -107,6 +107,18 @@ func DescribeBlock(b backend.Block, parties []backend.Party, now time.Time) stri
 	}
 	if by := describeHolders(b.Holders(), parties, now); by != "" {
 		text += " held by " + by
+	}
+	return text
+}
+
+// PauseText says who has paused a limit, when and why; nil where nobody has and the limit is 0.
+func PauseText(p *backend.Pause, now time.Time) string {
+	if p == nil {
+		return "paused: its limit is 0"
+	}
+	text := fmt.Sprintf("paused %s ago by %s", Age(now.Sub(p.At)), p.By)
+	if p.Reason != "" {
+		text += ": " + p.Reason
 	}
 	return text
 }

@@ -83,7 +83,7 @@ func (p *program) operandsOf(ctx context.Context, q *completion) []candidate {
 		return nil
 	}
 	switch q.path {
-	case "status", "stats", "history", "pool set", "pool get", "pool unset":
+	case "status", "stats", "history", "pool set", "pool get", "pool unset", "pool pause", "pool resume":
 		return p.pools(ctx, q)
 	case "why":
 		return append(p.claims(ctx, q, true), p.stepsToExplain(q)...)

@@ -297,7 +297,11 @@ func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
 	}
 	if len(pools) > 0 || len(d.claim.Tags) > 0 {
 		if settings, _, err := s.Settings(d.c.Context); err == nil { // what is done with the store will tell
-			tellUnset(messages, settings.Unset(pools))
+			if undeclared := settings.Undeclared(pools); undeclared != nil {
+				s.Close()
+				return nil, failWith(dag.CodeUsage, orMeant(undeclared, settings))
+			}
+			tellUnset(messages, settings, pools)
 			warnOfTags(settings, messages, d.claim.Tags)
 		}
 	}

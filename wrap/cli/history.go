@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,13 +46,10 @@ func (p *program) history(c *cli.Context) error {
 			return err
 		}
 		if pool := c.Args().First(); pool != "" {
-			known := slices.DeleteFunc(slices.Clone(pasts), func(past backend.Past) bool { return past.Pools[pool] == 0 })
-			if len(known) == 0 {
-				if err := s.mustKnow(c.Context, pool); err != nil {
-					return err
-				}
+			if err := s.mustKnow(c.Context, pool); err != nil {
+				return err
 			}
-			pasts = known
+			pasts = slices.DeleteFunc(pasts, func(past backend.Past) bool { return past.Pools[pool] == 0 })
 		}
 		pasts = endedSince(c, pasts, time.Now())
 		if c.Bool("failed") {
@@ -64,26 +60,6 @@ func (p *program) history(c *cli.Context) error {
 		}
 		return p.writeHistory(pasts)
 	})
-}
-
-// mustKnow fails for a pool that nobody has given a limit, holds or waits for: it is misspelt.
-func (s *store) mustKnow(ctx context.Context, pool string) error {
-	snapshot, err := s.Snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	var names []string
-	for _, u := range snapshot.Usage {
-		names = append(names, u.Pool)
-	}
-	if slices.Contains(names, pool) {
-		return nil
-	}
-	text := fmt.Sprintf("there is no pool %q, and none of that name in the history", pool)
-	if close := closest(pool, names); close != "" {
-		text += fmt.Sprintf("; did you mean %q?", close)
-	}
-	return errors.New(text)
 }
 
 // endedSince keeps what --since asks for.

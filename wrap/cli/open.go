@@ -194,7 +194,7 @@ func (s *store) warnOfUnsetPools(ctx context.Context, messages *wrap.Messages, p
 	if err != nil {
 		return // what is done with the store will tell
 	}
-	tellUnset(messages, settings.Unset(pools))
+	tellUnset(messages, settings, pools)
 }
 
 // warnOfTags says which tags of a run no limit of the run queue holds for, and look like a misspelling of one that has a limit.
@@ -210,18 +210,30 @@ func warnOfTags(settings backend.Settings, messages *wrap.Messages, tags map[str
 	}
 }
 
-func tellUnset(messages *wrap.Messages, unset []string) {
+// tellUnset says which pools have neither a limit nor a default, and which were probably meant.
+func tellUnset(messages *wrap.Messages, settings backend.Settings, pools map[string]int) {
+	unset := settings.Unset(pools)
 	if len(unset) == 0 {
 		return
 	}
-	messages.Info("pool %s has no limit and there is no default: one slot, as a lock has; 'limit pool set %s N' sets one",
-		strings.Join(unset, ", "), unset[0])
+	var meant []string
+	for _, name := range unset {
+		if near := nearPool(name, settings); near != "" {
+			meant = append(meant, near)
+		}
+	}
+	question := ""
+	if len(meant) > 0 {
+		question = "did you mean " + strings.Join(meant, ", ") + "? "
+	}
+	messages.Info("pool %s has no limit and there is no default: one slot, as a lock has; %s'limit pool set %s N' sets one",
+		strings.Join(unset, ", "), question, unset[0])
 }
 
-// warnOfUnset is warnOfUnsetPools for a claim that has entered. It asks the store only where entering has not shown it already.
+// warnOfUnset is warnOfUnsetPools for a claim that has entered. It asks the store only where entering has not
+// shown already that there is nothing to say.
 func (s *store) warnOfUnset(ctx context.Context, messages *wrap.Messages, e backend.Entry, pools map[string]int) {
-	if surveyed, ok := e.(backend.Surveyed); ok {
-		tellUnset(messages, surveyed.Unset())
+	if surveyed, ok := e.(backend.Surveyed); ok && len(surveyed.Unset()) == 0 {
 		return
 	}
 	s.warnOfUnsetPools(ctx, messages, pools)

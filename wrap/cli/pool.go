@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
 	"limit/config/grammar"
+	"limit/wrap"
 )
 
 func (p *program) poolCommand() *cli.Command {
@@ -17,6 +19,7 @@ func (p *program) poolCommand() *cli.Command {
 		Usage: "set and show the limits of pools",
 		Subcommands: []*cli.Command{
 			p.poolSetCommand(), p.poolGetCommand(), p.poolListCommand(), p.poolUnsetCommand(),
+			p.pauseCommand("NAME", poolOperand), p.resumeCommand("NAME", poolOperand),
 		},
 	}
 }
@@ -27,8 +30,9 @@ func (p *program) poolSetCommand() *cli.Command {
 		Usage:     "give a pool a limit of its own",
 		ArgsUsage: "NAME N|unlimited",
 		Description: "Takes effect at once, on all machines of the store. Raising wakes who waits; lowering stops nobody,\n" +
-			"and nobody enters until use is below. 0 pauses the pool. A rate bounds how many slots may be\n" +
-			"started in any window of its period; without --rate an earlier rate is kept, --rate none ends it.\n\n" +
+			"and nobody enters until use is below. 0 lets nobody in; 'limit pool pause' does so and keeps the limit.\n" +
+			"A rate bounds how many slots may be started in any window of its period; without --rate an earlier\n" +
+			"rate is kept, --rate none ends it.\n\n" +
 			"EXAMPLES:\n   limit pool set database 2\n   limit pool set api 4 --rate 10/1m\n\nEXIT STATUS: 0; 125 limit itself failed.",
 		Flags: []cli.Flag{&cli.StringFlag{Name: "rate", Usage: "`N/PERIOD`, at least 2s, or none"}},
 		Action: func(c *cli.Context) error {
@@ -47,7 +51,9 @@ func (p *program) poolSetCommand() *cli.Command {
 			if err != nil {
 				return usageError(c, "%v", err)
 			}
-			return p.changeSettings(c, func(s *backend.Settings) error {
+			var pause *backend.Pause
+			err = p.changeSettings(c, func(s *backend.Settings) error {
+				pause = s.PauseOf(poolLimit(name))
 				if keep {
 					rate = s.Pools[name].Rate
 				}
@@ -57,6 +63,10 @@ func (p *program) poolSetCommand() *cli.Command {
 				s.Pools[name] = backend.Pool{Limit: limit, Rate: rate}
 				return nil
 			})
+			if err == nil && pause != nil {
+				p.messages(c).Info("pool %s stays %s; 'limit pool resume %s' lets claims in", name, wrap.PauseText(pause, time.Now()), name)
+			}
+			return err
 		},
 	}
 }
@@ -85,22 +95,30 @@ func (p *program) poolUnsetCommand() *cli.Command {
 
 func (p *program) poolGetCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "get",
-		Usage:       "print a pool's limit",
-		ArgsUsage:   "NAME",
-		Description: "Prints the number of slots, or unlimited, and the rate where there is one: 4 10/1m.\n\nEXIT STATUS: 0; 125 limit itself failed.",
+		Name:      "get",
+		Usage:     "print a pool's limit",
+		ArgsUsage: "NAME",
+		Description: "Prints the number of slots, or unlimited, and the rate where there is one: 4 10/1m. Of a pool that is\n" +
+			"paused a second line says by whom.\n\nEXIT STATUS: 0; 125 limit itself failed, or there is no such pool.",
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
 				return usageError(c, "NAME is needed")
 			}
 			return p.onlyLooking(c, func(s *store) error {
+				name := c.Args().First()
+				if err := s.mustKnow(c.Context, name); err != nil {
+					return err
+				}
 				settings, _, err := s.Settings(c.Context)
 				if err != nil {
 					return err
 				}
-				pool, _ := settings.Pool(c.Args().First())
-				_, err = fmt.Fprintln(p.Out, poolText(pool))
-				return err
+				pool, _ := settings.Pool(name)
+				lines := []string{poolText(pool)}
+				if pause := settings.PauseOf(poolLimit(name)); pause != nil {
+					lines = append(lines, wrap.PauseText(pause, time.Now()))
+				}
+				return p.printLines(lines)
 			})
 		},
 	}
@@ -125,15 +143,19 @@ func (p *program) poolListCommand() *cli.Command {
 				if c.Bool("json") {
 					return json.NewEncoder(p.Out).Encode(pools)
 				}
-				t := &table{right: map[int]bool{1: true, 2: true, 3: true}, shrink: []int{0}}
-				t.add("POOL", "LIMIT", "USED", "WAITING", "RATE", "SOURCE")
+				t := &table{right: map[int]bool{1: true, 2: true, 3: true}, shrink: []int{0, 6}}
+				t.add("POOL", "LIMIT", "USED", "WAITING", "RATE", "SOURCE", "")
 				for _, row := range pools {
 					pool, _ := snapshot.Settings.Pool(row.Name)
 					rate := "-"
 					if pool.Rate != nil {
 						rate = pool.Rate.String()
 					}
-					t.add(row.Name, limitText(pool.Limit), strconv.Itoa(row.Used), strconv.Itoa(row.Waiting), rate, row.Source)
+					paused := ""
+					if row.Paused != nil {
+						paused = wrap.PauseText(row.Paused, time.Now())
+					}
+					t.add(row.Name, limitText(pool.Limit), strconv.Itoa(row.Used), strconv.Itoa(row.Waiting), rate, row.Source, paused)
 				}
 				return t.write(p.Out, p.width())
 			})

@@ -18,7 +18,8 @@ func (p *program) applyCommand() *cli.Command {
 		ArgsUsage: "[FILE]",
 		Description: "Replaces the store's limits by the concurrency block of FILE (default: the configuration file in\n" +
 			"force) and shows what changes. Pools and tag limits that the file does not name lose theirs; with --keep\n" +
-			"they keep them. Applying it again changes nothing. Takes effect at once.\n\n" +
+			"they keep them. Applying it again changes nothing. Takes effect at once. What is\n" +
+			"paused stays paused.\n\n" +
 			"EXIT STATUS: 0; 125 limit itself failed.",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "keep", Usage: "keep limits that the file does not name"}},
 		Action: func(c *cli.Context) error {
@@ -32,7 +33,9 @@ func (p *program) applyCommand() *cli.Command {
 					if changes = config.Diff(*settings, wanted); len(changes) == 0 && ok {
 						return errSame
 					}
+					paused := settings.Paused
 					*settings = wanted.Clone()
+					settings.Paused = paused
 					return nil
 				})
 				if err != nil && !errors.Is(err, errSame) {

@@ -39,7 +39,12 @@ func (p *program) stats(c *cli.Context) error {
 	if c.NArg() > 1 {
 		return usageError(c, "one pool at most")
 	}
-	return p.onlyLooking(c, func(s *store) error { return p.showStats(c, s) })
+	return p.onlyLooking(c, func(s *store) error {
+		if err := s.mustKnow(c.Context, c.Args().First()); err != nil {
+			return err
+		}
+		return p.showStats(c, s)
+	})
 }
 
 func (p *program) showStats(c *cli.Context, s *store) error {

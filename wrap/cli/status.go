@@ -20,7 +20,7 @@ func (p *program) statusCommand() *cli.Command {
 		Usage:     "show limits with their use, who holds and who waits",
 		ArgsUsage: "[POOL]",
 		Description: "Limits with what is used of them, holders, and waiters in order with what blocks each.\n" +
-			"With POOL, that pool and its claims alone.\n\nEXIT STATUS: 0; 125 limit itself failed.",
+			"With POOL, that pool and its claims alone.\n\nEXIT STATUS: 0; 125 limit itself failed, or there is no such pool.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "as one JSON object"},
 			&cli.BoolFlag{Name: "watch", Usage: "draw anew at every change, until interrupted"},
@@ -30,6 +30,9 @@ func (p *program) statusCommand() *cli.Command {
 				return usageError(c, "one pool at most")
 			}
 			return p.onlyLooking(c, func(s *store) error {
+				if err := s.mustKnow(c.Context, c.Args().First()); err != nil {
+					return err
+				}
 				if !c.Bool("watch") {
 					return p.showStatus(c.Context, c, s, p.Out)
 				}
@@ -132,12 +135,16 @@ type statusPool struct {
 	Used    int     `json:"used"`
 	Waiting int     `json:"waiting"`
 	Rate    *string `json:"rate"`
+
+	Paused *backend.Pause `json:"paused,omitempty"`
 }
 
 type statusRuns struct {
 	Limit   *int `json:"limit"`
 	Used    int  `json:"used"`
 	Waiting int  `json:"waiting"`
+
+	Paused *backend.Pause `json:"paused,omitempty"`
 }
 
 type statusTag struct {
@@ -190,7 +197,7 @@ func newStatus(s *backend.Snapshot, in *store) status {
 		case backend.KindPool:
 			st.Pools = append(st.Pools, newStatusPool(u, s.Settings))
 		case backend.KindRuns:
-			st.Runs = statusRuns{capacity(u.Capacity), u.Used, u.Waiting}
+			st.Runs = statusRuns{capacity(u.Capacity), u.Used, u.Waiting, u.Pause}
 		case backend.KindTag:
 			st.TagLimits = append(st.TagLimits, statusTag{u.Tag.Key, u.Tag.Value, u.Tag.PerValue, capacity(u.Capacity), u.Used, u.Waiting})
 		}
@@ -212,7 +219,7 @@ func newStatus(s *backend.Snapshot, in *store) status {
 
 func newStatusPool(u backend.Usage, settings backend.Settings) statusPool {
 	pool, source := settings.Pool(u.Pool)
-	row := statusPool{Name: u.Pool, Limit: capacity(u.Capacity), Source: string(source), Used: u.Used, Waiting: u.Waiting}
+	row := statusPool{Name: u.Pool, Limit: capacity(u.Capacity), Source: string(source), Used: u.Used, Waiting: u.Waiting, Paused: u.Pause}
 	if pool.Rate != nil {
 		rate := pool.Rate.String()
 		row.Rate = &rate

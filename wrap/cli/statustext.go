@@ -13,7 +13,7 @@ import (
 
 // writeStatus is status for people.
 func writeStatus(w io.Writer, s *backend.Snapshot, now time.Time, width int) error {
-	if err := limitTable(s).write(w, width); err != nil {
+	if err := limitTable(s, now).write(w, width); err != nil {
 		return err
 	}
 	if len(s.Held) > 0 {
@@ -29,11 +29,11 @@ func writeStatus(w io.Writer, s *backend.Snapshot, now time.Time, width int) err
 	return nil
 }
 
-func limitTable(s *backend.Snapshot) *table {
+func limitTable(s *backend.Snapshot, now time.Time) *table {
 	t := &table{right: map[int]bool{1: true, 2: true, 3: true}, shrink: []int{0, 4}}
 	t.add("LIMIT", "USED", "OF", "WAITING", "")
 	for _, u := range s.Usage {
-		t.add(u.Limit, strconv.Itoa(u.Used), capacityText(u.Capacity), strconv.Itoa(u.Waiting), remark(u, s.Settings))
+		t.add(u.Limit, strconv.Itoa(u.Used), capacityText(u.Capacity), strconv.Itoa(u.Waiting), remark(u, s.Settings, now))
 	}
 	return t
 }
@@ -46,10 +46,10 @@ func capacityText(limit int) string {
 }
 
 // remark says what the numbers of a limit do not.
-func remark(u backend.Usage, settings backend.Settings) string {
+func remark(u backend.Usage, settings backend.Settings, now time.Time) string {
 	var remarks []string
-	if u.Capacity == 0 {
-		remarks = append(remarks, "paused")
+	if u.Pause != nil || u.Capacity == 0 {
+		remarks = append(remarks, wrap.PauseText(u.Pause, now))
 	}
 	if u.Kind == backend.KindPool {
 		pool, source := settings.Pool(u.Pool)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/user"
 	"strconv"
@@ -43,12 +44,22 @@ func userAtHost() string {
 	return userNamed(os.Getuid()) + "@" + host
 }
 
-// Enter is that of the store. What is shown on other machines has the name of the user.
+// Enter is that of the store. What is shown on other machines has the name of the user. The refusal of a pool
+// that nobody declared names the one that was probably meant.
 func (s *store) Enter(ctx context.Context, c backend.Claim, o backend.EnterOptions) (backend.Entry, error) {
 	if s.config.Backend.Etcd != nil {
 		c.User = users{}.name(c.User)
 	}
-	return s.Backend.Enter(ctx, c, o)
+	e, err := s.Backend.Enter(ctx, c, o)
+	var never *backend.ImpossibleError
+	if !errors.As(err, &never) || never.Undeclared == "" {
+		return e, err
+	}
+	settings, _, unread := s.Settings(ctx)
+	if unread != nil {
+		return nil, err
+	}
+	return nil, orMeant(never, settings)
 }
 
 // Snapshot is that of the store, with names of users.

@@ -51,7 +51,7 @@ func writeLine(w io.Writer, format string, args ...any) error {
 }
 
 func writeBlock(w io.Writer, s *backend.Snapshot, b backend.Block, now time.Time) {
-	fmt.Fprintf(w, "  %s\n", wrap.BlockLine(b))
+	fmt.Fprintf(w, "  %s\n", wrap.BlockLine(b, now))
 	t := &table{}
 	for _, id := range b.By {
 		t.add("   ", short(id), describeClaim(s, id, now))

@@ -92,7 +92,7 @@ func (l *Look) writeCulprits(out io.Writer, s *journal.Step) {
 func (l *Look) writeBlocks(out io.Writer, s *journal.Step) {
 	fmt.Fprintf(out, "  asks %s\n", clean(l.asks(s)))
 	for _, b := range l.blocks(s) {
-		fmt.Fprintf(out, "  %s\n", wrap.BlockLine(b))
+		fmt.Fprintf(out, "  %s\n", wrap.BlockLine(b, l.Started.Add(l.now)))
 		var by []*journal.Step
 		for _, id := range b.By {
 			if holder := l.Step(id); holder != nil {
