@@ -44,6 +44,9 @@ type Command struct {
 	// signal it (what sudo has started). It is waited for.
 	Unkillable func(pid int)
 
+	// Stopping is called once, before the first signal that ends the command; nil: nothing. It must not call the Supervisor.
+	Stopping func()
+
 	// HoldTree keeps Done open until all descendants of this process (but those of Session) are gone, daemons
 	// included. Needs Forward, and Linux: elsewhere it changes nothing.
 	HoldTree bool
@@ -69,6 +72,7 @@ const (
 	Stopped                // Stop as the caller asked: cancelled, not needed any more
 	Lost                   // what it needs was lost: StopBy
 	Overdue                // a signal that was handed on told it to end, and it had not when Grace was over
+	Released               // it needs nothing any more: one that was adopted is left alone, another one is Stopped
 )
 
 // Exit is how a command ended.
@@ -76,6 +80,7 @@ type Exit struct {
 	Code    int            // 0 to 255, where Signal is 0
 	Signal  syscall.Signal // that killed it
 	Core    bool           // with a core dump
+	Unknown bool           // neither Code nor Signal is known: the process was adopted, and only its parent learns them
 	Reason  Reason
 	Killed  bool // the Supervisor had to send SIGKILL
 	Told    bool // with Forward: this process was sent a signal that asks a command to end, or the one that killed it
@@ -101,6 +106,7 @@ type Process struct {
 	s     *Supervisor
 	c     Command
 	pid   int
+	other *Other        // that was adopted; nil: a child
 	ended chan struct{} // closed when the command itself is reaped
 	done  chan struct{}
 	poke  chan struct{} // killAt has changed
@@ -118,7 +124,8 @@ type Process struct {
 	heard    uint64         // the signals that this process was sent while the command ran, a bit each
 	fault    syscall.Signal // that this process was sent: it is to end as by that
 
-	unkillable []info // that Unkillable was called for; only the goroutine of end uses it
+	kin        map[info]bool // of an adopted process: its descendants that were seen, by identity. Their orphans are others' children
+	unkillable []info        // that Unkillable was called for; only the goroutine of end uses it
 }
 
 // PID returns the process id of the command. It is for showing: use Signal, which never hits a stranger.

@@ -63,6 +63,10 @@ func (p *Process) stop(why Reason, killAt time.Duration) {
 func (p *Process) beginStop(why Reason, killAt time.Duration) {
 	switch {
 	case p.finished:
+	case why == Released && p.other != nil && !p.stopping:
+		delete(p.s.procs, p.pid)
+		p.exit.Reason = why
+		p.finish()
 	case !p.stopping:
 		p.stopping = true
 		p.stopTimers()
@@ -70,6 +74,9 @@ func (p *Process) beginStop(why Reason, killAt time.Duration) {
 			p.exit.Reason = why
 		}
 		p.killAt = killAt
+		if p.c.Stopping != nil {
+			p.c.Stopping()
+		}
 		p.s.tasks.Go(p.end)
 	case killAt < p.killAt:
 		p.killSooner(killAt)
@@ -217,10 +224,13 @@ func (p *Process) treeLeft() bool {
 func (p *Process) signalAll(signals ...syscall.Signal) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
-	p.send(signals[0]) // before looking for the others, which takes milliseconds
+	early := p.other == nil
+	if early {
+		p.send(signals[0]) // before looking for the others, which takes milliseconds
+	}
 	members, _ := p.members()
 	for i, sig := range signals {
-		if i > 0 {
+		if i > 0 || !early {
 			p.send(sig)
 		}
 		for _, m := range members {
@@ -236,6 +246,8 @@ func (p *Process) signalAll(signals ...syscall.Signal) {
 func (p *Process) send(sig syscall.Signal) {
 	switch {
 	case p.gone:
+	case p.other != nil:
+		p.other.signal(sig)
 	case p.c.ownGroup():
 		syscall.Kill(-p.pid, sig)
 	default:

@@ -90,12 +90,7 @@ func (s *Supervisor) start(c Command) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{s: s, c: c, pid: pid, ended: make(chan struct{}), done: make(chan struct{}), poke: make(chan struct{}, 1), left: make(chan struct{}, 1)}
-	p.exit.Started = time.Now()
-	s.procs[pid] = p
-	if c.Timeout > 0 {
-		p.timeout = time.AfterFunc(c.Timeout, func() { p.Stop(TimedOut) })
-	}
+	p := s.add(pid, c)
 	if c.Forward {
 		s.forward = p
 		s.source.Take(s.forwardOnly()...)
@@ -109,6 +104,17 @@ func (s *Supervisor) start(c Command) (*Process, error) {
 		s.watch(true) // what signals the group of this process does not mean the command
 	}
 	return p, nil
+}
+
+// add makes the Process of a command that runs. The lock is held.
+func (s *Supervisor) add(pid int, c Command) *Process {
+	p := &Process{s: s, c: c, pid: pid, ended: make(chan struct{}), done: make(chan struct{}), poke: make(chan struct{}, 1), left: make(chan struct{}, 1)}
+	p.exit.Started = time.Now()
+	s.procs[pid] = p
+	if c.Timeout > 0 {
+		p.timeout = time.AfterFunc(c.Timeout, func() { p.Stop(TimedOut) })
+	}
+	return p
 }
 
 // Disown says that a child which this Supervisor has not started is no part of any command: nothing waits for it, and no Stop or

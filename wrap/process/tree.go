@@ -57,9 +57,9 @@ func (p *Process) members() (found []info, unsure bool) {
 	s := p.s
 	root := func(i info) bool {
 		switch {
-		case i.pid == p.pid && !p.gone:
+		case i.pid == p.pid && !p.gone && (p.other == nil || p.other.identity() == i.identity()):
 			return true
-		case p.c.ownGroup() && i.group == p.pid:
+		case p.c.ownGroup() && i.group == p.pid, p.kin[i.identity()]:
 			return true
 		case p.c.Forward && i.parent == s.self && s.procs[i.pid] == nil:
 			return true
@@ -72,7 +72,13 @@ func (p *Process) members() (found []info, unsure bool) {
 		return i.pid == s.self || s.apart[i.pid] || other != nil && other != p
 	}
 	all, _ := processes(p.c.Mark)
-	return append(groupLeft(p), tree(all, root, apart)...), unsure
+	found = append(groupLeft(p), tree(all, root, apart)...)
+	for _, i := range found {
+		if p.other != nil {
+			p.kin[i.identity()] = true
+		}
+	}
+	return found, unsure
 }
 
 // KillTree kills root with all that descends from it and all processes with the entry mark (NAME=value, "": none) in the
