@@ -38,7 +38,8 @@ type Claim struct {
 	Host     string    `json:"host"`
 	PID      int       `json:"pid"`
 	User     string    `json:"user"`
-	QueuedAt time.Time `json:"queued_at"` // by the wall clock of the claimant
+	QueuedAt time.Time `json:"queued_at"`       // by the wall clock of the claimant
+	Holds    int       `json:"holds,omitempty"` // the process that the claim is held for, which PID has not started; 0: a command of PID
 
 	Grant *Grant `json:"grant,omitempty"` // nil while waiting
 }

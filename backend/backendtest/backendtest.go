@@ -86,7 +86,7 @@ func (k *kit) user() backend.Backend {
 func claim(options ...func(*backend.Claim)) backend.Claim {
 	id := backend.NewID()
 	c := backend.Claim{ID: id, RunID: id, Name: "test", Command: []string{"test", "-x"},
-		Host: "host", PID: 1, User: "user", QueuedAt: time.Now()}
+		Host: "host", PID: 1, Holds: 2, User: "user", QueuedAt: time.Now()}
 	for _, o := range options {
 		o(&c)
 	}

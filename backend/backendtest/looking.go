@@ -34,7 +34,7 @@ func snapshotShows(k *kit) {
 	for name, pair := range map[string][2]any{
 		"id": {got.ID, want.ID}, "run": {got.RunID, want.RunID}, "pools": {got.Pools, want.Pools}, "runs": {got.Runs, want.Runs},
 		"tags": {got.Tags, want.Tags}, "priority": {got.Priority, want.Priority}, "seq": {got.Seq, want.Seq}, "name": {got.Name, want.Name},
-		"command": {got.Command, want.Command}, "host": {got.Host, want.Host}, "pid": {got.PID, want.PID}, "user": {got.User, want.User},
+		"command": {got.Command, want.Command}, "host": {got.Host, want.Host}, "pid": {got.PID, want.PID}, "holds": {got.Holds, want.Holds}, "user": {got.User, want.User},
 		"token": {got.Grant.Token, want.Grant.Token}, "slots": {got.Grant.Slots, want.Grant.Slots},
 		"queued": {got.QueuedAt.UnixNano(), want.QueuedAt.UnixNano()},
 	} {

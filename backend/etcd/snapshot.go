@@ -78,6 +78,7 @@ func (l *ledger) described(c *backend.Claim) (*backend.Claim, error) {
 	described := *c // who writes below about/ tells people who asks, and decides nothing
 	described.Name, described.Command, described.Host, described.User = about.Name, about.Command, about.Host, about.User
 	described.PID, described.QueuedAt, described.Rank = about.PID, about.QueuedAt, about.Rank
+	described.Holds = about.Holds
 	return &described, nil
 }
 

@@ -39,7 +39,7 @@ func encodeDetails(c *backend.Claim) []byte {
 	for _, arg := range command {
 		b = appendString(b, arg)
 	}
-	return b
+	return binary.AppendVarint(b, int64(c.Holds))
 }
 
 // decodeDetails sets what encodeDetails kept. Details that are damaged are left out: they decide nothing.
@@ -55,6 +55,7 @@ func decodeDetails(b []byte, c *backend.Claim) {
 	for range d.count(1) {
 		c.Command = append(c.Command, d.string())
 	}
+	c.Holds = int(d.varint())
 }
 
 func detailsName(generation uint32) string { return fmt.Sprintf("details.%d", generation%2) }
