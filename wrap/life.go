@@ -99,6 +99,9 @@ type LostError struct{ Reason string }
 
 func (e *LostError) Error() string { return "lost its place in the queue" + because(e.Reason) }
 
+// ReleaseReason is the reason with which a claim is cancelled that is to be released while the process it is held for runs on.
+const ReleaseReason = "limit release"
+
 // DeniedCode is the exit code for a claim that was denied.
 func DeniedCode(err error) int {
 	var busy *backend.BusyError
@@ -341,7 +344,11 @@ func (l *Life) take(e backend.Event) {
 	case backend.Refused:
 		l.deny(e.Err)
 	case backend.Cancelled:
-		l.end(Cancelled, e, &CancelledError{e.Reason}, func(p Process) { p.Stop(process.Stopped) })
+		why := process.Stopped
+		if e.Reason == ReleaseReason {
+			why = process.Released
+		}
+		l.end(Cancelled, e, &CancelledError{e.Reason}, func(p Process) { p.Stop(why) })
 	case backend.Lost:
 		l.end(Lost, e, &LostError{e.Reason}, l.stopBy(e.KillBy))
 	case backend.Unreachable:

@@ -209,6 +209,10 @@ func (q *Queue) hear(n News) {
 		q.Emit(Event{Event: EventBlocked, BlockedBy: n.Blocks})
 		q.Messages.Debug("blocked: %s", joinBlocks(n.Blocks))
 	case Cancelled:
+		if n.Reason == ReleaseReason {
+			q.Messages.Debug("released by limit release")
+			return
+		}
 		q.Emit(Event{Event: EventCancelled, Reason: n.Reason})
 		q.Messages.Info("cancelled%s: stopping %s", because(n.Reason), q.Runs)
 	case Unreachable:

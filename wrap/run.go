@@ -1,6 +1,7 @@
 package wrap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ type Run struct {
 
 	Claim     backend.Claim   // waiting; ID and RunID are set
 	Command   process.Command // Env without the claim's variables, Keep empty
+	Runs      string          // what Command is, for people; "": the command
 	Namespace string
 
 	Busy         Busy
@@ -56,7 +58,7 @@ func (r *Run) do(ctx context.Context) (Exit, error) {
 		Life: Life{Backend: r.Backend, Claim: r.Claim, Wait: r.Wait, WarnOnLost: r.WarnOnLost, Settle: r.Settle,
 			Options: backend.EnterOptions{WatchBlocks: r.Events != nil}},
 		Signals: r.Signals, Messages: r.Messages, Emit: r.emit, OnEntered: r.OnEntered,
-		Busy: r.Busy, BusyExitCode: r.BusyExitCode, Runs: "the command",
+		Busy: r.Busy, BusyExitCode: r.BusyExitCode, Runs: cmp.Or(r.Runs, "the command"),
 	}
 	q.Begin(ctx)
 	defer q.Release()
@@ -118,7 +120,9 @@ func (r *Run) attempt(q *Queue, number int) (exit Exit, again bool, err error) {
 	signalled := r.supervise(p, q)
 	end := p.Exit()
 	exited := Event{Event: EventExited, PID: p.PID(), Attempt: r.shown(number)}
-	exited.setExit(Exit{Code: end.Code, Signal: end.Signal})
+	if !end.Unknown {
+		exited.setExit(Exit{Code: end.Code, Signal: end.Signal})
+	}
 	r.emit(exited)
 	r.reportExit(end)
 	failed := end.Reason == process.TimedOut || end.Reason == process.Ended && end.Status() != 0

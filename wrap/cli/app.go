@@ -25,6 +25,7 @@ type Streams struct {
 // program is one invocation of limit.
 type program struct {
 	Streams
+	args       []string            // as typed, with the name of the program
 	env        []string            // as this process was given it
 	supervisor *process.Supervisor // of the verbs that run commands
 }
@@ -35,10 +36,10 @@ func Main(args []string, streams Streams) int {
 	if firstWord(args) == process.ExecVerb {
 		return process.ExecMain(args)
 	}
-	if firstWord(args) == "run" { // its goroutines take turns: to wake threads for them would take longer than what they do
+	if first := firstWord(args); first == "run" || first == "hold" { // its goroutines take turns: to wake threads for them would take longer than what they do
 		runtime.GOMAXPROCS(1)
 	}
-	p := &program{Streams: streams, env: process.Environ()}
+	p := &program{Streams: streams, args: args, env: process.Environ()}
 	if err := process.Preflight(); err != nil {
 		p.complain(err)
 		return wrap.CodeFailed
@@ -135,7 +136,7 @@ func (p *program) commands(first string) []*cli.Command {
 		return []*cli.Command{p.runCommand()}
 	}
 	return []*cli.Command{
-		p.runCommand(), p.dagCommand(),
+		p.runCommand(), p.holdCommand(), p.releaseCommand(), p.dagCommand(),
 		p.statusCommand(), p.whyCommand(), p.statsCommand(), p.historyCommand(), p.metricsCommand(), p.cancelCommand(), p.bumpCommand(),
 		p.poolCommand(), p.queueCommand(), p.applyCommand(), p.diffCommand(), p.configCommand(), p.initCommand(), p.namespacesCommand(),
 		p.doctorCommand(), p.completionCommand(), p.versionCommand(), p.helpCommand(), p.keeperCommand(), p.fenceCommand(), p.completeCommand(),

@@ -93,6 +93,7 @@ func ttlFor(grace time.Duration) time.Duration {
 
 // request is what the flags of run ask for.
 type request struct {
+	holder    *holder // runs no command, but holds for a process; nil: runs one
 	claim     backend.Claim
 	command   process.Command
 	busy      wrap.Busy
@@ -108,10 +109,15 @@ type request struct {
 }
 
 func (p *program) run(c *cli.Context) error {
-	r, err := p.parseRun(c)
+	r, err := p.parseRun(c, p.parseCommand)
 	if err != nil {
 		return err
 	}
+	return p.carryOut(c, r)
+}
+
+// carryOut does what was asked for, from the first message to the release.
+func (p *program) carryOut(c *cli.Context, r *request) error {
 	messages := p.messages(c)
 	supervisor, err := process.NewSupervisor()
 	if err != nil {
@@ -120,8 +126,10 @@ func (p *program) run(c *cli.Context) error {
 	p.supervisor = supervisor
 	var events *wrap.Events
 	_, sig, err := p.heeding(c, func() (_ *store, err error) {
-		if r.command.Path, err = process.Find(r.command.Args[0], r.command.Env, ""); err != nil {
-			return nil, cannotStart(misplaced(c, err))
+		if r.holder == nil {
+			if r.command.Path, err = process.Find(r.command.Args[0], r.command.Env, ""); err != nil {
+				return nil, cannotStart(misplaced(c, err))
+			}
 		}
 		events, err = wrap.OpenEvents(c.String("events"), p.Err, nil)
 		return nil, err
@@ -157,6 +165,9 @@ func (p *program) run(c *cli.Context) error {
 		Busy: r.busy, BusyExitCode: r.busyCode, Wait: r.wait, MinHold: r.minHold, WarnOnLost: r.warnLost,
 		Retries: r.retries, RetryDelay: r.delay,
 		RunUnreached: r.unreached, Unreached: err,
+	}
+	if r.holder != nil {
+		r.holder.lead(run, supervisor)
 	}
 	if err == nil {
 		defer s.Close()
@@ -205,10 +216,10 @@ func misplaced(c *cli.Context, err error) error {
 // cannotStart ends limit as a shell does that cannot execute a command.
 func cannotStart(err error) error { return failWith(process.StartCode(err), err) }
 
-// parseRun reads the flags and the command.
-func (p *program) parseRun(c *cli.Context) (*request, error) {
+// parseRun reads the flags, and what is to run.
+func (p *program) parseRun(c *cli.Context, parseCommand func(*cli.Context, *request) error) (*request, error) {
 	r := &request{claim: p.newRun()}
-	for _, parse := range []func(*cli.Context, *request) error{p.parseCommand, parseClaim, parseTimes, parseChoices} {
+	for _, parse := range []func(*cli.Context, *request) error{parseCommand, parseClaim, parseTimes, parseChoices} {
 		if err := parse(c, r); err != nil {
 			return nil, usageError(c, "%v", err)
 		}
@@ -228,14 +239,17 @@ func (p *program) parseCommand(c *cli.Context, r *request) error {
 	if len(argv) == 0 {
 		return errors.New("no command is given")
 	}
-	sig := syscall.SIGTERM
+	r.command = process.Command{Args: argv, Env: p.env, Forward: true, HoldTree: c.Bool("hold-tree")}
+	return parseSignal(c, r)
+}
+
+func parseSignal(c *cli.Context, r *request) (err error) {
+	r.command.Signal = syscall.SIGTERM
 	if c.IsSet("signal") {
-		var err error
-		if sig, err = wrap.ParseSignal(c.String("signal")); err != nil {
+		if r.command.Signal, err = wrap.ParseSignal(c.String("signal")); err != nil {
 			return fmt.Errorf("flag --signal: %w", err)
 		}
 	}
-	r.command = process.Command{Args: argv, Env: p.env, Forward: true, HoldTree: c.Bool("hold-tree"), Signal: sig}
 	return nil
 }
 

@@ -166,6 +166,7 @@ type statusClaim struct {
 	Priority int32             `json:"priority"`
 	Host     string            `json:"host"`
 	PID      int               `json:"pid"`
+	Holds    int               `json:"holds,omitempty"`
 	User     string            `json:"user"`
 	QueuedAt time.Time         `json:"queued_at"`
 }
@@ -234,7 +235,7 @@ func newStatusClaim(c backend.Claim, settings backend.Settings) statusClaim {
 	}
 	return statusClaim{
 		ID: c.ID, RunID: c.RunID, Name: shownName(c, settings), Command: command, Pools: orEmpty(c.Pools), Tags: orEmpty(c.Tags),
-		Priority: c.Priority, Host: c.Host, PID: c.PID, User: c.User, QueuedAt: c.QueuedAt,
+		Priority: c.Priority, Host: c.Host, PID: c.PID, Holds: c.Holds, User: c.User, QueuedAt: c.QueuedAt,
 	}
 }
 
