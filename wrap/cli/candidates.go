@@ -87,7 +87,7 @@ func (p *program) operandsOf(ctx context.Context, q *completion) []candidate {
 		return p.pools(ctx, q)
 	case "why":
 		return append(p.claims(ctx, q, true), p.stepsToExplain(q)...)
-	case "cancel":
+	case "cancel", "release":
 		return p.claims(ctx, q, true)
 	case "bump":
 		return p.claims(ctx, q, false)

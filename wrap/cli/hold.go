@@ -46,8 +46,8 @@ With --if-busy skip, busy slots print 'exit 0': the script is over, and no failu
 
 EXIT STATUS:
    0    the slots are held, or with --if-busy skip they are not
-   75   no slot: busy, gave up waiting, or cancelled while waiting; nothing is printed
-   125  limit itself failed: usage, configuration, store, an impossible claim, no such process
+   75   no slot: busy, gave up waiting, or cancelled while waiting
+   125  limit itself failed: usage, configuration, store, an impossible claim
 
 EXAMPLES:
    held=$(limit hold --pool database --wait 10m) || exit
@@ -117,7 +117,7 @@ func (p *program) hold(c *cli.Context) error {
 	}
 	defer other.Close()
 	if p.args[0] == holderName {
-		if r.holder, err = newHolder(p.In, p.Err, other); err != nil {
+		if r.holder, err = newHolder(p.In, p.Err, p.env, other); err != nil {
 			return err
 		}
 		p.Err = r.holder
@@ -212,6 +212,7 @@ func socketPair() (ours net.Conn, theirs *os.File, err error) {
 // has started it. Until that has printed the assignments, its end withdraws the claim.
 type holder struct {
 	messages io.Writer // until the slots are held
+	env      []string  // of limit hold
 	asker    *net.UnixConn
 	other    *process.Other
 	signals  chan syscall.Signal // that end the waiting
@@ -222,7 +223,7 @@ type holder struct {
 	voice *os.File // standard error of the process while it is being ended: then it is open no more when there is something to say
 }
 
-func newHolder(socket *os.File, messages io.Writer, other *process.Other) (*holder, error) {
+func newHolder(socket *os.File, messages io.Writer, env []string, other *process.Other) (*holder, error) {
 	conn, err := net.FileConn(socket)
 	if err != nil {
 		return nil, err
@@ -231,7 +232,9 @@ func newHolder(socket *os.File, messages io.Writer, other *process.Other) (*hold
 	if !ok {
 		return nil, fmt.Errorf("%s is for limit itself", holderName)
 	}
-	return &holder{messages: messages, asker: asker, other: other, signals: make(chan syscall.Signal, 4), printed: make(chan bool, 1)}, nil
+	return &holder{
+		messages: messages, env: env, asker: asker, other: other, signals: make(chan syscall.Signal, 4), printed: make(chan bool, 1),
+	}, nil
 }
 
 // lead lets a run hold for the process instead of starting a command.
@@ -274,7 +277,7 @@ func (h *holder) listen(signals <-chan syscall.Signal, asked <-chan bool) {
 
 // start hands the assignments over, and leaves all that limit hold was called with but the process.
 func (h *holder) start(command process.Command, supervisor *process.Supervisor) (wrap.Process, error) {
-	if _, err := io.WriteString(h.asker, shellAssignments(command.Env)); err != nil {
+	if _, err := io.WriteString(h.asker, shellAssignments(h.env, command.Env)); err != nil {
 		return nil, err
 	}
 	h.asker.CloseWrite()
@@ -329,10 +332,15 @@ func (h *holder) openVoice() (*os.File, error) {
 	}
 }
 
-// shellAssignments exports, in the language of sh, the variables of limit in env.
-func shellAssignments(env []string) string {
+// shellAssignments makes, in the language of sh, the variables of limit in one environment those of another.
+func shellAssignments(before, after []string) string {
 	var text strings.Builder
-	for _, entry := range env {
+	for _, entry := range before {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "LIMIT_") && wrap.Getenv(after, name) == "" {
+			fmt.Fprintf(&text, "unset %s\n", name)
+		}
+	}
+	for _, entry := range after {
 		if name, value, ok := strings.Cut(entry, "="); ok && strings.HasPrefix(name, "LIMIT_") {
 			fmt.Fprintf(&text, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
 		}
