@@ -378,7 +378,9 @@ func (l *Life) end(kind NewsKind, e backend.Event, waiting error, fate func(Proc
 		l.deny(waiting)
 		return
 	}
-	l.note(waiting)
+	if e.Reason != ReleaseReason {
+		l.note(waiting)
+	}
 	l.befall(fate)
 	select {
 	case <-l.ending:
