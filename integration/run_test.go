@@ -162,7 +162,7 @@ func TestCancelStopsAHolderAndSendsAWaiterAway(t *testing.T) {
 	waiter := w.queue("waiter", "--pool", "p")
 	w.must("cancel", w.idOf("waiter"), "--reason", "not today")
 	waiter.ends(75)
-	if !strings.Contains(waiter.said(), "limit: cancelled while waiting (not today)\n") {
+	if !strings.Contains(waiter.said(), "limit: cancelled while waiting (not today, by ") {
 		t.Errorf("the waiter says %q", waiter.said())
 	}
 	w.must("cancel", w.idOf("holder")[:6])
