@@ -56,6 +56,22 @@ func TestALiveWrapperIsNoOrphan(t *testing.T) {
 	}
 }
 
+// What a claim's details say of its wrapper may be gone: doctor would advise to kill a command that is well.
+func TestAClaimWithoutDetailsIsNoOrphan(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	defer s.Close()
+	holder := launch(t, "claim", dir, "p", "1", "sleep", "1000")
+	command := holder.says("granted")[2]
+	t.Cleanup(func() { killPID(t, command) })
+	if err := os.Remove(s.file("details.0")); err != nil {
+		t.Fatal(err)
+	}
+	if snap := snapshot(t, s); len(snap.Held) != 1 || snap.Held[0].Orphaned || snap.Held[0].PIDs != nil {
+		t.Errorf("snapshot %+v, want one claim that is no orphan", snap.Held)
+	}
+}
+
 func TestAReleaseFreesTheSlotThoughADaemonStillHasTheDescriptor(t *testing.T) {
 	dir := t.TempDir()
 	holder := launch(t, "claim", dir, "p", "1", "sleep", "1000")

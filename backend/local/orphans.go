@@ -13,7 +13,8 @@ import (
 )
 
 // findOrphans marks the held claims whose wrapper is gone while processes of its command live. /proc is searched only where the
-// wrapper, by its recorded number, does not hold the claim's file open. Where /proc does not tell, a claim is not an orphan.
+// wrapper, by its recorded number, does not hold the claim's file open. Where neither the details, which may have been removed, nor
+// /proc say who the wrapper is, a claim is not an orphan.
 func (s *Store) findOrphans(snap *backend.Snapshot, held []fileNumber) {
 	suspects := map[inode][]*backend.HeldClaim{}
 	for n, i := range held {
@@ -22,7 +23,7 @@ func (s *Store) findOrphans(snap *backend.Snapshot, held []fileNumber) {
 			continue
 		}
 		at := inode{uint64(st.Dev), st.Ino}
-		if h := &snap.Held[n]; !holds(h.PID, at) {
+		if h := &snap.Held[n]; h.PID > 0 && !holds(h.PID, at) {
 			suspects[at] = append(suspects[at], h)
 		}
 	}
@@ -57,6 +58,9 @@ func (s *Store) findOrphans(snap *backend.Snapshot, held []fileNumber) {
 func noteSurvivors(snap *backend.Snapshot, held []fileNumber, survivors []survivor) {
 	for n := range snap.Held {
 		h := &snap.Held[n]
+		if h.PID == 0 {
+			continue
+		}
 		for _, s := range survivors {
 			if pid := s.process.pid; !s.owner && s.file == held[n] && !wraps(pid, h) && !slices.Contains(h.PIDs, pid) {
 				h.Orphaned, h.PIDs = true, append(h.PIDs, pid)
