@@ -290,6 +290,30 @@ func TestALockThatHangsIsWaitedForAsLongAsTheContextAndTheStoreAllow(t *testing.
 	s.Close()
 }
 
+// A crowd before the lock may wait for longer than the patience: while the state changes, the store can be reached.
+func TestAStoreThatOthersChangeCanBeReached(t *testing.T) {
+	dir := t.TempDir()
+	s, hanging := open(t, dir), open(t, dir)
+	defer s.Close()
+	defer hanging.Close()
+	waiting, cancel := s.patient(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	for begun := time.Now(); time.Since(begun) < 1500*time.Millisecond; {
+		if err := hanging.change(t.Context(), func(c *change) error { c.dirty = true; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-waiting.Done():
+			t.Fatalf("given up after %v, though the state changes", time.Since(begun))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	<-waiting.Done()
+	if cause := context.Cause(waiting); cause != errLockHeld {
+		t.Errorf("it ends with %v, want %v", cause, errLockHeld)
+	}
+}
+
 func TestNothingIsLeftRunningOrOpen(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	dir := t.TempDir()

@@ -198,7 +198,7 @@ func (s *Store) lock(ctx context.Context) error { return s.lockWithin(ctx, s.opt
 
 // lockWithin is lock with another patience. Changes take microseconds, so whoever has the lock for so long hangs or is stopped.
 func (s *Store) lockWithin(ctx context.Context, patience time.Duration) error {
-	waiting, cancel := context.WithTimeoutCause(ctx, patience, errLockHeld)
+	waiting, cancel := s.patient(ctx, patience)
 	defer cancel()
 	select {
 	case s.turn <- struct{}{}:
@@ -216,6 +216,34 @@ func (s *Store) lockWithin(ctx context.Context, patience time.Duration) error {
 	s.followClaims()
 	return nil
 }
+
+// patient returns a context that ends when the state has not changed for as long as the patience. A crowd before the lock may wait longer
+// than that: while others change the state, the store can be reached.
+func (s *Store) patient(ctx context.Context, patience time.Duration) (context.Context, func()) {
+	waiting, cancel := context.WithCancelCause(ctx)
+	var timer *time.Timer
+	var seen time.Time
+	looked := false
+	created := make(chan struct{})
+	timer = time.AfterFunc(min(patience, firstLook), func() {
+		<-created
+		changed := time.Time{}
+		if info, err := os.Stat(s.file("state")); err == nil {
+			changed = info.ModTime()
+		}
+		if looked && changed.Equal(seen) {
+			cancel(errLockHeld)
+			return
+		}
+		looked, seen = true, changed
+		timer.Reset(patience)
+	})
+	close(created)
+	return waiting, func() { timer.Stop(); cancel(nil) }
+}
+
+// firstLook is how long the lock is waited for before the first look at when the state has changed.
+const firstLook = 100 * time.Millisecond
 
 // relock locks the state that the path leads to now, in place of one that it does not lead to any more.
 func (s *Store) relock(ctx, waiting context.Context) error {

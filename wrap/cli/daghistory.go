@@ -394,7 +394,10 @@ func (p *program) followLog(c *cli.Context, e *journal.Entry, s *journal.Step) e
 			return err
 		}
 		over := s.Outcome.State != plan.Pending || !e.Running
-		for last := s.Last(); last != nil; attempt++ {
+		for last := s.Last(); ; attempt++ {
+			if last == nil {
+				break
+			}
 			var err error
 			if log, err = p.copyMore(e, log, journal.LogName(s.ID, attempt)); err != nil {
 				return err
