@@ -180,8 +180,10 @@ func TestAUserWithoutPermissionForAWhileLosesNothing(t *testing.T) {
 func TestCertificatesThatAreRenewedCostNoClaim(t *testing.T) {
 	t.Parallel()
 	certs := etcdtest.NewCerts(t)
-	certs.Renew(t, 4*time.Second)
 	c := etcdtest.Start(t, etcdtest.Options{TLS: certs})
+	const lifetime = 8 * time.Second
+	certs.RenewClient(t, lifetime)
+	ends := time.After(lifetime)
 	with := func(o *Options) {
 		o.TLS.CA, o.TLS.Cert, o.TLS.Key = certs.CA, certs.ClientCert, certs.ClientKey
 		o.TTL = 20 * time.Second
@@ -189,13 +191,13 @@ func TestCertificatesThatAreRenewedCostNoClaim(t *testing.T) {
 	holder := enter(t, openStore(t, c, with), one(), backend.EnterOptions{})
 	await(t, holder, backend.Granted, 5*time.Second)
 	waiter := enter(t, openStore(t, c, with), one(), backend.EnterOptions{})
-	<-time.After(4 * time.Second) // the certificate has ended
+	<-ends // of the certificate
 
 	put(t, certs.CA, "half of it")
 	put(t, certs.ClientCert, "")
 	c.Members[0].Link.Cut() // what there was of connections ends
 	<-time.After(time.Second)
-	certs.Renew(t, time.Hour)
+	certs.Renew(t)
 	c.Members[0].Restart(t)
 	c.WaitReady(t)
 	c.Members[0].Link.Mend()

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"limit/backend/etcd/boot"
@@ -234,7 +235,10 @@ func (g *gate) take(ctx context.Context, name string, revision int64) {
 	put := clientv3.OpPut(g.s.keys.gate(), gateSign(), clientv3.WithLease(lease))
 	get := clientv3.OpGet(g.s.keys.gate())
 	resp, _, err := g.s.commit(ctx, name, txn{compare: guard.list(), then: []clientv3.Op{put}, otherwise: []clientv3.Op{get}})
-	if err != nil {
+	switch {
+	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		return // etcd took longer to answer than the lease lasts
+	case err != nil:
 		g.fails(ctx, err)
 		return
 	}

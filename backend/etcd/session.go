@@ -195,7 +195,7 @@ func (n *session) answered(sent time.Duration) {
 
 // failed notes a renewal that was not answered; the claims learn of the second in a row.
 func (n *session) failed(err error, failures int) {
-	reason := n.store.explain(err).Error()
+	reason := n.store.explain(rpctypes.Error(err)).Error()
 	n.mu.Lock()
 	n.trouble = reason
 	n.mu.Unlock()

@@ -21,6 +21,8 @@ type Certs struct {
 	CA, ServerCert, ServerKey, ClientCert, ClientKey string
 	StrangerCert, StrangerKey                        string // signed by another authority
 	pool                                             *x509.CertPool
+	ca                                               *x509.Certificate
+	key                                              *ecdsa.PrivateKey
 }
 
 // NewCerts makes them.
@@ -30,22 +32,27 @@ func NewCerts(t testing.TB) *Certs {
 	c := &Certs{CA: filepath.Join(dir, "ca.pem")}
 	stranger, strangerKey := authority(t, "another authority")
 	c.StrangerCert, c.StrangerKey = issue(t, dir, "stranger", stranger, strangerKey, day)
-	c.Renew(t, day)
+	c.Renew(t)
 	return c
 }
 
 const day = 24 * time.Hour
 
 // Renew makes another authority and new certificates of it, in the same files. A server has them after its next start.
-func (c *Certs) Renew(t testing.TB, lifetime time.Duration) {
+func (c *Certs) Renew(t testing.TB) {
 	t.Helper()
-	dir := filepath.Dir(c.CA)
-	ca, key := authority(t, "authority of the test")
-	c.ServerCert, c.ServerKey = issue(t, dir, "server", ca, key, day)
-	write(t, c.CA, "CERTIFICATE", ca.Raw)
-	c.ClientCert, c.ClientKey = issue(t, dir, "client", ca, key, lifetime)
+	c.ca, c.key = authority(t, "authority of the test")
+	c.ServerCert, c.ServerKey = issue(t, filepath.Dir(c.CA), "server", c.ca, c.key, day)
+	write(t, c.CA, "CERTIFICATE", c.ca.Raw)
 	c.pool = x509.NewCertPool()
-	c.pool.AddCert(ca)
+	c.pool.AddCert(c.ca)
+	c.RenewClient(t, day)
+}
+
+// RenewClient makes a new client certificate, in the same files.
+func (c *Certs) RenewClient(t testing.TB, lifetime time.Duration) {
+	t.Helper()
+	c.ClientCert, c.ClientKey = issue(t, filepath.Dir(c.CA), "client", c.ca, c.key, lifetime)
 }
 
 func (c *Certs) flags() []string {
