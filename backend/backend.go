@@ -66,18 +66,18 @@ type Entry interface {
 	// Claim returns the claim as it stands, with its Seq, and its Grant once it is held.
 	Claim() Claim
 
-	// Events tells what happens to the claim, in order. It is never closed and never blocks the store:
-	// the owner reads it until it releases. The first event of a claim that waits is Blocked, where the store knows from
-	// entering what stands in the way; more of them come with WatchBlocks only.
+	// Events tells what happens to the claim, in order. It is never closed and never blocks the store: the owner reads
+	// it until it releases. The first event of a claim that waits is Blocked, where the store knows from entering what
+	// stands in the way; more of them come with WatchBlocks only.
 	Events() <-chan Event
 
 	// Inherit returns the descriptor that keeps the claim alive for as long as a process holds it open, or nil
 	// where the store has none. The command inherits it; the Entry keeps it open until Release.
 	Inherit() *os.File
 
-	// Started says which processes run under the held claim, more of them with each call. A store where nothing that they inherit keeps
-	// the claim (Inherit is nil) ends the one it was told last where the claim is lost or its owner dies; elsewhere the claim lives as
-	// long as one of them.
+	// Started says which processes run under the held claim, more of them with each call. A store where nothing that
+	// they inherit keeps the claim (Inherit is nil) ends the one it was told last where the claim is lost or its owner
+	// dies; elsewhere the claim lives as long as one of them.
 	Started(pids ...int)
 
 	// StandAside gives back a granted claim, or takes a waiting one out of the order, so that it is not
@@ -86,11 +86,13 @@ type Entry interface {
 	StandAside(ctx context.Context) error
 	StandUp(ctx context.Context) error
 
-	// Obstacles reads what keeps the claim from being granted now: nothing where it does not wait. The first Blocked event has
-	// what Enter has seen already, so this is for one who waits long. It must not cost a read of the whole where the store can help it.
+	// Obstacles reads what keeps the claim from being granted now: nothing where it does not wait. The first Blocked
+	// event has what Enter has seen already, so this is for one who waits long. It must not cost a read of the whole
+	// where the store can help it.
 	Obstacles(ctx context.Context) (Obstacles, error)
 
-	// Conclude says how the use of the claim has ended, for the history. It is to be called before Release; the last call counts.
+	// Conclude says how the use of the claim has ended, for the history. It is to be called before Release; the last
+	// call counts.
 	Conclude(o Outcome)
 
 	// Release gives the claim back, held or waiting. It may be called more than once and at any time; only the
@@ -99,8 +101,8 @@ type Entry interface {
 	Release(ctx context.Context) error
 }
 
-// Surveyed is an Entry that has learnt on entering which of the claim's pools nobody has given a limit, where reading the
-// settings for that would take a round trip more.
+// Surveyed is an Entry that has learnt on entering which of the claim's pools nobody has given a limit, where reading
+// the settings for that would take a round trip more.
 type Surveyed interface {
 	// Unset names these pools, in order.
 	Unset() []string
@@ -134,8 +136,8 @@ type Block struct {
 	Used     int      `json:"used"`
 	Capacity int      `json:"capacity"`
 	By       []string `json:"by"` // ids of the holders; and of the waiter it is kept for
-	// Why tells a limit that is full from one that has room: "full", "rate" (Used starts of Capacity in the
-	// period), "paused" (see Pause; without one the limit is 0), "behind" (an earlier claim in By needs more than is free),
+	// Why tells a limit that is full from one that has room: "full", "rate" (Used starts of Capacity in the period),
+	// "paused" (see Pause; without one the limit is 0), "behind" (an earlier claim in By needs more than is free),
 	// "reserved" (kept for the claim in By), "aside".
 	Why   string `json:"why"`
 	Pause *Pause `json:"pause,omitempty"`

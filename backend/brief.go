@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxText is how much is kept of what a claim tells people, in bytes: a command line may have a megabyte, and a store of a fleet takes one
-// and a half in all.
+// maxText is how much is kept of what a claim tells people, in bytes: a command line may have a megabyte, and a store
+// of a fleet takes one and a half in all.
 const maxText = 4 << 10
 
 // Brief cuts what a claim tells people, its name and its command, and marks them as cut.

@@ -2,9 +2,9 @@ package backend
 
 import "slices"
 
-// Check returns an *ImpossibleError if the claim can never be granted under the limits in force: it asks for more than a
-// limit, or for a pool that strict settings do not declare, its ancestors hold what it needs, or it would close a circle of claims that wait for each other. A limit of 0 and a pause make
-// nothing impossible.
+// Check returns an *ImpossibleError if the claim can never be granted under the limits in force: it asks for more than
+// a limit, or for a pool that strict settings do not declare, its ancestors hold what it needs, or it would close a
+// circle of claims that wait for each other. A limit of 0 and a pause make nothing impossible.
 func (s *State) Check(c *Claim) error {
 	if err := s.alone(c); err != nil {
 		return err
@@ -75,8 +75,9 @@ func (s *State) heldByAncestors(c *Claim, l *limit) (held map[string]int, total 
 	return held, total
 }
 
-// Refuse removes and returns the waiting claims that can never be granted under the limits in force. To be called when the
-// limits are not those under which the claims were checked, or where a nested claim has come unchecked: it looks at everyone.
+// Refuse removes and returns the waiting claims that can never be granted under the limits in force. To be called when
+// the limits are not those under which the claims were checked, or where a nested claim has come unchecked: it looks at
+// everyone.
 func (s *State) Refuse() []Refusal {
 	var refused []Refusal
 	refuse := func(m *member, err *ImpossibleError) {

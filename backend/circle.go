@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// Claims that are nested in holders can wait for each other: each of two steps holds a slot of a pool of two, and what runs in it asks for
-// one more. None of them will ever be granted, for a holder does not end before what is nested in it. Holders in which nothing waits
-// may end at any time, so a claim waits in a circle only if it does not fit beside the holders that cannot end, whoever else leaves.
+// Claims that are nested in holders can wait for each other: each of two steps holds a slot of a pool of two, and what
+// runs in it asks for one more. None of them will ever be granted, for a holder does not end before what is nested in
+// it. Holders in which nothing waits may end at any time, so a claim waits in a circle only if it does not fit beside
+// the holders that cannot end, whoever else leaves.
 
 // Bind is a link of such a circle: a holder that will not end before a claim nested in it is granted.
 type Bind struct {
@@ -33,7 +34,8 @@ func joinBinds(circle []Bind) string {
 	return strings.Join(links, ", ")
 }
 
-// circle is the waiters that cannot be granted before others of them are, each with the first limit that it waits for in vain.
+// circle is the waiters that cannot be granted before others of them are, each with the first limit that it waits for
+// in vain.
 type circle map[*member]need
 
 // circles finds them, with a claim besides that is not in the State yet, or nil.
@@ -111,7 +113,8 @@ func sortedMembers(in circle) []*member {
 	return members
 }
 
-// closer is the member of a circle that came last, and the links of all. One that waits for the circle and keeps nothing from it is not of it.
+// closer is the member of a circle that came last, and the links of all. One that waits for the circle and keeps
+// nothing from it is not of it.
 func (s *State) closer(in circle) (last *member, all []Bind) {
 	for _, m := range sortedMembers(in) {
 		if binds := s.binds(in, m); len(binds) > 0 {
@@ -138,8 +141,8 @@ func (in circle) impossible(m *member, all []Bind) *ImpossibleError {
 	return &ImpossibleError{Limit: n.limit.name, Asked: n.slots, Capacity: n.limit.capacity, Circle: all}
 }
 
-// Circle returns the links of the claims in a snapshot that wait for each other for ever; nil as a rule, for who would close a circle is
-// refused.
+// Circle returns the links of the claims in a snapshot that wait for each other for ever; nil as a rule, for who would
+// close a circle is refused.
 func (s *Snapshot) Circle() []Bind {
 	state := NewState(s.Settings, StoreNames())
 	for _, h := range s.Held {

@@ -27,9 +27,10 @@ type Claim struct {
 	// those of the run it is nested in, outermost first.
 	Ancestors []string `json:"ancestors,omitempty"`
 
-	// Within is the run that the claim says it is nested in, nil for none. The rule checks it: as long as a claim of that run is
-	// held, this one takes no run slot and matches no tag limit; else it is a run of its own, as RunID, Runs and Tags say. A grant
-	// settles it: RunID, Runs and Ancestors are then those of the outer run, or as they were, and Within is nil.
+	// Within is the run that the claim says it is nested in, nil for none. The rule checks it: as long as a claim of
+	// that run is held, this one takes no run slot and matches no tag limit; else it is a run of its own, as RunID,
+	// Runs and Tags say. A grant settles it: RunID, Runs and Ancestors are then those of the outer run, or as they
+	// were, and Within is nil.
 	Within *Within `json:"within,omitempty"`
 
 	// The rest decides nothing: it tells people who asks.

@@ -2,8 +2,8 @@ package backend
 
 import "strings"
 
-// Conceal returns what of a claim others are told where commands are hidden: not its command, whose arguments may be passwords, and
-// for the name of one that has none of its own the first word alone. Stores keep no more of it either.
+// Conceal returns what of a claim others are told where commands are hidden: not its command, whose arguments may be
+// passwords, and for the name of one that has none of its own the first word alone. Stores keep no more of it either.
 func (s Settings) Conceal(c Claim) Claim {
 	if !s.HideCommands || len(c.Command) == 0 {
 		return c
@@ -22,7 +22,8 @@ func (s *Snapshot) Conceal() {
 	}
 }
 
-// concealedName is the claim's label, or the first word of its command where that is its name. A store may have cut the command short.
+// concealedName is the claim's label, or the first word of its command where that is its name. A store may have cut the
+// command short.
 func concealedName(c *Claim) string {
 	command := c.Command
 	if last := len(command) - 1; last > 0 && command[last] == CutCommand {

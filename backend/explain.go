@@ -32,7 +32,8 @@ func (s *State) Held() []*Claim {
 // Waiting is the number of claims that wait, those aside left out.
 func (s *State) Waiting() int { return s.waiting }
 
-// Explain returns everyone who waits in order, with what blocks each at now: one pass over all of them. It admits nobody.
+// Explain returns everyone who waits in order, with what blocks each at now: one pass over all of them. It admits
+// nobody.
 func (s *State) Explain(now time.Duration) []WaitingClaim {
 	s.begin(now)
 	waiting := make([]*member, 0, s.waiting)
@@ -93,10 +94,10 @@ func (l *limit) describe(why string, by *member, holders []string) Block {
 	return b
 }
 
-// InTheWay returns whom a claim with Replace that waits replaces. First the waiters that came with Replace before it and stand before a
-// limit that it waits for too: of those only the newest is to run. Then the oldest holders that have to go before the claim fits, its ancestors
-// spared, and those spared without whom the others are enough, or who came with Replace after it. A limit that is paused keeps the claim out whoever goes:
-// no holder is in its way.
+// InTheWay returns whom a claim with Replace that waits replaces. First the waiters that came with Replace before it
+// and stand before a limit that it waits for too: of those only the newest is to run. Then the oldest holders that have
+// to go before the claim fits, its ancestors spared, and those spared without whom the others are enough, or who came
+// with Replace after it. A limit that is paused keeps the claim out whoever goes: no holder is in its way.
 func (s *State) InTheWay(c *Claim) []*Claim {
 	needs := s.needsOf(c)
 	defer s.forgetAllUnused(needs)
@@ -125,7 +126,8 @@ func (s *State) InTheWay(c *Claim) []*Claim {
 	return append(replaced, spare(way, missing)...)
 }
 
-// replacedWaiters are the waiters of InTheWay, in order. A claim waits for a limit where it does not fit, or stands behind one that does not.
+// replacedWaiters are the waiters of InTheWay, in order. A claim waits for a limit where it does not fit, or stands
+// behind one that does not.
 func (s *State) replacedWaiters(c *Claim, needs []need) []*Claim {
 	var replaced []*Claim
 	for _, m := range s.members {
@@ -167,7 +169,8 @@ func take(m *member, missing map[*limit]int, sign int) {
 	}
 }
 
-// Usage returns every limit that is set or needed, pools by name, then the run queue, then tag limits in the order of the settings.
+// Usage returns every limit that is set or needed, pools by name, then the run queue, then tag limits in the order of
+// the settings.
 func (s *State) Usage(now time.Duration) []Usage {
 	s.begin(now)
 	var usage []Usage

@@ -11,13 +11,14 @@ const DefaultHistoryEntries = 10_000
 
 // Historian is a Backend that remembers claims after their end, so that limits can be chosen from facts.
 type Historian interface {
-	// History returns the claims that have ended, the one that ended first first, Settings.Remembered of them at most. What it tells
-	// decides nothing: a store may forget an end (a claim whose process was killed, a full disk), but tells none twice.
+	// History returns the claims that have ended, the one that ended first first, Settings.Remembered of them at most.
+	// What it tells decides nothing: a store may forget an end (a claim whose process was killed, a full disk), but
+	// tells none twice.
 	History(ctx context.Context) ([]Past, error)
 }
 
-// Past is a claim that has ended: given back by its owner, held or waiting, or found dead. It keeps what the claim asked for, so that what
-// other limits would have done to it can be worked out.
+// Past is a claim that has ended: given back by its owner, held or waiting, or found dead. It keeps what the claim
+// asked for, so that what other limits would have done to it can be worked out.
 type Past struct {
 	ID    string `json:"id"`
 	RunID string `json:"run_id"`
@@ -33,7 +34,8 @@ type Past struct {
 	User     string            `json:"user,omitempty"`
 	Outcome
 
-	// Of are the capacities of its limits, by name, when it ended. Clocks of two hosts differ: by these no more is counted than was possible.
+	// Of are the capacities of its limits, by name, when it ended. Clocks of two hosts differ: by these no more is
+	// counted than was possible.
 	Of map[string]int `json:"of,omitempty"`
 
 	Waited  time.Duration `json:"waited"`         // from Enter to the last grant, or to the end
@@ -42,7 +44,8 @@ type Past struct {
 	Ended   time.Time     `json:"ended"`          // by the wall clock of the owner
 }
 
-// Capacities returns those of the pools and the run queue that a claim meets, by the names of StoreNames; not of those without limit.
+// Capacities returns those of the pools and the run queue that a claim meets, by the names of StoreNames; not of those
+// without limit.
 func (s Settings) Capacities(pools map[string]int, runs int) map[string]int {
 	names, capacities := StoreNames(), map[string]int{}
 	for name := range pools {
@@ -90,7 +93,8 @@ const (
 	NotStarted  How = "not_started" // the command could not be executed
 )
 
-// Failed reports whether a claim ended otherwise than a command that exits with 0. One of which nobody has told has not.
+// Failed reports whether a claim ended otherwise than a command that exits with 0. One of which nobody has told has
+// not.
 func (o Outcome) Failed() bool {
 	return o.How != "" && !(o.How == Exited && o.Code != nil && *o.Code == 0)
 }
@@ -103,7 +107,8 @@ func (s Settings) Remembered() int {
 	return DefaultHistoryEntries
 }
 
-// Stay measures a claim for its Past, on the monotonic clock. Each store's entry has one. The zero value is not entered yet.
+// Stay measures a claim for its Past, on the monotonic clock. Each store's entry has one. The zero value is not entered
+// yet.
 type Stay struct {
 	entered, granted time.Time
 	outcome          Outcome
@@ -117,7 +122,8 @@ func (s *Stay) Aside() { s.granted = time.Time{} }
 // Conclude notes how the claim ends.
 func (s *Stay) Conclude(o Outcome) { s.outcome = o }
 
-// End returns the Past of a claim that ends now. It is called before the claim is given back: the next may be granted at once.
+// End returns the Past of a claim that ends now. It is called before the claim is given back: the next may be granted
+// at once.
 func (s *Stay) End(c *Claim) Past {
 	now := time.Now()
 	p := NewPast(c)

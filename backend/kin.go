@@ -10,12 +10,12 @@ import (
 // nothing is kept for, a claim that waits for what one's own run holds.
 //
 // A member's kin are the limits that its ancestors hold. A waiter waits for the holders of every limit it does not fit
-// in; holders wait for the claims nested in them that wait; and a waiter waits for those that it is behind and those that
-// something is kept for. A claim nested in a holder counts as if it stood last, for the run may bring more like it. Where all that leads
-// back to the kin of a member, the member passes.
+// in; holders wait for the claims nested in them that wait; and a waiter waits for those that it is behind and those
+// that something is kept for. A claim nested in a holder counts as if it stood last, for the run may bring more like
+// it. Where all that leads back to the kin of a member, the member passes.
 
-// kinOf finds the limits that the member's ancestors hold, in the order of their creation. A limit that never blocks and a rate, which
-// time alone frees, are nobody's kin.
+// kinOf finds the limits that the member's ancestors hold, in the order of their creation. A limit that never blocks
+// and a rate, which time alone frees, are nobody's kin.
 func (s *State) kinOf(m *member) []*limit {
 	var kin []*limit
 	for _, id := range m.ancestors {

@@ -87,8 +87,8 @@ func (l *limit) room() int {
 	return l.capacity - l.used
 }
 
-// needsOf finds the limits that a claim meets under the settings in force: pools by name, each before its rate, the run queue, the
-// tag limits in the order of the settings. They are valid until the next call.
+// needsOf finds the limits that a claim meets under the settings in force: pools by name, each before its rate, the run
+// queue, the tag limits in the order of the settings. They are valid until the next call.
 func (s *State) needsOf(c *Claim) []need {
 	s.pools = appendSortedKeys(s.pools[:0], c.Pools)
 	needs := s.needs[:0]
@@ -111,7 +111,8 @@ func (s *State) needsOf(c *Claim) []need {
 	return needs
 }
 
-// shared returns needs like these that stay valid and are not changed: those of the last member alike, if there was one.
+// shared returns needs like these that stay valid and are not changed: those of the last member alike, if there was
+// one.
 func shared(needs []need) []need {
 	if len(needs) == 0 {
 		return nil
@@ -197,15 +198,17 @@ func (l *limit) removeStart(id string) {
 	})
 }
 
-// MaxNumbered is the most slots of a pool that a claim is given numbers of. Who asks for more means an amount, such as megabytes, and
-// a list of their numbers would fit into no variable.
+// MaxNumbered is the most slots of a pool that a claim is given numbers of. Who asks for more means an amount, such as
+// megabytes, and a list of their numbers would fit into no variable.
 const MaxNumbered = 1024
 
-// maxNumber is above every slot's number: more than 16,000 holders of so many do not share a pool. Higher ones were written by others.
+// maxNumber is above every slot's number: more than 16,000 holders of so many do not share a pool. Higher ones were
+// written by others.
 const maxNumber = 1 << 24
 
-// numbers are the slot numbers that are taken in a pool, a bit each. A store that is told of changes late can know of a number's next holder
-// before it hears of an earlier one's coming and going: while several have it, again counts those beyond the first.
+// numbers are the slot numbers that are taken in a pool, a bit each. A store that is told of changes late can know of a
+// number's next holder before it hears of an earlier one's coming and going: while several have it, again counts those
+// beyond the first.
 type numbers struct {
 	taken []uint64
 	again map[int]int

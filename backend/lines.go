@@ -40,8 +40,8 @@ func compareClaims(a, b *Claim) int {
 	)
 }
 
-// line is where claims with the same needs and the same kin stand, those that have waited long enough to reserve apart from the
-// others. If its first is not admitted, nobody in it is.
+// line is where claims with the same needs and the same kin stand, those that have waited long enough to reserve apart
+// from the others. If its first is not admitted, nobody in it is.
 type line struct {
 	key     string
 	members members

@@ -396,7 +396,8 @@ func (m *model) setAside(o *modelMember, aside bool) {
 	o.aside, o.held, o.slots = aside, false, nil
 }
 
-// impossible is the limit that a claim can never have, and what its ancestors hold of it, or that it closes a circle; "" where there is none.
+// impossible is the limit that a claim can never have, and what its ancestors hold of it, or that it closes a circle;
+// "" where there is none.
 func (m *model) impossible(c *Claim) string {
 	if alone := m.alone(c); alone != "" {
 		return alone
@@ -411,7 +412,8 @@ func (m *model) impossible(c *Claim) string {
 	return ""
 }
 
-// circle is the last to come of the claims that wait for each other for ever, and the limit that it waits for. o may not have entered yet.
+// circle is the last to come of the claims that wait for each other for ever, and the limit that it waits for. o may
+// not have entered yet.
 func (m *model) circle(o *modelMember) (last *modelMember, limit string) {
 	in := slices.DeleteFunc(slices.Clone(m.members), func(w *modelMember) bool { return w.held || w.aside || w == o })
 	if o != nil {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// SlotVariable is the name of the environment variable in which a command finds the numbers of its slots of a pool: the pool's name
-// in capitals, with _ for what a variable's name cannot hold.
+// SlotVariable is the name of the environment variable in which a command finds the numbers of its slots of a pool: the
+// pool's name in capitals, with _ for what a variable's name cannot hold.
 func SlotVariable(pool string) string {
 	return SlotVariables + strings.Map(func(r rune) rune {
 		switch {

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// A feature is something that settings ask of everybody who applies them: a program that does not have it would grant what it should
-// not. The settings of a store name those that they use, and a program that lacks one refuses to decide by them. A
-// setting that older programs may ignore is no feature: they keep it as it is (Rewrite).
+// A feature is something that settings ask of everybody who applies them: a program that does not have it would grant
+// what it should not. The settings of a store name those that they use, and a program that lacks one refuses to decide
+// by them. A setting that older programs may ignore is no feature: they keep it as it is (Rewrite).
 
 // Needs names the features that settings use, in order; nil where any version may apply them.
 func (s Settings) Needs() []string { return featuresOf(s) }

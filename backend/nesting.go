@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// nesting reports whether a claim is nested in a run, so that it takes no run slot and matches no tag limit, and within which
-// claims. What the claim says of that counts only while a claim of the run that it names is held.
+// nesting reports whether a claim is nested in a run, so that it takes no run slot and matches no tag limit, and within
+// which claims. What the claim says of that counts only while a claim of the run that it names is held.
 func (s *State) nesting(c *Claim) (nested bool, ancestors []string) {
 	if c.Within == nil {
 		return c.Runs == 0, c.Ancestors
@@ -21,8 +21,8 @@ func (s *State) nesting(c *Claim) (nested bool, ancestors []string) {
 	return true, nil
 }
 
-// Witness returns a held claim of the run that a claim says it is nested in: the one that it names, or the first of the run, or
-// any. nil where there is none.
+// Witness returns a held claim of the run that a claim says it is nested in: the one that it names, or the first of the
+// run, or any. nil where there is none.
 func (s *State) Witness(w *Within) *Claim {
 	if w == nil || s.runs[w.Run] == 0 {
 		return nil
@@ -53,7 +53,8 @@ func (m *member) settled() Claim {
 	return c
 }
 
-// Follow takes over from a claim as a store has it what a grant settles, and the grant; or what it was before, where there is none.
+// Follow takes over from a claim as a store has it what a grant settles, and the grant; or what it was before, where
+// there is none.
 func (c *Claim) Follow(as *Claim) {
 	c.RunID, c.Runs, c.Ancestors, c.Within, c.Grant = as.RunID, as.Runs, as.Ancestors, as.Within, as.Grant
 }
@@ -119,8 +120,8 @@ func (s *State) hasHeirs(m *member) bool {
 	return len(s.heirs[m.claim.ID]) > 0 || len(s.heirs[m.claim.RunID]) > 0
 }
 
-// restandHeirs is called when a claim has come to hold or has ceased to: those nested in it, or in its run, may change their limits
-// and their kin.
+// restandHeirs is called when a claim has come to hold or has ceased to: those nested in it, or in its run, may change
+// their limits and their kin.
 func (s *State) restandHeirs(m *member) {
 	for _, id := range []string{m.claim.ID, m.claim.RunID} {
 		for _, heir := range slices.Collect(maps.Keys(s.heirs[id])) {

@@ -2,8 +2,8 @@ package backend
 
 import "testing"
 
-// TestAnAmountHasNoNumbers: a claim for many megabytes of memory would have a variable that no exec takes, and for more of them the
-// numbers alone would not fit into memory.
+// TestAnAmountHasNoNumbers: a claim for many megabytes of memory would have a variable that no exec takes, and for more
+// of them the numbers alone would not fit into memory.
 func TestAnAmountHasNoNumbers(t *testing.T) {
 	playScript(t, `
 		limits mem=2147483647
@@ -36,8 +36,8 @@ func TestNumbersThatNobodyHasGivenAreLeftOut(t *testing.T) {
 	}
 }
 
-// TestANumberIsTakenUntilTheLastOfThoseWhoHaveItIsGone: a state that follows its store from behind has given a number away that was free by then,
-// and hears only afterwards that somebody else had it and left.
+// TestANumberIsTakenUntilTheLastOfThoseWhoHaveItIsGone: a state that follows its store from behind has given a number
+// away that was free by then, and hears only afterwards that somebody else had it and left.
 func TestANumberIsTakenUntilTheLastOfThoseWhoHaveItIsGone(t *testing.T) {
 	holder := func(id string, numbers ...int) *Claim {
 		return &Claim{ID: id, Pools: map[string]int{"p": len(numbers)}, Grant: &Grant{Slots: map[string][]int{"p": numbers}}}

@@ -25,7 +25,8 @@ type Party struct {
 // MaxParties is how many holders of each limit Obstacles names.
 const MaxParties = 3
 
-// NewObstacles names the parties of blocks. find returns the claim of an id, concealed where the settings want that, or nil.
+// NewObstacles names the parties of blocks. find returns the claim of an id, concealed where the settings want that, or
+// nil.
 func NewObstacles(blocks []Block, position int, find func(id string) *Claim) Obstacles {
 	o := Obstacles{Blocks: blocks, Position: position}
 	for _, id := range PartyIDs(blocks) {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Advance admits everyone whom the limits admit at now and returns them in order: as long as anybody is not blocked, the
-// first of those in order. Each has its Grant with Slots; the store adds Token and GrantedAt.
+// Advance admits everyone whom the limits admit at now and returns them in order: as long as anybody is not blocked,
+// the first of those in order. Each has its Grant with Slots; the store adds Token and GrantedAt.
 func (s *State) Advance(now time.Duration) []*Claim {
 	var granted []*Claim
 	for again := true; again; {
@@ -17,8 +17,8 @@ func (s *State) Advance(now time.Duration) []*Claim {
 	return granted
 }
 
-// walk admits those who are not blocked, in order. A grant only takes room, so whoever was passed stays blocked. Where a grant does more than
-// that, walk stops and is to be called again.
+// walk admits those who are not blocked, in order. A grant only takes room, so whoever was passed stays blocked. Where
+// a grant does more than that, walk stops and is to be called again.
 func (s *State) walk(now time.Duration, granted []*Claim) (_ []*Claim, again bool) {
 	passed := s.passed[:0]
 	for len(s.order) > 0 && !again {
@@ -90,7 +90,8 @@ func (m *member) narrows() bool {
 	})
 }
 
-// begin starts a pass: what earlier passes have found is void; starts out of their window and reservations are brought up to now.
+// begin starts a pass: what earlier passes have found is void; starts out of their window and reservations are brought
+// up to now.
 func (s *State) begin(now time.Duration) {
 	s.pass++
 	for _, l := range s.rates {
@@ -170,8 +171,8 @@ const (
 	WhyAside    = "aside"
 )
 
-// obstacle says why a limit does not admit so many slots to a member now, and which waiter is in the way; "" if it does.
-// The one for whom it is kept stands behind nobody.
+// obstacle says why a limit does not admit so many slots to a member now, and which waiter is in the way; "" if it
+// does. The one for whom it is kept stands behind nobody.
 func (s *State) obstacle(l *limit, m *member, slots int) (why string, by *member) {
 	switch room := l.room(); {
 	case l.shut():

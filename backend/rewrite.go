@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// Rewrite encodes next, a JSON object that replaces was, and keeps the fields of was that T does not have: a newer version has written them.
-// They are kept at any depth, where next still has the object that they are in; an element of a list is the same one
-// while its strings are. was is nil where there is nothing to replace.
+// Rewrite encodes next, a JSON object that replaces was, and keeps the fields of was that T does not have: a newer
+// version has written them. They are kept at any depth, where next still has the object that they are in; an element of
+// a list is the same one while its strings are. was is nil where there is nothing to replace.
 func Rewrite[T any](was []byte, next T) ([]byte, error) {
 	encoded, err := json.Marshal(next)
 	if err != nil || len(was) == 0 {
@@ -78,7 +78,8 @@ func carryList(was, understood, next json.RawMessage) json.RawMessage {
 	return encoded(merged)
 }
 
-// sameStrings reports whether two objects have the same strings: what names a thing is a string, what is set of it a number.
+// sameStrings reports whether two objects have the same strings: what names a thing is a string, what is set of it a
+// number.
 func sameStrings(a, b json.RawMessage) bool {
 	var fields [2]map[string]any
 	if !decodes(a, &fields[0]) || !decodes(b, &fields[1]) {

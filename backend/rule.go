@@ -10,9 +10,10 @@ import (
 // others. It is a value in memory that a store loads, changes and keeps; it knows no clock but the
 // one its owner passes in, any that only grows. It is not safe for concurrent use.
 //
-// The rule, in the words of the contract: a claim is granted all it needs in one step or nothing; the order is priority, then arrival; one that
-// does not fit is passed by later ones except in the limits that block it, where nobody behind it is admitted; one that
-// waited long enough reserves: of the limits it needs, what comes free is kept for it, one such claim per limit, the first in order.
+// The rule, in the words of the contract: a claim is granted all it needs in one step or nothing; the order is
+// priority, then arrival; one that does not fit is passed by later ones except in the limits that block it, where
+// nobody behind it is admitted; one that waited long enough reserves: of the limits it needs, what comes free is kept
+// for it, one such claim per limit, the first in order.
 //
 // Claims with the same needs stand in one line, and a pass looks at the heads of lines alone: if the
 // head is not admitted, the limits that block it block everyone behind it. So a pass costs
@@ -197,7 +198,8 @@ func (s *State) enter(c *Claim, since time.Duration) *member {
 	return m
 }
 
-// HoldStart adds a start that a rate remembers, of a claim that may be gone. Starts of pools without a rate are ignored.
+// HoldStart adds a start that a rate remembers, of a claim that may be gone. Starts of pools without a rate are
+// ignored.
 func (s *State) HoldStart(pool, id string, slots int, at time.Duration) {
 	if p, _ := s.settings.Pool(pool); p.Rate != nil {
 		s.rateLimit(pool, p.Rate).addStart(start{id, slots, at})
@@ -248,8 +250,8 @@ func (s *State) Bump(id string, priority int32) bool {
 	return true
 }
 
-// Aside takes a claim out of the order, or (false) puts it back in its old place. A held claim gives back what it holds, and its start
-// counts in no rate. It tells whether there is such a claim.
+// Aside takes a claim out of the order, or (false) puts it back in its old place. A held claim gives back what it
+// holds, and its start counts in no rate. It tells whether there is such a claim.
 func (s *State) Aside(id string, aside bool) bool {
 	m, ok := s.members[id]
 	if !ok {

@@ -966,7 +966,8 @@ func TestReservation(t *testing.T) {
 	})
 }
 
-// A run that holds slots ends only when the claims nested in it were granted: they must not wait for one that waits for the run.
+// A run that holds slots ends only when the claims nested in it were granted: they must not wait for one that waits for
+// the run.
 func TestClaimsThatWouldWaitForEachOtherAreRefused(t *testing.T) {
 	cases(t, map[string]string{
 		"two runs hold a slot each and ask for one more": `

@@ -380,8 +380,8 @@ func (q *sequence) advance() {
 	}
 }
 
-// feed makes a State that knows of the waiters only the first three of each line. It decides as one that knows everybody does, as long as two of a line
-// stay: a store need not load the others.
+// feed makes a State that knows of the waiters only the first three of each line. It decides as one that knows
+// everybody does, as long as two of a line stay: a store need not load the others.
 func (q *sequence) feed() (s *State, enough func() bool) {
 	s = NewState(q.model.settings, StoreNames())
 	fed, more := map[string][]*Claim{}, map[string]bool{}
@@ -499,7 +499,8 @@ func (q *sequence) checkNumbers() {
 	}
 }
 
-// drain opens the limits that are shut, then lets every run end whose claims are all done: in the end nobody may be left.
+// drain opens the limits that are shut, then lets every run end whose claims are all done: in the end nobody may be
+// left.
 func (q *sequence) drain() {
 	s := q.model.settings.Clone()
 	s.MaxRuns, s.Paused = open(s.MaxRuns), nil
@@ -593,7 +594,8 @@ func explainedText(waiting []WaitingClaim) string {
 	return b.String()
 }
 
-// TestTheRuleAgreesWithTheModel plays random sequences. LIMIT_SEED plays one of them again, LIMIT_ROUNDS sets how many are tried.
+// TestTheRuleAgreesWithTheModel plays random sequences. LIMIT_SEED plays one of them again, LIMIT_ROUNDS sets how many
+// are tried.
 func TestTheRuleAgreesWithTheModel(t *testing.T) {
 	rounds := 500
 	if testing.Short() {

@@ -159,7 +159,8 @@ func (s Settings) PauseOf(limit string) *Pause {
 	return nil
 }
 
-// Undeclared says which of some pools, the first by name, strict settings refuse: one without a limit of its own. It is nil where there is none.
+// Undeclared says which of some pools, the first by name, strict settings refuse: one without a limit of its own. It is
+// nil where there is none.
 func (s Settings) Undeclared(pools map[string]int) *ImpossibleError {
 	if !s.Strict {
 		return nil

@@ -8,7 +8,8 @@ import (
 // MaxSlots is the highest limit, and the most that a claim may ask of one: sums stay far from overflow.
 const MaxSlots = math.MaxInt32
 
-// Sound fails for a claim that the rule cannot count with. Stores ask it of what they read, which others may have written.
+// Sound fails for a claim that the rule cannot count with. Stores ask it of what they read, which others may have
+// written.
 func (c *Claim) Sound() error {
 	for pool, slots := range c.Pools {
 		if slots < 1 || slots > MaxSlots {

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// A claim that has begun to reserve is kept out by nobody but the holders of that moment, whatever comes and goes afterwards.
+// A claim that has begun to reserve is kept out by nobody but the holders of that moment, whatever comes and goes
+// afterwards.
 func TestAReservingClaimWaitsForNobodyButTheHoldersOfThatMoment(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	for i := range uint64(2_000) {

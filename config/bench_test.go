@@ -2,7 +2,8 @@ package config
 
 import "testing"
 
-// Configuration is read before every command: what a machine without a file pays, and one with a file of the usual size.
+// Configuration is read before every command: what a machine without a file pays, and one with a file of the usual
+// size.
 
 func BenchmarkLoadWithoutFile(b *testing.B) {
 	root := b.TempDir()

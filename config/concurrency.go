@@ -164,8 +164,8 @@ func (r *reader) runs(v yamlpos.Value, s *backend.Settings) {
 	}
 }
 
-// ReadTagLimits reads a list of Dagster's tag_concurrency_limits, of the run queue or of an executor. Two limits on the same
-// thing are a mistake.
+// ReadTagLimits reads a list of Dagster's tag_concurrency_limits, of the run queue or of an executor. Two limits on the
+// same thing are a mistake.
 func ReadTagLimits(v yamlpos.Value) []backend.TagLimit {
 	items, _ := v.List()
 	first := map[tagLimitID]int{}

@@ -92,11 +92,13 @@ func Load(flags Flags, at Surroundings) (*Config, error) {
 	return c, nil
 }
 
-// Environ returns the assignments NAME=value with which another limit, started from any directory, comes to the same store and namespace.
+// Environ returns the assignments NAME=value with which another limit, started from any directory, comes to the same
+// store and namespace.
 func (c *Config) Environ() []string { return c.environ }
 
-// assignments are Environ. An etcd cluster is not known by its endpoints alone: the file goes with it, for its certificates and user, and
-// where there was none, none is to be found. plain says that the file has certificates which are not for these endpoints.
+// assignments are Environ. An etcd cluster is not known by its endpoints alone: the file goes with it, for its
+// certificates and user, and where there was none, none is to be found. plain says that the file has certificates which
+// are not for these endpoints.
 func (c *Config) assignments(plain bool, at Surroundings, named bool) []string {
 	store := c.Backend.String()
 	if plain {
@@ -112,8 +114,8 @@ func (c *Config) assignments(plain bool, at Surroundings, named bool) []string {
 	return env
 }
 
-// Parse reads a configuration from data. name is what its problems call it; dir is the directory its paths are relative to.
-// Neither flags, environment nor the default directory of the embedded store are in the result.
+// Parse reads a configuration from data. name is what its problems call it; dir is the directory its paths are relative
+// to. Neither flags, environment nor the default directory of the embedded store are in the result.
 func Parse(name, dir string, data []byte) (*Config, error) {
 	return readDocument(yamlpos.Parse(name, data), dir)
 }

@@ -9,8 +9,9 @@ import (
 	"limit/backend"
 )
 
-// Diff tells what differs between two settings, a line each: pool:database 1 → 2. It returns nil where both mean the same:
-// neither the order of tag limits nor a default that is written out makes a difference. A pause is no setting of a file.
+// Diff tells what differs between two settings, a line each: pool:database 1 → 2. It returns nil where both mean the
+// same: neither the order of tag limits nor a default that is written out makes a difference. A pause is no setting of
+// a file.
 func Diff(old, new backend.Settings) []string {
 	var lines []string
 	change := func(name, before, after string) {
@@ -35,7 +36,8 @@ func Diff(old, new backend.Settings) []string {
 	return lines
 }
 
-// Keep returns the settings of a file with the limits of pools and tags added that the store has and the file does not name.
+// Keep returns the settings of a file with the limits of pools and tags added that the store has and the file does not
+// name.
 func Keep(store, file backend.Settings) backend.Settings {
 	kept := file.Clone()
 	for name, pool := range store.Clone().Pools {

@@ -14,16 +14,17 @@
 //	config.ParseBackend                      --backend
 //	config.ReadTagLimits(value)              tag_concurrency_limits of any file read by yamlpos
 //
-// The errors of a file are a *multierror.Error of *yamlpos.Problem, to be printed as it is: each problem has its place, the source line and
-// a caret; yamlpos.Problems takes them apart. Other errors are one line.
+// The errors of a file are a *multierror.Error of *yamlpos.Problem, to be printed as it is: each problem has its place,
+// the source line and a caret; yamlpos.Problems takes them apart. Other errors are one line.
 //
 // Nothing is executed, expanded or fetched because of a file, and no file is opened that it names: certificates and the
-// password are read by those who connect. A file that was found rather than named must be a regular one, and in the current directory
-// or above it one that nobody could have written but the caller, root and a group of the caller's; see trust.go.
+// password are read by those who connect. A file that was found rather than named must be a regular one, and in the
+// current directory or above it one that nobody could have written but the caller, root and a group of the caller's;
+// see trust.go.
 //
-// Dagster's own keys beside concurrency are ignored with one warning, so a whole dagster.yaml can be given; Dagster's older spellings
-// are refused with the new one. A key of a tag has no "=" in it, since --tag KEY=VALUE and the names of limits are cut
-// there.
+// Dagster's own keys beside concurrency are ignored with one warning, so a whole dagster.yaml can be given; Dagster's
+// older spellings are refused with the new one. A key of a tag has no "=" in it, since --tag KEY=VALUE and the names of
+// limits are cut there.
 //
 // Reading costs nothing before there is a file: the package has no variables and no initialisation of its own.
 package config

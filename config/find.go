@@ -17,9 +17,9 @@ const FileName = "limit.yaml"
 // systemFile is the configuration of a whole machine.
 const systemFile = "/etc/limit/limit.yaml"
 
-// read finds the file and reads it; nil where there is none. A file that somebody names must be there, and may be a pipe or
-// /dev/null; one that is found must be a regular file, and in a project's folder one that can be trusted. notes are what is to be told of
-// files that were passed over.
+// read finds the file and reads it; nil where there is none. A file that somebody names must be there, and may be a
+// pipe or /dev/null; one that is found must be a regular file, and in a project's folder one that can be trusted. notes
+// are what is to be told of files that were passed over.
 func read(flags Flags, at Surroundings) (doc *yamlpos.Document, notes []string, err error) {
 	if name, _ := choose(flags.Config, "--config", at, EnvConfig); name != "" {
 		doc, err := yamlpos.ReadFileUpTo(name, maxFile)
@@ -64,8 +64,9 @@ func (at Surroundings) candidates() []string {
 	return append(names, systemFile)
 }
 
-// look fails for what stands in the place of a configuration file and is none: who put it there means something by it. It fails with
-// fs.ErrNotExist where there is nothing, or nothing that can be looked at; a note tells of a name that is nearly right.
+// look fails for what stands in the place of a configuration file and is none: who put it there means something by it.
+// It fails with fs.ErrNotExist where there is nothing, or nothing that can be looked at; a note tells of a name that is
+// nearly right.
 func look(name string) (note string, err error) {
 	const remedy = "remove it, or name a file with --config"
 	info, err := os.Stat(name)
@@ -86,7 +87,8 @@ func look(name string) (note string, err error) {
 	return "", fs.ErrNotExist
 }
 
-// foreignKind is the kind of a file of the same name that is another program's, as Kubernetes has it; "" for one of limit.
+// foreignKind is the kind of a file of the same name that is another program's, as Kubernetes has it; "" for one of
+// limit.
 func foreignKind(doc *yamlpos.Document) string {
 	root := doc.Root()
 	if root.Kind() != yamlpos.Mapping {

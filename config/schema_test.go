@@ -115,7 +115,8 @@ func mutants() []any {
 		map[string]any{"applyLimitPerUniqueValue": true}, map[string]any{"dir": "x"}}
 }
 
-// mutate calls use after each change of one value, one key less and one key more, anywhere below v; then it is as before.
+// mutate calls use after each change of one value, one key less and one key more, anywhere below v; then it is as
+// before.
 func mutate(v any, set func(any), use func()) {
 	for _, mutant := range mutants() {
 		set(mutant)

@@ -46,8 +46,9 @@ func (b Backend) String() string {
 	return "etcd://" + strings.Join(bare, ",")
 }
 
-// ParseBackend reads the value of --backend: local, local:DIR, etcd://HOST[:PORT],…, or a list of http:// or https:// endpoints.
-// The directory may be relative. Endpoints without scheme, which may stand after etcd:// only, come back without.
+// ParseBackend reads the value of --backend: local, local:DIR, etcd://HOST[:PORT],…, or a list of http:// or https://
+// endpoints. The directory may be relative. Endpoints without scheme, which may stand after etcd:// only, come back
+// without.
 func ParseBackend(text string) (Backend, error) {
 	kind, rest, _ := strings.Cut(text, ":")
 	switch kind {
@@ -180,7 +181,8 @@ func (b Backend) replacedBy(chosen Backend) (Backend, error) {
 	return Backend{Etcd: &e}, nil
 }
 
-// completeSchemes gives endpoints without scheme theirs. The fault it returns is that of mixed ones, or of TLS without use.
+// completeSchemes gives endpoints without scheme theirs. The fault it returns is that of mixed ones, or of TLS without
+// use.
 func (e *Etcd) completeSchemes() (fault string) {
 	endpoints := make([]string, len(e.Endpoints))
 	secure := 0

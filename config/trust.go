@@ -10,12 +10,13 @@ import (
 	"syscall"
 )
 
-// A limit.yaml that was found in the current directory or above it may be a stranger's: whoever may write to /tmp, or gave away the
-// checkout. It says where claims go, with the names and commands in them, and which file is sent as the password. So it is taken from
-// those alone who could have replaced the command itself: the caller, root, and a group of the caller's. git and ssh do alike.
+// A limit.yaml that was found in the current directory or above it may be a stranger's: whoever may write to /tmp, or
+// gave away the checkout. It says where claims go, with the names and commands in them, and which file is sent as the
+// password. So it is taken from those alone who could have replaced the command itself: the caller, root, and a group
+// of the caller's. git and ssh do alike.
 
-// openFound opens such a file, and refuses a stranger's. What was opened is what was looked at. It fails with fs.ErrNotExist for what is
-// no file: nobody can make others wait for a FIFO of his.
+// openFound opens such a file, and refuses a stranger's. What was opened is what was looked at. It fails with
+// fs.ErrNotExist for what is no file: nobody can make others wait for a FIFO of his.
 func (at Surroundings) openFound(name string) (*os.File, error) {
 	link, err := os.Lstat(name)
 	if err != nil {

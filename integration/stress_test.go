@@ -42,8 +42,8 @@ func TestAThousandAtOncePassAPoolOfFive(t *testing.T) {
 	expect(t, "waiting", s.Pools[0].Waiting, 0)
 }
 
-// Wrappers, commands, and both are killed at random moments of 200 of 300 runs. The record of those commands that could write
-// one is swept: a killed command has no end, so the time of its death is taken from the next look at /proc.
+// Wrappers, commands, and both are killed at random moments of 200 of 300 runs. The record of those commands that could
+// write one is swept: a killed command has no end, so the time of its death is taken from the next look at /proc.
 func TestKillingAtRandomLeaksNothingAndNeverGoesOverTheLimit(t *testing.T) {
 	const runs, kills, limit = 300, 200, 4
 	seed := uint64(time.Now().UnixNano())
@@ -55,8 +55,8 @@ func TestKillingAtRandomLeaksNothingAndNeverGoesOverTheLimit(t *testing.T) {
 	if err := os.Mkdir(locks, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// Each command takes one of as many flocks as there are slots: if the limit is exceeded, one of them finds its slot's lock taken. It is one
-	// process all the time, so that none of its own outlives it with the lock.
+	// Each command takes one of as many flocks as there are slots: if the limit is exceeded, one of them finds its
+	// slot's lock taken. It is one process all the time, so that none of its own outlives it with the lock.
 	const overlap = 99
 	script := fmt.Sprintf(`exec flock -n -F -E %d "$0/$LIMIT_SLOT_P" sleep 0.0$1`, overlap)
 	var group sync.WaitGroup
@@ -121,7 +121,8 @@ func childOf(pid int) int {
 	return 0
 }
 
-// killBoth kills a wrapper that holds a slot and its command, as one of kill(2)'s pids alone: 0 would be this test itself.
+// killBoth kills a wrapper that holds a slot and its command, as one of kill(2)'s pids alone: 0 would be this test
+// itself.
 func (w *world) killBoth(wrapper int) {
 	w.t.Helper()
 	command := childOf(wrapper)

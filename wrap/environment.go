@@ -20,8 +20,9 @@ const (
 	EnvAttempt   = "LIMIT_ATTEMPT" // from 1
 )
 
-// Environment returns env with the variables of a held claim put in place of those of an outer one; everything else keeps its
-// bytes and its order. Of a claim that is nested in a run, slot numbers of pools that only that run holds stay: they are still held.
+// Environment returns env with the variables of a held claim put in place of those of an outer one; everything else
+// keeps its bytes and its order. Of a claim that is nested in a run, slot numbers of pools that only that run holds
+// stay: they are still held.
 func Environment(env []string, c backend.Claim, namespace string) []string {
 	own := map[string]bool{} // a pool without limit has no number, whatever the outer run holds of it
 	for pool := range c.Pools {
@@ -43,8 +44,8 @@ func Environment(env []string, c backend.Claim, namespace string) []string {
 	return Setenv(env, added)
 }
 
-// Unclaimed returns env for a command that runs without a claim: what an outer claim has is not its own. The run that it may be in stays
-// named, for that is checked when somebody asks.
+// Unclaimed returns env for a command that runs without a claim: what an outer claim has is not its own. The run that
+// it may be in stays named, for that is checked when somebody asks.
 func Unclaimed(env []string) []string {
 	return withoutClaim(env, func(name string) bool { return name == EnvRunID })
 }

@@ -59,8 +59,8 @@ type Events struct {
 	failed func(error)
 }
 
-// OpenEvents appends to the named file, or writes to stderr where it is "-", or returns nil where it is "". failed is called
-// once, at the first write that fails (a full disk does not stop a command); nothing more is written then.
+// OpenEvents appends to the named file, or writes to stderr where it is "-", or returns nil where it is "". failed is
+// called once, at the first write that fails (a full disk does not stop a command); nothing more is written then.
 func OpenEvents(name string, stderr io.Writer, failed func(error)) (*Events, error) {
 	switch name {
 	case "":
@@ -125,7 +125,8 @@ func (e *Events) Drain(patience time.Duration, hurry <-chan struct{}) error {
 	return nil
 }
 
-// unread waits until a FIFO's reader has read all, and reports whether it has not in time: what is in a FIFO goes with its last writer.
+// unread waits until a FIFO's reader has read all, and reports whether it has not in time: what is in a FIFO goes with
+// its last writer.
 func (e *Events) unread(patience time.Duration, hurry <-chan struct{}) bool {
 	if !e.fifo {
 		return false

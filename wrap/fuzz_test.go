@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzPrintable: what it returns is valid text, steers no terminal, and says the same of whatever had nothing to be escaped.
+// FuzzPrintable: what it returns is valid text, steers no terminal, and says the same of whatever had nothing to be
+// escaped.
 func FuzzPrintable(f *testing.F) {
 	for _, s := range []string{"", "plain\ttext ü語", "\x1b]0;owned\a\x1b[2J", "\u009b31m", "\u202eevil\u2066", "\xff\xc2", "a\r\nb", "\u200b\u2028\ufeff\U000e0041", "e\u0301"} {
 		f.Add(s)

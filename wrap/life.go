@@ -12,8 +12,8 @@ import (
 	"limit/wrap/process"
 )
 
-// Life is the life of one claim: enter, wait, hold, release. A goroutine of its own owns the claim's Entry, so that a claim that is lost
-// ends what runs under it whatever its owner does meanwhile. Begin starts it, Leave ends it.
+// Life is the life of one claim: enter, wait, hold, release. A goroutine of its own owns the claim's Entry, so that a
+// claim that is lost ends what runs under it whatever its owner does meanwhile. Begin starts it, Leave ends it.
 type Life struct {
 	Backend    backend.Backend
 	Claim      backend.Claim // waiting; ID and RunID are set
@@ -43,7 +43,8 @@ type Life struct {
 	outcome   backend.Outcome
 }
 
-// DefaultSettle bounds the time that giving a claim back may take. After it the claim frees itself, as that of a dead process does.
+// DefaultSettle bounds the time that giving a claim back may take. After it the claim frees itself, as that of a dead
+// process does.
 const DefaultSettle = 10 * time.Second
 
 // Process is a started command: a *process.Process.
@@ -99,7 +100,8 @@ type LostError struct{ Reason string }
 
 func (e *LostError) Error() string { return "lost its place in the queue" + because(e.Reason) }
 
-// ReleaseReason is the reason with which a claim is cancelled that is to be released while the process it is held for runs on.
+// ReleaseReason is the reason with which a claim is cancelled that is to be released while the process it is held for
+// runs on.
 const ReleaseReason = "limit release"
 
 // DeniedCode is the exit code for a claim that was denied.
@@ -121,16 +123,19 @@ const (
 	orderReacquire
 )
 
-// Begin starts to enter the claim; the end of ctx ends entering, and nothing else. The fields of l are not to be changed any more.
+// Begin starts to enter the claim; the end of ctx ends entering, and nothing else. The fields of l are not to be
+// changed any more.
 func (l *Life) Begin(ctx context.Context) {
-	// The owner sends nothing before the answer to Reacquire: two orders, to yield and to reacquire, are the most that wait.
+	// The owner sends nothing before the answer to Reacquire: two orders, to yield and to reacquire, are the most that
+	// wait.
 	l.orders = make(chan order, 2)
 	l.entered, l.leave, l.ending, l.over = make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
 	l.processes = map[Process]struct{}{}
 	go l.own(ctx)
 }
 
-// Yield gives the slots back, or stops waiting for them; the claim keeps its place in the order. Reacquire waits for them again.
+// Yield gives the slots back, or stops waiting for them; the claim keeps its place in the order. Reacquire waits for
+// them again.
 func (l *Life) Yield()     { l.orders <- orderYield }
 func (l *Life) Reacquire() { l.orders <- orderReacquire }
 
@@ -152,8 +157,8 @@ func (l *Life) Held() backend.Claim { return l.granted }
 // Inherit is the descriptor that the command inherits, or nil; valid once Granted was heard.
 func (l *Life) Inherit() *os.File { return l.entry.Inherit() }
 
-// Attach lets what happens to the claim from its grant on happen to a process too: cancellation and loss end it. Where the command's
-// processes keep the claim, this one does.
+// Attach lets what happens to the claim from its grant on happen to a process too: cancellation and loss end it. Where
+// the command's processes keep the claim, this one does.
 func (l *Life) Attach(p Process) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -304,7 +309,8 @@ func (l *Life) obey(ctx context.Context, o order) {
 	l.Hear(News{Kind: Reacquired, OK: l.heldSoon()})
 }
 
-// reacquirePatience is how long Reacquire waits for the store's first word: the executor keeps a slot for the step meanwhile.
+// reacquirePatience is how long Reacquire waits for the store's first word: the executor keeps a slot for the step
+// meanwhile.
 const reacquirePatience = 250 * time.Millisecond
 
 // heldSoon waits for the store's first word on a claim that was put back, and reports whether it is a grant.

@@ -59,7 +59,8 @@ func (m *Messages) say(level Verbosity, format string, args []any) {
 	}
 }
 
-// Printable returns s with what could steer a terminal, tabs apart, written as an escape: names and commands are other people's texts.
+// Printable returns s with what could steer a terminal, tabs apart, written as an escape: names and commands are other
+// people's texts.
 func Printable(s string) string {
 	clean := func(r rune) bool {
 		return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == '\uFFFD' || r == '\u2028' || r == '\u2029' || isBidi(r)

@@ -7,7 +7,8 @@ import (
 	"limit/wrap/process"
 )
 
-// Conclude says how the use of the claim ends, for the history, where neither the store nor the claim's command does. The first word counts.
+// Conclude says how the use of the claim ends, for the history, where neither the store nor the claim's command does.
+// The first word counts.
 func (l *Life) Conclude(o backend.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -63,8 +63,8 @@ func (q *Queue) Begin(ctx context.Context) {
 	q.Life.Begin(ctx)
 }
 
-// Await waits until the claim is held: nil, nil then. Otherwise it returns how limit is to end; where that is not explained yet, an error.
-// A signal ends it. Release is to follow in any case.
+// Await waits until the claim is held: nil, nil then. Otherwise it returns how limit is to end; where that is not
+// explained yet, an error. A signal ends it. Release is to follow in any case.
 func (q *Queue) Await(ctx context.Context) (*Exit, error) {
 	speak := time.NewTimer(firstWaitMessage)
 	defer speak.Stop()
@@ -254,8 +254,8 @@ func (q *Queue) tellReleased(err error) {
 	}
 }
 
-// whyWaiting finds out what the claim waits for and who holds it: from what is known, else from the store; a grant or a signal is
-// not to wait for one that is slow to say so. nil where nobody wants to know.
+// whyWaiting finds out what the claim waits for and who holds it: from what is known, else from the store; a grant or a
+// signal is not to wait for one that is slow to say so. nil where nobody wants to know.
 func (q *Queue) whyWaiting(ctx context.Context) <-chan string {
 	if !q.Messages.Informs() {
 		return nil

@@ -39,8 +39,8 @@ type Run struct {
 	OnEntered    func(backend.Entry) // see Queue
 }
 
-// Do enters the claim, waits, runs the command, and gives the claim back. It returns how limit is to end, and an error where that is
-// to be explained: an Exit with a code of its own and a nil error has been explained already.
+// Do enters the claim, waits, runs the command, and gives the claim back. It returns how limit is to end, and an error
+// where that is to be explained: an Exit with a code of its own and a nil error has been explained already.
 func (r *Run) Do(ctx context.Context) (Exit, error) {
 	r.emit(Event{Event: EventRunStarted})
 	exit, err := r.do(ctx)
@@ -101,8 +101,8 @@ func (r *Run) command(q *Queue, attempt int) process.Command {
 	return command
 }
 
-// attempt runs the command to its end and decides the end of limit. again is true for a failure of the command's own, which another
-// attempt may mend.
+// attempt runs the command to its end and decides the end of limit. again is true for a failure of the command's own,
+// which another attempt may mend.
 func (r *Run) attempt(q *Queue, number int) (exit Exit, again bool, err error) {
 	p, err := r.Start(r.command(q, number))
 	if err != nil {
@@ -141,8 +141,8 @@ func (r *Run) shown(attempt int) int {
 	return attempt
 }
 
-// attempts runs the command, and again after failures of its own. q is its claim, or nil. The end of the last attempt is that of limit,
-// unless a signal comes between two.
+// attempts runs the command, and again after failures of its own. q is its claim, or nil. The end of the last attempt
+// is that of limit, unless a signal comes between two.
 func (r *Run) attempts(ctx context.Context, q *Queue) (Exit, error) {
 	for number := 1; ; number++ {
 		exit, again, err := r.attempt(q, number)
@@ -165,7 +165,8 @@ func (r *Run) attempts(ctx context.Context, q *Queue) (Exit, error) {
 	}
 }
 
-// untilNext waits until the command may be run again: nil, nil then. q gives its slots back meanwhile, but for what is left of MinHold.
+// untilNext waits until the command may be run again: nil, nil then. q gives its slots back meanwhile, but for what is
+// left of MinHold.
 func (r *Run) untilNext(ctx context.Context, q *Queue) (*Exit, error) {
 	keep := r.RetryDelay
 	if q != nil {

@@ -613,7 +613,8 @@ func (s *scene) empty() {
 	}
 }
 
-// The keeper of a claim on etcd ends the command when limit cannot: it has to know which it is, whatever stands between.
+// The keeper of a claim on etcd ends the command when limit cannot: it has to know which it is, whatever stands
+// between.
 func TestTheStoreIsToldWhichProcessRunsUnderAClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t)

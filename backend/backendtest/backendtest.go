@@ -12,7 +12,8 @@ import (
 	"limit/backend"
 )
 
-// patience is how long something that must happen may take before a test fails. Nothing waits for so long where all is well.
+// patience is how long something that must happen may take before a test fails. Nothing waits for so long where all is
+// well.
 const patience = 20 * time.Second
 
 // Open makes an empty namespace for one test. The function that it returns opens one more user of that namespace, as
@@ -116,7 +117,8 @@ func tag(key, value string) func(*backend.Claim) {
 	}
 }
 
-// inside is a run that says it is nested in the run of another claim, as a limit does that finds that in its environment.
+// inside is a run that says it is nested in the run of another claim, as a limit does that finds that in its
+// environment.
 func inside(outer *member, options ...func(*backend.Claim)) func(*backend.Claim) {
 	return func(c *backend.Claim) {
 		c.Runs, c.Within = 1, &backend.Within{Run: outer.Claim().RunID, Claim: outer.id}

@@ -19,7 +19,8 @@ func crowds() []testCase {
 	}
 }
 
-// awaitGrant waits for a claim of many. That a store is out of reach for a moment, on a machine that is busy with all of them, does not matter.
+// awaitGrant waits for a claim of many. That a store is out of reach for a moment, on a machine that is busy with all
+// of them, does not matter.
 func (k *kit) awaitGrant(e backend.Entry) bool {
 	for impatience := time.After(2 * patience); ; {
 		select {

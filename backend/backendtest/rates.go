@@ -28,7 +28,8 @@ func (k *kit) rate(pool string, limit, slots int) {
 	})
 }
 
-// rateWindow: as the claimant sees it, grant n and grant n+3 are a period apart, measured from before the grant to after it.
+// rateWindow: as the claimant sees it, grant n and grant n+3 are a period apart, measured from before the grant to
+// after it.
 func rateWindow(k *kit) {
 	k.rate("p", backend.Unlimited, 3)
 	var asked, granted []time.Time
@@ -50,7 +51,8 @@ func rateWindow(k *kit) {
 	}
 }
 
-// rateChanged: longer, then longer still, then shorter: each time the window is that of the rate in force, for starts of several slots too.
+// rateChanged: longer, then longer still, then shorter: each time the window is that of the rate in force, for starts
+// of several slots too.
 func rateChanged(k *kit) {
 	set := func(p time.Duration) {
 		k.set(func(s *backend.Settings) {

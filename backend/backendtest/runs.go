@@ -227,7 +227,8 @@ func runStoodAside(k *kit) {
 	inner.isOf(inner.id, 1)
 }
 
-// refusedInCircle fails the test unless a claim is refused, at once or soon, as one of claims that would wait for each other.
+// refusedInCircle fails the test unless a claim is refused, at once or soon, as one of claims that would wait for each
+// other.
 func (k *kit) refusedInCircle(binds int, options ...func(*backend.Claim)) {
 	k.Helper()
 	e, err := k.other.Enter(k.ctx, claim(options...), backend.EnterOptions{})

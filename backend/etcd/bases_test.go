@@ -10,8 +10,8 @@ import (
 	"limit/backend"
 )
 
-// A grant that no limit of runs concerns has not compared whether runs were added: it must not make the gatekeeper believe that
-// it knows them all.
+// A grant that no limit of runs concerns has not compared whether runs were added: it must not make the gatekeeper
+// believe that it knows them all.
 func TestAGrantVouchesForThoseDimensionsAloneThatItCompared(t *testing.T) {
 	keys := newKeyspace("test")
 	settings := backend.NewSettings()

@@ -25,9 +25,9 @@ const (
 	lastPause  = 500 * time.Millisecond
 )
 
-// call repeats a request until it is answered, ctx ends or the connect timeout is over. Whatever it is given must be safe to repeat.
-// unsure tells that a try failed after it may have been carried out. Once a request was answered, a refusal of the credentials is no end:
-// they may be about to be renewed, on the server or in their files.
+// call repeats a request until it is answered, ctx ends or the connect timeout is over. Whatever it is given must be
+// safe to repeat. unsure tells that a try failed after it may have been carried out. Once a request was answered, a
+// refusal of the credentials is no end: they may be about to be renewed, on the server or in their files.
 func (s *Store) call(ctx context.Context, what string, request func(context.Context) error) (unsure bool, err error) {
 	bound, cancel := context.WithTimeout(ctx, s.options.ConnectTimeout)
 	defer cancel()

@@ -12,8 +12,8 @@ import (
 	"limit/backend/etcd/keeper"
 )
 
-// killAhead is how long before the last moment the keeper begins to kill: finding and killing a tree takes milliseconds,
-// and more on a machine that is busy.
+// killAhead is how long before the last moment the keeper begins to kill: finding and killing a tree takes
+// milliseconds, and more on a machine that is busy.
 const killAhead = 300 * time.Millisecond
 
 // charge is a claim that the keeper keeps for its wrapper, with the command that runs under it.
@@ -98,8 +98,8 @@ func (c *charge) running() *fence.Witness {
 	return c.command
 }
 
-// enforce sees to it that nothing of the command lives after the deadline, unless the claim is released before. The wrapper was told and
-// ends the command in its own way; where it is stopped, TERM comes from here.
+// enforce sees to it that nothing of the command lives after the deadline, unless the claim is released before. The
+// wrapper was told and ends the command in its own way; where it is stopped, TERM comes from here.
 func (c *charge) enforce(deadline time.Duration) {
 	if w := c.running(); w != nil && fence.Stopped(syscall.Getppid()) {
 		w.Signal(syscall.SIGTERM)
@@ -129,8 +129,8 @@ func (c *charge) killAll(ctx context.Context) {
 	c.v.kill(ctx, root, c.mark())
 }
 
-// orphaned ends the command of a wrapper that died, TERM first, and gives the claim back when nothing of it is left. With WarnOnLost
-// it waits for the command to end by itself.
+// orphaned ends the command of a wrapper that died, TERM first, and gives the claim back when nothing of it is left.
+// With WarnOnLost it waits for the command to end by itself.
 func (c *charge) orphaned(ctx context.Context) {
 	held := c.entry.Claim().Grant != nil
 	w := c.running()

@@ -19,11 +19,12 @@ const (
 	pingTimeout = 3 * time.Second
 )
 
-// window is how much a server may send before we have read it. That it is given spares the pings by which gRPC would find one: a write
-// and a read more for each answer.
+// window is how much a server may send before we have read it. That it is given spares the pings by which gRPC would
+// find one: a write and a read more for each answer.
 const window = 1 << 20
 
-// slowestReconnect is the longest pause between two attempts to connect: gRPC would wait up to two minutes, past the end of most leases.
+// slowestReconnect is the longest pause between two attempts to connect: gRPC would wait up to two minutes, past the
+// end of most leases.
 const slowestReconnect = 2 * time.Second
 
 // connect makes a client; it does not wait for a server.
@@ -53,8 +54,8 @@ func connect(o keeper.Options, files *credentials, dial []grpc.DialOption) (*cli
 	})
 }
 
-// failAtOnce lets a request fail with the reason why there is no connection, where the client library would wait for one and say only
-// that time is up.
+// failAtOnce lets a request fail with the reason why there is no connection, where the client library would wait for
+// one and say only that time is up.
 func failAtOnce(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, o ...grpc.CallOption) error {
 	return next(ctx, method, request, reply, conn, append(o, grpc.WaitForReady(false))...)
 }

@@ -13,8 +13,8 @@ import (
 	"limit/integration/etcdtest"
 )
 
-// Every transaction of the protocol, its client killed right before and right after it: nothing of the client is left after the TTL + 2 s,
-// and those who wait go on.
+// Every transaction of the protocol, its client killed right before and right after it: nothing of the client is left
+// after the TTL + 2 s, and those who wait go on.
 func TestAClientKilledAtAnyTransactionLeavesNothingAndHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{})
@@ -147,7 +147,8 @@ func gateKept(t testing.TB, s *Store) bool {
 	return err == nil && len(resp.Kvs) > 0
 }
 
-// leftOf lists the keys with an id in their names. Starts that rates remember, and what is remembered of claims, outlive the claim.
+// leftOf lists the keys with an id in their names. Starts that rates remember, and what is remembered of claims,
+// outlive the claim.
 func leftOf(t testing.TB, s *Store, id string) []string {
 	t.Helper()
 	resp, err := s.client.Get(t.Context(), s.keys.prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())

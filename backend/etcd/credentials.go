@@ -17,10 +17,10 @@ import (
 	"limit/backend/etcd/keeper"
 )
 
-// credentials are what the files of the options hold: the password, the client certificate with its key, and the CA. Others
-// replace these files while commands run, so they are read again for each connection, and the password whenever
-// etcd refuses the last token. A file that is missing,
-// half written, or a key that does not belong to its certificate yet is passed over: what was last read whole serves on.
+// credentials are what the files of the options hold: the password, the client certificate with its key, and the CA.
+// Others replace these files while commands run, so they are read again for each connection, and the password whenever
+// etcd refuses the last token. A file that is missing, half written, or a key that does not belong to its certificate
+// yet is passed over: what was last read whole serves on.
 type credentials struct {
 	options keeper.Options
 
@@ -129,8 +129,8 @@ func tlsConfig(o keeper.Options) (*tls.Config, error) {
 	return c, nil
 }
 
-// transport is TLS with the files as they are at each handshake. A tls.Config alone can do that for the client certificate, not for
-// the CA: a verification of one's own is not told the server's name where that is an address.
+// transport is TLS with the files as they are at each handshake. A tls.Config alone can do that for the client
+// certificate, not for the CA: a verification of one's own is not told the server's name where that is an address.
 type transport struct {
 	grpccredentials.TransportCredentials // of the first reading: what the connection is called
 	files                                *credentials

@@ -16,8 +16,8 @@ import (
 	"limit/integration/etcdtest"
 )
 
-// withPasswords is a cluster on which user fleet may use /limit/ with the password in the file that user puts into the options. Tokens last
-// 2 s. as sends a request as root.
+// withPasswords is a cluster on which user fleet may use /limit/ with the password in the file that user puts into the
+// options. Tokens last 2 s. as sends a request as root.
 func withPasswords(t *testing.T, binary ...string) (c *etcdtest.Cluster, as func(func(context.Context, *clientv3.Client) error), user func(*Options)) {
 	t.Helper()
 	c = etcdtest.Start(t, etcdtest.Options{Flags: []string{"--auth-token-ttl", "2", "--bcrypt-cost", "4"}, Binary: strings.Join(binary, "")})
@@ -176,7 +176,8 @@ func TestAUserWithoutPermissionForAWhileLosesNothing(t *testing.T) {
 	await(t, waiter, backend.Granted, 10*time.Second)
 }
 
-// A certificate that lasts a day and a command that runs for a week, with a server that is restarted in between under another authority.
+// A certificate that lasts a day and a command that runs for a week, with a server that is restarted in between under
+// another authority.
 func TestCertificatesThatAreRenewedCostNoClaim(t *testing.T) {
 	t.Parallel()
 	certs := etcdtest.NewCerts(t)

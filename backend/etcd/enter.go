@@ -16,14 +16,15 @@ import (
 	"limit/backend/etcd/boot"
 )
 
-// maxSelfGrants is how often a newcomer tries to grant itself while others do the same, before it lets the gatekeeper decide.
+// maxSelfGrants is how often a newcomer tries to grant itself while others do the same, before it lets the gatekeeper
+// decide.
 const maxSelfGrants = 3
 
 // cleaning bounds what is done to withdraw a claim whose context has ended.
 const cleaning = 3 * time.Second
 
-// Enter puts the claim before the limits. A newcomer that nobody waits ahead of grants itself, in the transaction "grant"; otherwise it
-// becomes a waiter with "wait", and the gatekeeper grants it.
+// Enter puts the claim before the limits. A newcomer that nobody waits ahead of grants itself, in the transaction
+// "grant"; otherwise it becomes a waiter with "wait", and the gatekeeper grants it.
 func (s *Store) Enter(ctx context.Context, c backend.Claim, o backend.EnterOptions) (backend.Entry, error) {
 	if n := len(c.Pools); n > maxDimensions {
 		return nil, fmt.Errorf("a claim asks for %d pools, etcd takes %d at most in one grant; ask for fewer", n, maxDimensions)
@@ -123,7 +124,8 @@ func (e *entry) reads() []clientv3.Op {
 	return ops
 }
 
-// holders reads the epoch of a dimension, and whether the first releases hold slots that it does not count; where there is none, the holders, not many.
+// holders reads the epoch of a dimension, and whether the first releases hold slots that it does not count; where there
+// is none, the holders, not many.
 func (k keyspace) holders(dim string) clientv3.Op {
 	from, to := k.firstSlots(dim)
 	return clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(k.epoch(dim)), ">", 0)},
@@ -286,7 +288,8 @@ func (e *entry) judge(l *ledger) (*backend.Claim, []backend.Block) {
 	return nil, l.state.BlocksOf(c.ID, now)
 }
 
-// blocks are the limits that a claim does not fit in as they were read. The holders of one that has many are the first few.
+// blocks are the limits that a claim does not fit in as they were read. The holders of one that has many are the first
+// few.
 func (v *view) blocks(c backend.Claim) []backend.Block {
 	c.Seq, c.Grant = v.revision+1, nil
 	now := boot.Now()
@@ -401,7 +404,8 @@ func (e *entry) grantSelf(ctx context.Context, l *ledger, c *backend.Claim) (*vi
 	return nil, nil
 }
 
-// wait is the transaction "wait". It returns what it has read instead where the limits have changed or an earlier try has succeeded.
+// wait is the transaction "wait". It returns what it has read instead where the limits have changed or an earlier try
+// has succeeded.
 func (e *entry) wait(ctx context.Context, v *view) (*view, error) {
 	g := guards{}
 	g.unchanged(e.s.keys.claim(e.id), 0)
@@ -447,7 +451,8 @@ func (e *entry) waitFrom(resp *clientv3.TxnResponse) {
 	e.gateSeen = len(resp.Responses[0].GetResponseRange().Kvs) > 0
 }
 
-// adopt takes the own record that was found for what it says, if it is our own: written by a try whose outcome was unknown.
+// adopt takes the own record that was found for what it says, if it is our own: written by a try whose outcome was
+// unknown.
 func (e *entry) adopt(v *view) error {
 	if !e.unsure || clientv3.LeaseID(v.own.Lease) != e.session.lease {
 		return fmt.Errorf("claim %s has entered already; an id is for one claim", e.id)
@@ -468,7 +473,8 @@ func (e *entry) adopt(v *view) error {
 	return nil
 }
 
-// replace asks those in the way of a claim that waits now to stop, or to leave. Of two that come at once the later sees the earlier.
+// replace asks those in the way of a claim that waits now to stop, or to leave. Of two that come at once the later sees
+// the earlier.
 func (e *entry) replace(ctx context.Context) error {
 	l, err := e.s.readState(ctx)
 	if err != nil {

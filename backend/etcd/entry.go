@@ -99,7 +99,8 @@ func (e *entry) Events() <-chan backend.Event { return e.mail.Events() }
 // Unset names the claim's pools that nobody had given a limit when it entered.
 func (e *entry) Unset() []string { return e.unset }
 
-// Obstacles tells what stands in the way of the claim, the first time from what was read on entering. Its place in the order is not read.
+// Obstacles tells what stands in the way of the claim, the first time from what was read on entering. Its place in the
+// order is not read.
 func (e *entry) Obstacles(ctx context.Context) (backend.Obstacles, error) {
 	if !e.waiting() {
 		return backend.Obstacles{}, nil
@@ -150,8 +151,8 @@ func (e *entry) grantedLocked(r *record) {
 	e.mail.Post(backend.Event{Kind: backend.Granted})
 }
 
-// fails tells the owner that the store fails: once, until everything works again. What a held claim needs is its lease alone; killBy
-// is the moment by which that has to be renewed.
+// fails tells the owner that the store fails: once, until everything works again. What a held claim needs is its lease
+// alone; killBy is the moment by which that has to be renewed.
 func (e *entry) fails(what activity, reason string, killBy time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -248,8 +249,8 @@ func (e *entry) abandon(ctx context.Context) {
 	e.mail.Close()
 }
 
-// remove takes the claim's keys away, and adds what is to be remembered of it, if anything. The keys of a claim whose lease has ended are
-// gone already.
+// remove takes the claim's keys away, and adds what is to be remembered of it, if anything. The keys of a claim whose
+// lease has ended are gone already.
 func (e *entry) remove(ctx context.Context, past *backend.Past) error {
 	if e.session.uncount() {
 		var remembering sync.WaitGroup

@@ -12,12 +12,12 @@ import (
 	"limit/backend"
 )
 
-// fewHolders is up to how many holders of a dimension a newcomer reads one by one. Where there are more, the dimension has an epoch, which sums
-// them up, so that neither the newcomer nor the comparison at the server walks them all.
+// fewHolders is up to how many holders of a dimension a newcomer reads one by one. Where there are more, the dimension
+// has an epoch, which sums them up, so that neither the newcomer nor the comparison at the server walks them all.
 const fewHolders = 8
 
-// epoch is the value of epoch/DIM: at least what the holders of a dimension have, for it may count some who are gone. Every grant from a dimension
-// that has one rewrites or deletes it.
+// epoch is the value of epoch/DIM: at least what the holders of a dimension have, for it may count some who are gone.
+// Every grant from a dimension that has one rewrites or deletes it.
 type epoch struct {
 	Settings int64  `json:"settings"` // revision of the settings under which all grants have rewritten it
 	Used     int    `json:"used"`
@@ -180,8 +180,8 @@ func (l *ledger) keepEpochs(next map[string]*epoch, revision int64) {
 	}
 }
 
-// withoutUs adds to a transaction that takes a claim away that its epochs count it no more, where they are as its own grant has
-// written them and nobody keeps the gate. Else they count it until somebody sums up anew.
+// withoutUs adds to a transaction that takes a claim away that its epochs count it no more, where they are as its own
+// grant has written them and nobody keeps the gate. Else they count it until somebody sums up anew.
 func (e *entry) withoutUs(t txn) txn {
 	g := guards{}
 	g.unchanged(e.s.keys.gate(), 0)

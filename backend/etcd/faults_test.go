@@ -82,8 +82,8 @@ func TestOthersGoOnWithinSixSecondsWhenTheGatekeeperIsKilled(t *testing.T) {
 	}
 }
 
-// relay hands one slot on through claims of several processes and returns the longest time from grant to grant. Tokens rise, and no two
-// hold. at is called before each round; nil: nothing is done.
+// relay hands one slot on through claims of several processes and returns the longest time from grant to grant. Tokens
+// rise, and no two hold. at is called before each round; nil: nothing is done.
 func relay(t *testing.T, stores []*Store, rounds int, at func(round int)) (longest time.Duration) {
 	t.Helper()
 	var queue []backend.Entry

@@ -23,8 +23,9 @@ const doubtAfter = 200 * time.Millisecond
 
 func recheckAfter() time.Duration { return recheckMin + rand.N(recheckMax-recheckMin) }
 
-// watchAfter is how long a claim that was granted at once is held before it is watched: a command that ends sooner spares the watch, which
-// costs as much as the grant. Nothing is missed, for a watch begins at the revision that was seen.
+// watchAfter is how long a claim that was granted at once is held before it is watched: a command that ends sooner
+// spares the watch, which costs as much as the grant. Nothing is missed, for a watch begins at the revision that was
+// seen.
 const watchAfter = 20 * time.Millisecond
 
 // retryAfter is the pause after a watch has ended, so that a server that ends them at once is not flooded.
@@ -33,8 +34,8 @@ func retryAfter() time.Duration { return 50*time.Millisecond + rand.N(150*time.M
 // longestRetry is the longest pause between two tries of what fails.
 const longestRetry = 5 * time.Second
 
-// backoff paces what fails: each pause is twice as long as the last, up to longestRetry, and a random part of it is left out, so that a
-// fleet does not come back at one moment.
+// backoff paces what fails: each pause is twice as long as the last, up to longestRetry, and a random part of it is
+// left out, so that a fleet does not come back at one moment.
 type backoff struct{ failures int }
 
 func (b *backoff) next() time.Duration {
@@ -61,8 +62,8 @@ func (s *Store) watch(ctx context.Context, from, to string, revision int64, opts
 	return s.client.Watch(clientv3.WithRequireLeader(ctx), from, append(opts, clientv3.WithRange(to))...)
 }
 
-// follow watches the claim's own keys until it is over or ctx ends. Whenever the watch ends, by compaction or a server that goes
-// away, it reads the keys and watches on from there.
+// follow watches the claim's own keys until it is over or ctx ends. Whenever the watch ends, by compaction or a server
+// that goes away, it reads the keys and watches on from there.
 func (e *entry) follow(ctx context.Context) {
 	from, to := e.s.keys.ofClaim(e.id)
 	reserve := time.NewTimer(max(0, e.reserveAfter))
@@ -199,8 +200,8 @@ func (e *entry) doubts(t *time.Ticker) <-chan time.Time {
 	return t.C
 }
 
-// believe tells the owner of a grant that came when the lease had nearly run out, once it is renewed. If it ends instead, the
-// claim enters again.
+// believe tells the owner of a grant that came when the lease had nearly run out, once it is renewed. If it ends
+// instead, the claim enters again.
 func (e *entry) believe() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -234,7 +235,8 @@ func (e *entry) vanished(ctx context.Context, revision int64) bool {
 	return false
 }
 
-// leaseLives asks the server until it answers: in doubt a claim was not dropped. known is false where ctx has ended before.
+// leaseLives asks the server until it answers: in doubt a claim was not dropped. known is false where ctx has ended
+// before.
 func (e *entry) leaseLives(ctx context.Context) (lives, known bool) {
 	for retry := (backoff{}); !e.session.isGone(); {
 		_, err := e.s.call(ctx, "asking after the lease", func(ctx context.Context) error {
@@ -294,8 +296,8 @@ func (e *entry) askedToGo(ctx context.Context, ask *mvccpb.KeyValue) bool {
 	return true
 }
 
-// withdraw takes a waiting claim away whose record stands at a revision, else it returns the record found. The turn, if it has
-// come in between, goes to the gate, which hands it on.
+// withdraw takes a waiting claim away whose record stands at a revision, else it returns the record found. The turn, if
+// it has come in between, goes to the gate, which hands it on.
 func (e *entry) withdraw(ctx context.Context, revision int64) (*mvccpb.KeyValue, error) {
 	k, g := e.s.keys, guards{}
 	g.unchanged(k.claim(e.id), revision)
@@ -315,8 +317,8 @@ func (e *entry) withdraw(ctx context.Context, revision int64) (*mvccpb.KeyValue,
 	return kvs[0], nil
 }
 
-// markWaited writes into the record that the claim has waited long enough to reserve. Its owner's clock measures that, so that it
-// survives a change of gatekeepers and needs no two clocks to agree.
+// markWaited writes into the record that the claim has waited long enough to reserve. Its owner's clock measures that,
+// so that it survives a change of gatekeepers and needs no two clocks to agree.
 func (e *entry) markWaited(ctx context.Context) {
 	e.mu.Lock()
 	c, revision, value, idle := e.claim, e.revision, e.value, e.held || e.over || e.aside
@@ -332,8 +334,8 @@ func (e *entry) markWaited(ctx context.Context) {
 	e.s.commit(ctx, "waited", txn{compare: g.list(), then: []clientv3.Op{put}}) // failing, the gatekeeper's own clock serves
 }
 
-// enterAgain queues a waiting claim whose lease has ended once more, in its old place. Should its record still be there, which etcd has
-// said too soon, it is taken over under the new lease as that of a claim that waits.
+// enterAgain queues a waiting claim whose lease has ended once more, in its old place. Should its record still be
+// there, which etcd has said too soon, it is taken over under the new lease as that of a claim that waits.
 func (e *entry) enterAgain(ctx context.Context) bool {
 	k, found := e.s.keys, int64(0)
 	for retry := (backoff{}); ctx.Err() == nil && e.waiting(); {

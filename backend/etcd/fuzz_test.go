@@ -10,7 +10,8 @@ import (
 	"limit/backend/etcd/boot"
 )
 
-// FuzzWhateverStandsBelowThePrefix reads, decides on and shows keys that others have written. There may be an error, no panic.
+// FuzzWhateverStandsBelowThePrefix reads, decides on and shows keys that others have written. There may be an error, no
+// panic.
 func FuzzWhateverStandsBelowThePrefix(f *testing.F) {
 	held := encode(record{RunID: "r", Pools: map[string]int{"p": 2}, Runs: 1, Tags: map[string]string{"k": "v"}, Grant: &grant{Slots: map[string][]int{"p": {0, 1}}}})
 	waits := encode(record{RunID: "r", Pools: map[string]int{"p": 1}, Ancestors: []string{"a"}, Aside: true, Waited: 5})

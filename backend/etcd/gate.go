@@ -26,8 +26,8 @@ const (
 // handOver bounds the passing on of the gate; after it the gate passes on by itself, when its lease ends.
 const handOver = 3 * time.Second
 
-// gate is this process's part in keeping the gate: while claims of it wait, it takes the gate when nobody has it, or when its
-// turn has come, and is the gatekeeper until none of its claims waits any more.
+// gate is this process's part in keeping the gate: while claims of it wait, it takes the gate when nobody has it, or
+// when its turn has come, and is the gatekeeper until none of its claims waits any more.
 type gate struct {
 	s       *Store
 	changed chan struct{}
@@ -152,8 +152,8 @@ func (g *gate) run(ctx context.Context) {
 	}
 }
 
-// attend waits for the gate to be free or ours, looking again from time to time. It looks at deletions alone, so that handing the gate
-// on wakes nobody but the next keeper.
+// attend waits for the gate to be free or ours, looking again from time to time. It looks at deletions alone, so that
+// handing the gate on wakes nobody but the next keeper.
 func (g *gate) attend(ctx context.Context) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
@@ -197,8 +197,8 @@ func (g *gate) read(ctx context.Context) {
 	g.look(resp.Header.Revision, len(resp.Kvs) > 0)
 }
 
-// fails tells the claims that wait why nobody is granted, and pauses: the longer the more often it has failed. false says that ctx has
-// ended.
+// fails tells the claims that wait why nobody is granted, and pauses: the longer the more often it has failed. false
+// says that ctx has ended.
 func (g *gate) fails(ctx context.Context, err error) bool {
 	for _, e := range g.waiting() {
 		e.fails(granting, err.Error(), time.Time{})
@@ -223,7 +223,8 @@ func (g *gate) waiting() []*entry {
 // takeOver takes the gate that its keeper has left to us.
 func (g *gate) takeOver(ctx context.Context, revision int64) { g.take(ctx, "turn", revision) }
 
-// take writes the gate where it stands at revision, 0: where there is none, and keeps it until none of our claims waits.
+// take writes the gate where it stands at revision, 0: where there is none, and keeps it until none of our claims
+// waits.
 func (g *gate) take(ctx context.Context, name string, revision int64) {
 	lease, sent, err := g.s.newLease(ctx, "asking etcd for the lease of the gate", gateTTL)
 	if err != nil {

@@ -22,8 +22,8 @@ const (
 // stallAfter is how long the gatekeeper waits for the event that made a grant fail before it reads everything again.
 const stallAfter = 500 * time.Millisecond
 
-// gatekeeper decides for everybody: it has the state of the namespace in memory, brings it forward by one watch, asks the rule after
-// every change and writes what the rule admits.
+// gatekeeper decides for everybody: it has the state of the namespace in memory, brings it forward by one watch, asks
+// the rule after every change and writes what the rule admits.
 type gatekeeper struct {
 	s        *Store
 	gate     *gate
@@ -62,8 +62,8 @@ func (k *gatekeeper) run(ctx context.Context) {
 	}
 }
 
-// refuse ends the waiting of all claims of this process: it must not decide by the settings that are in force now. Their owners release them,
-// and another process takes the gate.
+// refuse ends the waiting of all claims of this process: it must not decide by the settings that are in force now.
+// Their owners release them, and another process takes the gate.
 func (g *gate) refuse(err error) {
 	g.mu.Lock()
 	members := slices.Collect(maps.Keys(g.members))
@@ -83,7 +83,8 @@ func (k *gatekeeper) known() int64 {
 	return k.l.revision
 }
 
-// decideOn decides after every event. It returns true when the state has to be read again, false when the gate is to be left.
+// decideOn decides after every event. It returns true when the state has to be read again, false when the gate is to be
+// left.
 func (k *gatekeeper) decideOn(ctx context.Context, watch clientv3.WatchChan) bool {
 	recheck := time.NewTimer(recheckAfter())
 	defer recheck.Stop()
@@ -142,8 +143,8 @@ func (k *gatekeeper) follow(resp clientv3.WatchResponse) error {
 	return nil
 }
 
-// mayRefuse reports whether an event may have made a claim impossible: other limits, or a nested claim that has come to wait, which may
-// close a circle with others. Who came with it has seen too little to know.
+// mayRefuse reports whether an event may have made a claim impossible: other limits, or a nested claim that has come to
+// wait, which may close a circle with others. Who came with it has seen too little to know.
 func (k *gatekeeper) mayRefuse(event *clientv3.Event) bool {
 	switch kind, id, _ := k.s.keys.parse(string(event.Kv.Key)); kind {
 	case keySettings:
@@ -155,7 +156,8 @@ func (k *gatekeeper) mayRefuse(event *clientv3.Event) bool {
 	return false
 }
 
-// decide writes what the rule admits. ok is false when the state has to be read again, or (again false) the gate is lost.
+// decide writes what the rule admits. ok is false when the state has to be read again, or (again false) the gate is
+// lost.
 func (k *gatekeeper) decide(ctx context.Context) (again, ok bool) {
 	if k.stalled {
 		return true, true
@@ -191,8 +193,8 @@ func (k *gatekeeper) decide(ctx context.Context) (again, ok bool) {
 	return true, true
 }
 
-// base is the revision up to which the keeper knows a dimension: that of its state, or of its own last grant from it, which has found
-// everything else unchanged.
+// base is the revision up to which the keeper knows a dimension: that of its state, or of its own last grant from it,
+// which has found everything else unchanged.
 func (k *gatekeeper) base(dim string) int64 { return max(k.l.revision, k.bases[dim]) }
 
 // grant is the transaction "admit": as many of the claims, in order, as fit. It returns how many it was about.
@@ -269,8 +271,8 @@ func (k *gatekeeper) undo(claims []*backend.Claim) {
 	}
 }
 
-// refuseImpossible is the transaction "refuse", for each waiting claim that the limits have made impossible. It tells whether
-// all were written: false where something has changed meanwhile.
+// refuseImpossible is the transaction "refuse", for each waiting claim that the limits have made impossible. It tells
+// whether all were written: false where something has changed meanwhile.
 func (k *gatekeeper) refuseImpossible(ctx context.Context) (bool, error) {
 	for _, refusal := range k.l.state.Refuse() {
 		seat := k.l.seats[refusal.Claim.ID]

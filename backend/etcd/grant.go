@@ -26,7 +26,8 @@ func (g guards) unchanged(key string, revision int64) {
 	g[key] = clientv3.Compare(clientv3.ModRevision(key), "=", revision)
 }
 
-// nothingAdded adds: no key below the prefix has been written after the revision. Deletions are no obstacle: they only make room.
+// nothingAdded adds: no key below the prefix has been written after the revision. Deletions are no obstacle: they only
+// make room.
 func (g guards) nothingAdded(prefix string, revision int64) {
 	g[prefix] = clientv3.Compare(clientv3.ModRevision(prefix), "<", revision+1).WithPrefix()
 }
@@ -49,7 +50,8 @@ func (l *ledger) guard(g guards, c *backend.Claim, base func(dim string) int64) 
 	}
 }
 
-// guardSlots adds that no slots of a dimension were granted since base: by its epoch where it has one, else by its slots.
+// guardSlots adds that no slots of a dimension were granted since base: by its epoch where it has one, else by its
+// slots.
 func (l *ledger) guardSlots(g guards, dim string, base func(dim string) int64) {
 	e := l.epochOf(dim)
 	if e == nil || !l.summed(dim) {
@@ -68,7 +70,8 @@ func (l *ledger) guardNesting(g guards, w *backend.Within) {
 	}
 }
 
-// guarded are the dimensions of a claim in which guard compares that nothing was added: those with a limit that concerns it.
+// guarded are the dimensions of a claim in which guard compares that nothing was added: those with a limit that
+// concerns it.
 func (l *ledger) guarded(c *backend.Claim) []string {
 	var dims []string
 	for pool := range c.Pools {
@@ -98,7 +101,8 @@ func (l *ledger) tagLimited(c *backend.Claim) bool {
 	})
 }
 
-// coolLeases gives each rated pool of some claims a lease of its period. It is never renewed: the server's clock frees the start.
+// coolLeases gives each rated pool of some claims a lease of its period. It is never renewed: the server's clock frees
+// the start.
 type coolLeases map[string]clientv3.LeaseID
 
 // leaseStarts asks for the leases that the starts of these claims need; none where no pool of theirs has a rate.

@@ -57,8 +57,8 @@ func (s *Store) Health(ctx context.Context) (*keeper.Health, error) {
 // maxHangUps is how often a server is asked again that hangs up.
 const maxHangUps = 5
 
-// hungUp tells a connection that the server has ended. One that refuses our certificate says why before that, but who writes
-// after it has hung up does not get to read it.
+// hungUp tells a connection that the server has ended. One that refuses our certificate says why before that, but who
+// writes after it has hung up does not get to read it.
 func hungUp(err error) bool {
 	if err == nil {
 		return false
@@ -87,7 +87,8 @@ func (s *Store) member(ctx context.Context, endpoint string, secured *tls.Config
 	return m
 }
 
-// overHTTP reads the server's clock off the date of an HTTP answer, to the second, and the end of its certificate; zero where it cannot.
+// overHTTP reads the server's clock off the date of an HTTP answer, to the second, and the end of its certificate; zero
+// where it cannot.
 func overHTTP(ctx context.Context, endpoint string, secured *tls.Config) (ahead time.Duration, certEnds time.Time) {
 	if !strings.Contains(endpoint, "://") {
 		endpoint = "http://" + endpoint
@@ -184,7 +185,8 @@ func (s *Store) problem(err error, remedy string) keeper.Problem {
 // certificateWarning is how long before its end a certificate is spoken of.
 const certificateWarning = 14 * 24 * time.Hour
 
-// ownCertificate tells of a client certificate that has ended, or will soon. One that cannot be read is an error of the options.
+// ownCertificate tells of a client certificate that has ended, or will soon. One that cannot be read is an error of the
+// options.
 func ownCertificate(file string, now time.Time) []keeper.Problem {
 	if file == "" {
 		return nil

@@ -11,7 +11,8 @@ import (
 	"limit/integration/etcdtest"
 )
 
-// TestAHiddenCommandIsInNoKey looks at every key of the server while one holds and another waits, and when they have ended.
+// TestAHiddenCommandIsInNoKey looks at every key of the server while one holds and another waits, and when they have
+// ended.
 func TestAHiddenCommandIsInNoKey(t *testing.T) {
 	s := openStore(t, etcdtest.Start(t, etcdtest.Options{}))
 	err := s.ChangeSettings(t.Context(), func(st *backend.Settings, _ bool) error {

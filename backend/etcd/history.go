@@ -11,16 +11,17 @@ import (
 	"limit/backend"
 )
 
-// What has ended is remembered by a key without lease each, in the order of their ends, outside the range that decides: nobody
-// who watches is woken by it. It is written beside the revocation of the lease, or in the transaction "release", so it costs no round trip.
-// One in trimEvery of those who write counts the keys, and where they are a tenth too many deletes the surplus.
+// What has ended is remembered by a key without lease each, in the order of their ends, outside the range that decides:
+// nobody who watches is woken by it. It is written beside the revocation of the lease, or in the transaction "release",
+// so it costs no round trip. One in trimEvery of those who write counts the keys, and where they are a tenth too many
+// deletes the surplus.
 
 const trimEvery = 32
 
 var _ backend.Historian = (*Store)(nil)
 
-// remember writes the Past of the last claim of a process, whose lease is being revoked, and takes it out of its epochs. Its errors are
-// ignored: the history decides nothing, and an epoch may count too many.
+// remember writes the Past of the last claim of a process, whose lease is being revoked, and takes it out of its
+// epochs. Its errors are ignored: the history decides nothing, and an epoch may count too many.
 func (e *entry) remember(ctx context.Context, p *backend.Past) {
 	past := e.s.pastOps(*p)
 	t := e.withoutUs(txn{then: past})

@@ -12,7 +12,8 @@ import (
 	"limit/integration/etcdtest"
 )
 
-// hold writes so many holders of pool p and of the run queue into the store as other processes would have granted them, with the epochs.
+// hold writes so many holders of pool p and of the run queue into the store as other processes would have granted them,
+// with the epochs.
 func hold(t testing.TB, s *Store, from, to int) {
 	t.Helper()
 	l, err := s.readState(t.Context())

@@ -75,7 +75,8 @@ const (
 	keyEpoch
 )
 
-// ownSlot begins the last part of a slot that a grant has written that knows of epochs. No id as the first releases make them begins with it.
+// ownSlot begins the last part of a slot that a grant has written that knows of epochs. No id as the first releases
+// make them begins with it.
 const ownSlot = "~"
 
 // parse takes a key apart; names that no version of ours has written are keyOther.
@@ -133,8 +134,8 @@ func (k keyspace) waiterOf(key string) string {
 	return id
 }
 
-// maxDimensions bounds what one claim may ask for, so that its grant fits into one transaction of etcd (128 operations by default):
-// each dimension is a slot, an epoch, perhaps a rate, and a comparison of each.
+// maxDimensions bounds what one claim may ask for, so that its grant fits into one transaction of etcd (128 operations
+// by default): each dimension is a slot, an epoch, perhaps a rate, and a comparison of each.
 const maxDimensions = 36
 
 // dimRuns is the dimension of the run queue and of all tag limits, which are limits of runs.

@@ -15,9 +15,9 @@ import (
 	"limit/backend/etcd/boot"
 )
 
-// A gatekeeper's ledger lags behind its store, and it may not learn whether a grant has arrived. Whatever happens meanwhile, no limit is
-// exceeded in the store and no slot number is held twice. The store is simulated, and so is what a grant compares; ledger, rule and
-// what a gatekeeper makes of answers are real.
+// A gatekeeper's ledger lags behind its store, and it may not learn whether a grant has arrived. Whatever happens
+// meanwhile, no limit is exceeded in the store and no slot number is held twice. The store is simulated, and so is what
+// a grant compares; ledger, rule and what a gatekeeper makes of answers are real.
 func TestAGatekeeperThatSeesChangesLateGivesNothingTwice(t *testing.T) {
 	const seeds, steps = 150, 200
 	for seed := range uint64(seeds) {
@@ -154,7 +154,8 @@ func (s *lagging) see() {
 	s.next++
 }
 
-// decide grants what the rule admits, some claims at a time. Of one grant in three the answer is lost, and the second try fails.
+// decide grants what the rule admits, some claims at a time. Of one grant in three the answer is lost, and the second
+// try fails.
 func (s *lagging) decide() {
 	if s.k.stalled {
 		return

@@ -40,7 +40,8 @@ type coolStart struct {
 	at    time.Duration // on this process's clock: no sooner than it was
 }
 
-// newLedger takes what one read has found. Unreadable records are errors: deciding without them would give away what they hold.
+// newLedger takes what one read has found. Unreadable records are errors: deciding without them would give away what
+// they hold.
 func newLedger(keys keyspace, kvs []*mvccpb.KeyValue, revision int64) (*ledger, error) {
 	l := &ledger{keys: keys, revision: revision, settings: backend.NewSettings(), seats: map[string]*seat{},
 		asked: map[string]string{}, cools: map[coolKey]coolStart{}, abouts: map[string][]byte{},

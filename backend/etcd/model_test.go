@@ -9,13 +9,13 @@ import (
 	"limit/backend"
 )
 
-// The protocol as an explicit-state model: three clients with one claim each, two limits; every interleaving of their reads,
-// sendings, answers and watches, with a crash at any step, and a transaction whose outcome is unknown and that may arrive at any time
-// later. The rule is the real one. What must hold in every state: nothing over its limit. In every state that nothing leads out of:
-// everybody who lives is done and nothing is left in the store.
+// The protocol as an explicit-state model: three clients with one claim each, two limits; every interleaving of their
+// reads, sendings, answers and watches, with a crash at any step, and a transaction whose outcome is unknown and that
+// may arrive at any time later. The rule is the real one. What must hold in every state: nothing over its limit. In
+// every state that nothing leads out of: everybody who lives is done and nothing is left in the store.
 //
-// What the model leaves out: the reading again every 30 to 60 s, so that the watches alone have to do, and real time: leases of the
-// living do not end.
+// What the model leaves out: the reading again every 30 to 60 s, so that the watches alone have to do, and real time:
+// leases of the living do not end.
 
 const (
 	clients = 3
@@ -197,7 +197,8 @@ func (v *variant) of(client int8, pool int) int {
 	return [2]int{v.asks[client].a, v.asks[client].b}[pool]
 }
 
-// nothingAdded is the comparison of a grant: of each pool, that its epoch is as it was read, else that no slot was added.
+// nothingAdded is the comparison of a grant: of each pool, that its epoch is as it was read, else that no slot was
+// added.
 func (v *variant) nothingAdded(c *content, r request, target int8) bool {
 	for pool := range c.epochs {
 		if v.of(target, pool) == 0 {
@@ -218,8 +219,8 @@ func (v *variant) nothingAdded(c *content, r request, target int8) bool {
 	return true
 }
 
-// sumUp puts into a request what the grant of target compares and writes. exact says that its sender knows the holders themselves, where they
-// have an epoch too.
+// sumUp puts into a request what the grant of target compares and writes. exact says that its sender knows the holders
+// themselves, where they have an epoch too.
 func (v *variant) sumUp(r *request, c *content, target int8, exact bool) {
 	r.epochs = c.epochs
 	for pool := range c.epochs {
@@ -387,7 +388,8 @@ func (c *client) sync(v *variant, s *content) {
 	c.ledger.rev = s.rev
 }
 
-// deliver brings the ledger forward by the next revision at which something changed that is still so; a watch may be late for the rest.
+// deliver brings the ledger forward by the next revision at which something changed that is still so; a watch may be
+// late for the rest.
 func (c *client) deliver(s *content) {
 	next := s.rev
 	for _, rev := range append(s.changed[:], s.epochs[0].rev, s.epochs[1].rev) {
@@ -408,7 +410,8 @@ func (c *client) deliver(s *content) {
 	c.ledger.rev = next
 }
 
-// release takes a client's claim away, and out of the epochs that its own grant has written last, where nobody keeps the gate.
+// release takes a client's claim away, and out of the epochs that its own grant has written last, where nobody keeps
+// the gate.
 func (w *world) release(v *variant, i int) {
 	granted := w.store.changed[i]
 	w.remove(i)

@@ -22,8 +22,8 @@ type span struct {
 	slot       int
 }
 
-// sweep looks for moments at which more than limit commands ran, for two commands with one slot at once, and for tokens that do not
-// rise from holder to holder of a slot.
+// sweep looks for moments at which more than limit commands ran, for two commands with one slot at once, and for tokens
+// that do not rise from holder to holder of a slot.
 func sweep(spans []span, limit int) (findings []string) {
 	type edge struct {
 		at   time.Time
@@ -133,8 +133,8 @@ func storm(t *testing.T, c *etcdtest.Cluster, limit int, seed uint64, unfenced b
 	return spans, cuts
 }
 
-// runOne enters, waits, and is the command: it ends after a time, or, cut off, at the last moment that it is left. A command that
-// cannot tell its end to the store takes longer.
+// runOne enters, waits, and is the command: it ends after a time, or, cut off, at the last moment that it is left. A
+// command that cannot tell its end to the store takes longer.
 func runOne(ctx context.Context, s *Store, lasting time.Duration, unfenced bool, holding *atomic.Bool) (done span, ok bool) {
 	e, err := s.Enter(ctx, one(), backend.EnterOptions{})
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"limit/backend"
 )
 
-// A start that a rate remembers is a key with a lease of its own, that the server's clock ends: the period of the rate and coolSlack after the
-// start. Where another period is set, the keys that are there get leases that end with that one: longer leases before the settings are written,
-// so that nothing is forgotten meanwhile, and shorter ones after. The value has the slots, and how old the start was, in milliseconds,
-// when its lease began; nothing stands for 0.
+// A start that a rate remembers is a key with a lease of its own, that the server's clock ends: the period of the rate
+// and coolSlack after the start. Where another period is set, the keys that are there get leases that end with that
+// one: longer leases before the settings are written, so that nothing is forgotten meanwhile, and shorter ones after.
+// The value has the slots, and how old the start was, in milliseconds, when its lease began; nothing stands for 0.
 
 // coolSlack is added to a period, so that the window is not shorter for the time that the grant took to arrive.
 const coolSlack = time.Second
@@ -45,8 +45,8 @@ func parseCool(value string) (c cool, err error) {
 // coolLease is what the server says of a lease, in its whole seconds.
 type coolLease struct{ granted, left time.Duration }
 
-// fitStarts gives the starts of rated pools leases that end with the periods of these settings: the longer ones, or the shorter. It
-// returns the revision up to which all starts are known, 0 where no pool has a rate.
+// fitStarts gives the starts of rated pools leases that end with the periods of these settings: the longer ones, or the
+// shorter. It returns the revision up to which all starts are known, 0 where no pool has a rate.
 func (s *Store) fitStarts(ctx context.Context, settings backend.Settings, longer bool) (known int64, err error) {
 	if !slices.ContainsFunc(slices.Collect(maps.Values(settings.Pools)), func(p backend.Pool) bool { return p.Rate != nil }) {
 		return 0, nil

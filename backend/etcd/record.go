@@ -32,7 +32,8 @@ type record struct {
 	Aside bool `json:"aside,omitempty"`
 	// Waited is how long the claim had waited by its owner's own clock when the record was written.
 	Waited time.Duration `json:"waited,omitempty"`
-	// Grant is set while the claim is held. Its token is made of the revision of the key: nothing changes the record of a held claim.
+	// Grant is set while the claim is held. Its token is made of the revision of the key: nothing changes the record of
+	// a held claim.
 	Grant *grant `json:"grant,omitempty"`
 	// Refused says why limits set since have made the claim impossible; it has left the order.
 	Refused *backend.ImpossibleError `json:"refused,omitempty"`
@@ -41,8 +42,9 @@ type record struct {
 	Gone bool `json:"gone,omitempty"`
 }
 
-// recordFormat is the format of records that is written, and the newest that is read. A record that older programs may read without knowing
-// all its fields keeps its format: they preserve those fields. 0 is the format of the first releases.
+// recordFormat is the format of records that is written, and the newest that is read. A record that older programs may
+// read without knowing all its fields keeps its format: they preserve those fields. 0 is the format of the first
+// releases.
 const recordFormat = 0
 
 type grant struct {
@@ -56,7 +58,8 @@ const maxBatch = 1 << batchBits
 
 const batchBits = 5
 
-// token is the fencing token of a grant that was written at a revision: it grows with every grant, within a transaction too.
+// token is the fencing token of a grant that was written at a revision: it grows with every grant, within a transaction
+// too.
 func (g *grant) token(revision int64) int64 { return revision<<batchBits | g.Index }
 
 func recordOf(c *backend.Claim) record {
@@ -150,7 +153,8 @@ type stored struct {
 	value []byte // as it was read
 }
 
-// stamp is a random text. Settings that need features have it in a list: the first releases did not know of needs, and cannot read that.
+// stamp is a random text. Settings that need features have it in a list: the first releases did not know of needs, and
+// cannot read that.
 type stamp struct {
 	text  string
 	needy bool

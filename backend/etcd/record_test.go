@@ -13,7 +13,8 @@ import (
 	"limit/integration/etcdtest"
 )
 
-// addField writes a field that this version does not know into a key, as a newer version would, and keeps the key's lease.
+// addField writes a field that this version does not know into a key, as a newer version would, and keeps the key's
+// lease.
 func addField(t *testing.T, s *Store, key string) {
 	t.Helper()
 	kv := keyOf(t, s, key)

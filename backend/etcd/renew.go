@@ -15,8 +15,8 @@ import (
 // errLeaseGone says that the server does not know the lease any more.
 var errLeaseGone = errors.New("the lease has ended")
 
-// renewer keeps one lease alive over a stream of its own. The client library's keep-alive counts from the receipt of an answer and
-// looks once a second; here everything counts from the moment a renewal was sent.
+// renewer keeps one lease alive over a stream of its own. The client library's keep-alive counts from the receipt of an
+// answer and looks once a second; here everything counts from the moment a renewal was sent.
 type renewer struct {
 	client pb.LeaseClient
 	lease  clientv3.LeaseID

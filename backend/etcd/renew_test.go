@@ -8,7 +8,8 @@ import (
 	"limit/integration/etcdtest"
 )
 
-// On a machine or a network that is slow the answer to the request for a lease may come when most of the time to renew it is over.
+// On a machine or a network that is slow the answer to the request for a lease may come when most of the time to renew
+// it is over.
 func TestALeaseThatTookLongToGetIsRenewedInTime(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{})

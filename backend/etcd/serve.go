@@ -24,8 +24,8 @@ type Kill = fence.Kill
 // claimVariable marks what belongs to the command of a claim: the wrapper puts it into its environment.
 const claimVariable = "LIMIT_CLAIM_ID="
 
-// KeeperMain is the whole of a keeper's process: it serves the wrapper at the other end of descriptor 3 until that goes away. Signals
-// do not end it: whoever stops the wrapper or its command ends both, and then this.
+// KeeperMain is the whole of a keeper's process: it serves the wrapper at the other end of descriptor 3 until that goes
+// away. Signals do not end it: whoever stops the wrapper or its command ends both, and then this.
 func KeeperMain(ctx context.Context, kill Kill) error {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE)
 	closeInherited()
@@ -38,8 +38,8 @@ func KeeperMain(ctx context.Context, kill Kill) error {
 	return newServer(conn, kill).serve(ctx) // the end of the process disconnects from etcd; its client takes milliseconds for that
 }
 
-// ServeKeeper serves one wrapper over conn until its end is closed. Then it stops the commands of claims that were not released,
-// releases these, passes on the gate, and disconnects.
+// ServeKeeper serves one wrapper over conn until its end is closed. Then it stops the commands of claims that were not
+// released, releases these, passes on the gate, and disconnects.
 func ServeKeeper(ctx context.Context, conn io.ReadWriteCloser, kill Kill) error {
 	v := newServer(conn, kill)
 	err := v.serve(ctx)
@@ -181,8 +181,8 @@ func (v *server) renewed(deadline time.Duration) {
 	v.tellFence(v.lastMoment())
 }
 
-// tellFence gives an order. A fence that does not take it does not know what it is to guard: it is ended, and the next command has another.
-// v.fencing is held.
+// tellFence gives an order. A fence that does not take it does not know what it is to guard: it is ended, and the next
+// command has another. v.fencing is held.
 func (v *server) tellFence(o fence.Order) {
 	if v.fence != nil && v.fence.Send(o) != nil {
 		v.fence.Close()
@@ -195,8 +195,8 @@ func (v *server) lastMoment() fence.Order {
 	return fence.Order{Deadline: v.deadline, Grace: v.store.options.Grace}
 }
 
-// fenceIn gives the third guard an order about a command. It is started with the first. Without one the two others remain: a machine that
-// starts no more processes is no reason to end a command.
+// fenceIn gives the third guard an order about a command. It is started with the first. Without one the two others
+// remain: a machine that starts no more processes is no reason to end a command.
 func (v *server) fenceIn(o fence.Order) {
 	options := v.store.options
 	v.fencing.Lock()

@@ -14,9 +14,9 @@ import (
 	"limit/backend/etcd/boot"
 )
 
-// session is the lease that all claims of this process hang on, renewed until the last of them is released. One lease for
-// many claims costs a dag run one renewal, not one for each step that waits; each claim is still entered, cancelled, stood aside
-// and released by its own keys.
+// session is the lease that all claims of this process hang on, renewed until the last of them is released. One lease
+// for many claims costs a dag run one renewal, not one for each step that waits; each claim is still entered,
+// cancelled, stood aside and released by its own keys.
 type session struct {
 	store   *Store
 	lease   clientv3.LeaseID
@@ -137,8 +137,8 @@ func (n *session) interval() time.Duration {
 	return min(o.TTL/3, (o.Fence()-o.Grace)/3)
 }
 
-// due is how long it is to the next renewal. It counts from the sending of the last, as the fence does: the answer may have been on its way for
-// most of the time that there is.
+// due is how long it is to the next renewal. It counts from the sending of the last, as the fence does: the answer may
+// have been on its way for most of the time that there is.
 func (n *session) due() time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -150,8 +150,8 @@ func (n *session) patience() time.Duration {
 	return min(max(n.interval()/2, 200*time.Millisecond), tryTimeout)
 }
 
-// renew renews the lease until ctx ends or the lease has. A renewal that fails is repeated at once, then after short pauses; where the
-// claims are lost already, after longer ones.
+// renew renews the lease until ctx ends or the lease has. A renewal that fails is repeated at once, then after short
+// pauses; where the claims are lost already, after longer ones.
 func (n *session) renew(ctx context.Context) {
 	r := n.store.newRenewer(n.lease)
 	defer r.close()
@@ -229,8 +229,8 @@ func (n *session) guard(ctx context.Context, alarm *boot.Alarm) {
 	}
 }
 
-// reachFence tells the held claims that they are lost. They stay lost, for their owners have begun to stop; a later answer
-// only keeps the slot until they have.
+// reachFence tells the held claims that they are lost. They stay lost, for their owners have begun to stop; a later
+// answer only keeps the slot until they have.
 func (n *session) reachFence(deadline time.Duration) {
 	n.mu.Lock()
 	reason := "etcd has answered no renewal in time: " + n.trouble

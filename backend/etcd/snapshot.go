@@ -146,8 +146,8 @@ func (s *Store) revision(ctx context.Context) (int64, error) {
 	return resp.Header.Revision, nil
 }
 
-// How often what blocks a claim is found out for those who want to know: each has to read everything, so that the more wait
-// the more seldom it is.
+// How often what blocks a claim is found out for those who want to know: each has to read everything, so that the more
+// wait the more seldom it is.
 const (
 	blocksAtMost    = 300 * time.Millisecond
 	blocksPerWaiter = 30 * time.Millisecond

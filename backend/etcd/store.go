@@ -16,7 +16,8 @@ import (
 	"limit/backend/etcd/keeper"
 )
 
-// Options say which etcd to use and how; they are the keeper's, so that a process without the etcd client can fill them in.
+// Options say which etcd to use and how; they are the keeper's, so that a process without the etcd client can fill them
+// in.
 type Options = keeper.Options
 
 // Store is the etcd store as one process sees it. It implements backend.Backend.
@@ -43,7 +44,8 @@ type Store struct {
 
 var _ backend.Backend = (*Store)(nil)
 
-// Open makes a Store. It connects in the background: the first request shows whether etcd can be reached. ctx is not kept.
+// Open makes a Store. It connects in the background: the first request shows whether etcd can be reached. ctx is not
+// kept.
 func Open(ctx context.Context, o Options) (*Store, error) { return open(ctx, o, nil) }
 
 func open(ctx context.Context, o Options, dial []grpc.DialOption) (*Store, error) {
@@ -148,8 +150,8 @@ func (s *Store) writeSettings(ctx context.Context, was stored, settings backend.
 	return true, nil
 }
 
-// settingsTxn keeps, with the limits themselves, the key queue, which says that limits of runs are set, so that others need
-// not read all runs where none is. It compares that no start was added to the rates since their starts were known.
+// settingsTxn keeps, with the limits themselves, the key queue, which says that limits of runs are set, so that others
+// need not read all runs where none is. It compares that no start was added to the rates since their starts were known.
 func (s *Store) settingsTxn(next stored, value string, revision, known int64) txn {
 	queue := clientv3.OpDelete(s.keys.queue())
 	if next.MaxRuns != backend.Unlimited || len(next.TagLimits) > 0 || next.PauseOf(backend.StoreNames().Runs) != nil {

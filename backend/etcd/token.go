@@ -10,9 +10,10 @@ import (
 	"google.golang.org/grpc"
 )
 
-// tokens gets a token for the user's password and puts it on every request, as the client library would. But the library keeps the
-// password that it was made with, asks for a token at each new stream, a tenth of a second of the server's time, and sends the old token
-// with the request for a new one: etcd 3.4 refuses that for the old token, and the library asks again, in itself, without end.
+// tokens gets a token for the user's password and puts it on every request, as the client library would. But the
+// library keeps the password that it was made with, asks for a token at each new stream, a tenth of a second of the
+// server's time, and sends the old token with the request for a new one: etcd 3.4 refuses that for the old token, and
+// the library asks again, in itself, without end.
 type tokens struct {
 	user  string
 	files *credentials

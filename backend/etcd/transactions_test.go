@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// modelled are the transactions that the model of the protocol has. The others grant nothing and move no gate; each says why it cannot
-// break what the model shows.
+// modelled are the transactions that the model of the protocol has. The others grant nothing and move no gate; each
+// says why it cannot break what the model shows.
 func modelled() (in []string, out map[string]string) {
 	for a := grants; a <= shuts; a++ {
 		in = append(in, a.String())
@@ -62,8 +62,8 @@ func TestEveryTransactionOfTheCodeIsInTheModelOrSaysWhyNot(t *testing.T) {
 	}
 }
 
-// transactionNames are the words by which the code sends transactions: the names that commit and take are given, and what the functions
-// return that choose between two.
+// transactionNames are the words by which the code sends transactions: the names that commit and take are given, and
+// what the functions return that choose between two.
 func transactionNames(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}

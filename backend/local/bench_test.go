@@ -35,14 +35,16 @@ func BenchmarkUncontended(b *testing.B) {
 	}
 }
 
-// BenchmarkHandOver is the time from a release to the event of the next in line, who comes back at the end of it, outside the time.
+// BenchmarkHandOver is the time from a release to the event of the next in line, who comes back at the end of it,
+// outside the time.
 func BenchmarkHandOver(b *testing.B) {
 	for _, waiting := range []int{200, 2000, 10000} {
 		b.Run(fmt.Sprintf("waiting=%d", waiting), func(b *testing.B) { handOver(b, waiting) })
 	}
 }
 
-// handOver has two waiters in full, in turn, and the others as records of the state alone, whose files the test keeps locked.
+// handOver has two waiters in full, in turn, and the others as records of the state alone, whose files the test keeps
+// locked.
 func handOver(b *testing.B, waiting int) {
 	ctx := context.Background()
 	s, err := Open(ctx, Options{Dir: b.TempDir(), Create: true})

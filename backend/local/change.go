@@ -40,8 +40,8 @@ func (s *Store) change(ctx context.Context, apply func(c *change) error) error {
 	return s.changeWithin(ctx, s.opts.Patience, apply)
 }
 
-// changeWithin is change with another patience. What needs no lock comes afterwards: those who want to know what blocks them hear of it, and
-// the dead are remembered.
+// changeWithin is change with another patience. What needs no lock comes afterwards: those who want to know what blocks
+// them hear of it, and the dead are remembered.
 func (s *Store) changeWithin(ctx context.Context, patience time.Duration, apply func(c *change) error) error {
 	c, err := s.changeLocked(ctx, patience, apply)
 	if err != nil {
@@ -85,7 +85,8 @@ func (c *change) watchers() (files []fileNumber) {
 	return files
 }
 
-// load reads the state and mends what a death has left: settings that are newer than the image, the claims of an earlier boot.
+// load reads the state and mends what a death has left: settings that are newer than the image, the claims of an
+// earlier boot.
 func (s *Store) load() (*change, error) {
 	c := &change{s: s, now: s.clock()}
 	var err error
@@ -115,7 +116,8 @@ func (s *Store) load() (*change, error) {
 	return c, nil
 }
 
-// mend writes again what a cleaner of old files has removed: once for each process, as nothing that is needed soon is among it.
+// mend writes again what a cleaner of old files has removed: once for each process, as nothing that is needed soon is
+// among it.
 func (c *change) mend() error {
 	if c.s.mended || c.s.readOnly != nil || c.s.opts.examine {
 		return nil
@@ -158,7 +160,8 @@ func (c *change) startAnew() error {
 	return nil
 }
 
-// startBoot carries the state over a reboot. It may be older than the last that was written, settings and tokens are not.
+// startBoot carries the state over a reboot. It may be older than the last that was written, settings and tokens are
+// not.
 func (c *change) startBoot() error {
 	if err := c.clearClaims(); err != nil {
 		return err
@@ -173,8 +176,8 @@ func (c *change) startBoot() error {
 	return c.takeSettings()
 }
 
-// sameBoot reports whether the state is of this boot though its identity is another: a container may have one of its own. A lock that is held
-// proves it. From then on the state's counts.
+// sameBoot reports whether the state is of this boot though its identity is another: a container may have one of its
+// own. A lock that is held proves it. From then on the state's counts.
 func (c *change) sameBoot() bool {
 	names, err := namesIn(c.s.claims)
 	if err != nil {
@@ -350,7 +353,8 @@ func (c *change) advance() {
 	c.minded = true
 }
 
-// outer are the held claims of the runs that claims which are to be granted say they are nested in: they are if one of these lives.
+// outer are the held claims of the runs that claims which are to be granted say they are nested in: they are if one of
+// these lives.
 func (c *change) outer(granted []*backend.Claim) []id {
 	var ids []id
 	for _, claim := range granted {
@@ -391,8 +395,8 @@ func (c *change) refuse() {
 	}
 }
 
-// wake tells a claim to look at the state. It returns false where nobody is there to be told. Who is there and cannot be told
-// makes the change fail: nothing of it is written.
+// wake tells a claim to look at the state. It returns false where nobody is there to be told. Who is there and cannot
+// be told makes the change fail: nothing of it is written.
 func (c *change) wake(r *record) bool {
 	there, err := c.s.wake(r.file)
 	if err != nil && c.unheard == nil {
@@ -401,8 +405,8 @@ func (c *change) wake(r *record) bool {
 	return there
 }
 
-// mindGate sees to it that somebody keeps the gate while anybody waits, and that he wakes in time. To be called last, before the
-// image is written: whoever is woken waits for the lock.
+// mindGate sees to it that somebody keeps the gate while anybody waits, and that he wakes in time. To be called last,
+// before the image is written: whoever is woken waits for the lock.
 func (c *change) mindGate() {
 	if !c.minded {
 		return

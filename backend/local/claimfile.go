@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Claims' files are FIFOs with numbers for names, and used again and again: to make and to remove one takes ext4 longer than all the
-// rest of an Enter (it looks for an inode that was not removed within the last 5 seconds). Whose a file is stands in the image.
+// Claims' files are FIFOs with numbers for names, and used again and again: to make and to remove one takes ext4 longer
+// than all the rest of an Enter (it looks for an inode that was not removed within the last 5 seconds). Whose a file is
+// stands in the image.
 
 // sparedFiles is how many files are kept for the next claims when nobody is there.
 const sparedFiles = 16
@@ -33,8 +34,8 @@ func parseFile(name string) (fileNumber, bool) {
 	return fileNumber(n), err == nil && strconv.FormatUint(n, 10) == name
 }
 
-// takeFile finds a file that nobody uses, or makes one, and locks it. The descriptor is the claim's life. A file that no claim of the
-// image has may still be locked: by a daemon that a command has left behind.
+// takeFile finds a file that nobody uses, or makes one, and locks it. The descriptor is the claim's life. A file that
+// no claim of the image has may still be locked: by a daemon that a command has left behind.
 func (c *change) takeFile() (fileNumber, *os.File, error) {
 	taken := make([]bool, c.img.files)
 	for i := range c.img.claims {
@@ -64,7 +65,8 @@ func (c *change) takeFile() (fileNumber, *os.File, error) {
 	}
 }
 
-// openFile opens and locks a file, which it makes if need be. It fails with EWOULDBLOCK where somebody else has the lock.
+// openFile opens and locks a file, which it makes if need be. It fails with EWOULDBLOCK where somebody else has the
+// lock.
 func (s *Store) openFile(n fileNumber) (int, error) {
 	s.step("open claim file")
 	fd, err := s.openAt(s.claims, n.name(), unix.O_RDWR, unix.S_IFIFO)
@@ -117,7 +119,8 @@ func (s *Store) openFIFO(dir int, name string) (int, error) {
 	return fd, nil
 }
 
-// removeFile removes a file and tells whether it is gone. As every other use of its name that is under the lock of the state.
+// removeFile removes a file and tells whether it is gone. As every other use of its name that is under the lock of the
+// state.
 func (s *Store) removeFile(n fileNumber) bool {
 	s.step("remove claim file")
 	err := unix.Unlinkat(s.claims, n.name(), 0)
@@ -125,7 +128,8 @@ func (s *Store) removeFile(n fileNumber) bool {
 	return err == nil || err == unix.ENOENT
 }
 
-// trim removes most files when there are no claims, the last first: what cannot be removed now, and what is before it, is another time.
+// trim removes most files when there are no claims, the last first: what cannot be removed now, and what is before it,
+// is another time.
 func (c *change) trim() {
 	if len(c.img.claims) > 0 || c.s.readOnly != nil {
 		return
@@ -135,7 +139,8 @@ func (c *change) trim() {
 	}
 }
 
-// reach wakes a claim, and returns false where that is dead. One whose file a cleaner has removed finds out when it looks the next time.
+// reach wakes a claim, and returns false where that is dead. One whose file a cleaner has removed finds out when it
+// looks the next time.
 func (c *change) reach(r *record) bool {
 	if c.wake(r) {
 		return true
@@ -150,7 +155,8 @@ const (
 	newsByte = 2 // what blocks the claim may have changed
 )
 
-// wake tells the claim that has a file to look at the state. there is false where nobody is to be told; err says why somebody could not be.
+// wake tells the claim that has a file to look at the state. there is false where nobody is to be told; err says why
+// somebody could not be.
 func (s *Store) wake(n fileNumber) (there bool, err error) {
 	s.step("wake")
 	err = s.send(n, wakeByte)
@@ -161,7 +167,8 @@ func (s *Store) wake(n fileNumber) (there bool, err error) {
 	return true, err
 }
 
-// send writes a byte into a claim's FIFO. One that is full has plenty of bytes to wake by: who reads nothing but news looks at the state, too.
+// send writes a byte into a claim's FIFO. One that is full has plenty of bytes to wake by: who reads nothing but news
+// looks at the state, too.
 func (s *Store) send(n fileNumber, b byte) error {
 	fd, err := s.openAt(s.claims, n.name(), unix.O_WRONLY|unix.O_NONBLOCK, unix.S_IFIFO)
 	if err != nil {
@@ -174,8 +181,8 @@ func (s *Store) send(n fileNumber, b byte) error {
 	return nil
 }
 
-// listen opens a FIFO for reading: a claim's own by a description of its own, so that the command, which shares the other, cannot
-// disturb it.
+// listen opens a FIFO for reading: a claim's own by a description of its own, so that the command, which shares the
+// other, cannot disturb it.
 func (s *Store) listen(dir int, name string) (*os.File, error) {
 	fd, err := s.openAt(dir, name, unix.O_RDONLY|unix.O_NONBLOCK, unix.S_IFIFO)
 	if err != nil {

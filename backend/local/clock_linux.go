@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clock is the time since the machine was booted, with the time that it slept: the same for all processes of the machine, whatever
-// time namespace they are in.
+// clock is the time since the machine was booted, with the time that it slept: the same for all processes of the
+// machine, whatever time namespace they are in.
 func (s *Store) clock() time.Duration {
 	var ts unix.Timespec
 	unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // cannot fail: the clock exists since Linux 2.6.39
@@ -27,7 +27,8 @@ func clockAhead() time.Duration {
 	return parseOffset(string(b))
 }
 
-// parseOffset finds CLOCK_BOOTTIME in a /proc/PID/timens_offsets: lines of a clock's name or number, seconds and nanoseconds.
+// parseOffset finds CLOCK_BOOTTIME in a /proc/PID/timens_offsets: lines of a clock's name or number, seconds and
+// nanoseconds.
 func parseOffset(offsets string) time.Duration {
 	for line := range strings.Lines(offsets) {
 		words := strings.Fields(line)

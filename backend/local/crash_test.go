@@ -89,8 +89,8 @@ func (c *counter) next() int64 {
 	return n
 }
 
-// TestAProcessMayDieAtAnyStep kills a process at each step of each of its changes, within the writes too. Others hold and wait at that
-// time: they must go on, and nothing of the dead one may stay.
+// TestAProcessMayDieAtAnyStep kills a process at each step of each of its changes, within the writes too. Others hold
+// and wait at that time: they must go on, and nothing of the dead one may stay.
 func TestAProcessMayDieAtAnyStep(t *testing.T) {
 	const lanes = 4 // most of the time goes into syncing settings
 	for lane := range int64(lanes) {
@@ -223,8 +223,8 @@ func tidy(t *testing.T, s *Store) {
 	}
 }
 
-// TestSettingsThatWereBeingWrittenAreTaken kills a process between the new settings and the change that puts them in force:
-// whoever waits for them is admitted.
+// TestSettingsThatWereBeingWrittenAreTaken kills a process between the new settings and the change that puts them in
+// force: whoever waits for them is admitted.
 func TestSettingsThatWereBeingWrittenAreTakenByTheOthers(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)

@@ -213,8 +213,8 @@ func TestADeadWaiterBlocksNobodyBehindIt(t *testing.T) {
 	small.says("granted")
 }
 
-// TestRandomKills: 200 wrappers come and go; wrapper, command or both are killed at random moments. The kernel is the oracle: each
-// command locks one of as many files as the limit has slots, and complains if it finds none.
+// TestRandomKills: 200 wrappers come and go; wrapper, command or both are killed at random moments. The kernel is the
+// oracle: each command locks one of as many files as the limit has slots, and complains if it finds none.
 func TestRandomKillsNeverExceedTheLimitAndLeaveNothing(t *testing.T) {
 	if _, err := exec.LookPath("flock"); err != nil {
 		t.Skip("SKIPPED: no flock command (util-linux), by which the commands are counted")
@@ -250,8 +250,8 @@ func TestRandomKillsNeverExceedTheLimitAndLeaveNothing(t *testing.T) {
 	noResidue(t, s)
 }
 
-// oracleScript locks by descriptor 9: of a process that dies the kernel lets go the last descriptor first, so that lock is gone before the
-// claim's, descriptor 3, frees the slot.
+// oracleScript locks by descriptor 9: of a process that dies the kernel lets go the last descriptor first, so that lock
+// is gone before the claim's, descriptor 3, frees the slot.
 const oracleScript = `for i in $(seq "$2"); do
 	exec 9>"$0/$i"
 	flock -n 9 && exec sleep "$1"

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a claim says of itself decides nothing, so it is not in the image but in a file that is written once for each claim: a log,
-// begun anew when nobody is there, and rewritten when most of it is of claims that are gone.
+// What a claim says of itself decides nothing, so it is not in the image but in a file that is written once for each
+// claim: a log, begun anew when nobody is there, and rewritten when most of it is of claims that are gone.
 
 const (
 	detailsSlack = 256 << 10 // a log is not rewritten below this size

@@ -26,7 +26,8 @@ func ownName(name string) bool {
 	return name == formatName || name == formatName+".tmp" || name == newName || name == RunsName || name == "lost+found"
 }
 
-// directoryOf is the name of a namespace's directory. One that was made under a name which is not given to namespaces any more keeps it.
+// directoryOf is the name of a namespace's directory. One that was made under a name which is not given to namespaces
+// any more keeps it.
 func directoryOf(opts Options) string {
 	if ownName(opts.Namespace) && opts.Namespace != formatName && isNamespace(opts.Dir, opts.Namespace) {
 		return opts.Namespace
@@ -191,10 +192,11 @@ func (s *Store) createIn(ctx context.Context, root int, mode uint32) error {
 	return unix.Fsync(root)
 }
 
-// makeNamespace fills a directory with what a namespace needs. Space for the state is taken at once, so that claims can be released on a
-// full disk.
+// makeNamespace fills a directory with what a namespace needs. Space for the state is taken at once, so that claims can
+// be released on a full disk.
 //
-// A state that processes still have open, of a directory at this place that was removed, is taken over: their claims live.
+// A state that processes still have open, of a directory at this place that was removed, is taken over: their claims
+// live.
 func (s *Store) makeNamespace(ctx context.Context, root int, path string, mode uint32) error {
 	dirMode := mode & (0o777 | unix.S_ISGID)
 	fd, err := makeDir(root, newName, dirMode)
@@ -214,8 +216,8 @@ func (s *Store) makeNamespace(ctx context.Context, root int, path string, mode u
 	return fresh.restore(ctx)
 }
 
-// makeDir makes a directory and opens it. The mode is given to what was opened, if that is ours: in a shared directory another may
-// have been put in its place.
+// makeDir makes a directory and opens it. The mode is given to what was opened, if that is ours: in a shared directory
+// another may have been put in its place.
 func makeDir(at int, name string, mode uint32) (int, error) {
 	if err := unix.Mkdirat(at, name, mode&0o777); err != nil {
 		return -1, &fs.PathError{Op: "mkdir", Path: name, Err: err}

@@ -42,7 +42,8 @@ func remedyInotify(err error, setting func(name string) (int64, bool)) (remedy, 
 	return fmt.Sprintf("raise it: sysctl %s=%d", variable, max(2*now, 1024)), fmt.Sprintf("%v; %s is %d", err, variable, now)
 }
 
-// spareDescriptor reports whether this process can open one more file: where it cannot, inotify fails as where its own limit is reached.
+// spareDescriptor reports whether this process can open one more file: where it cannot, inotify fails as where its own
+// limit is reached.
 func spareDescriptor() bool {
 	fd, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
 	unix.Close(fd)

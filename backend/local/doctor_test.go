@@ -24,7 +24,8 @@ func worst(findings []backend.Finding) []backend.Finding {
 	return bad
 }
 
-// finds fails unless Examine finds exactly one thing that is not fine, with all the words, and every such finding has a remedy.
+// finds fails unless Examine finds exactly one thing that is not fine, with all the words, and every such finding has a
+// remedy.
 func finds(t *testing.T, opts Options, level backend.Level, words ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -182,7 +183,8 @@ func holdLock(t *testing.T, file string) {
 	}
 }
 
-// moveToTmpfs mounts a small file system in place of a store, with a store on it, filled to the last block where that is wanted.
+// moveToTmpfs mounts a small file system in place of a store, with a store on it, filled to the last block where that
+// is wanted.
 func moveToTmpfs(t *testing.T, dir, options string, filled bool) {
 	t.Helper()
 	needRoot(t)

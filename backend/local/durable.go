@@ -12,12 +12,14 @@ import (
 // tokenBlock is how many tokens the file tokens covers at a time: it is synced once for each block.
 const tokenBlock = 1 << 20
 
-// writtenWithin is how long after its clock was read a state is written at most; later, a copy may have come in its place.
+// writtenWithin is how long after its clock was read a state is written at most; later, a copy may have come in its
+// place.
 const writtenWithin = 25 * time.Millisecond
 
-// passTokens makes the image pass the tokens that may have been given after it was written: where it was restored from a backup or copied. Such a
-// file is another, or was changed after it was written. Since then no more tokens were given than one in each microsecond.
-// What shows in no file stays unseen: a machine or file system that is set back as a whole.
+// passTokens makes the image pass the tokens that may have been given after it was written: where it was restored from
+// a backup or copied. Such a file is another, or was changed after it was written. Since then no more tokens were given
+// than one in each microsecond. What shows in no file stays unseen: a machine or file system that is set back as a
+// whole.
 func (c *change) passTokens() {
 	if c.head.wrote == 0 {
 		return // by a program that did not note it
@@ -34,8 +36,8 @@ func (c *change) passTokens() {
 	c.img.token = max(c.img.token, c.img.ceiling) + max(gap.Microseconds(), 0)
 }
 
-// writeDurably replaces a file so that after a loss of power it has the old content or the new. certain, where given, is called
-// when the new content is on the disk, before it has the file's name.
+// writeDurably replaces a file so that after a loss of power it has the old content or the new. certain, where given,
+// is called when the new content is on the disk, before it has the file's name.
 func (s *Store) writeDurably(name string, content []byte, certain func() error) error {
 	tmp := name + ".tmp"
 	s.step("write " + tmp)

@@ -9,7 +9,8 @@ import (
 	"limit/backend"
 )
 
-// The image is written by hand and in full at every change: encoding/json would cost more than the rest of the change together.
+// The image is written by hand and in full at every change: encoding/json would cost more than the rest of the change
+// together.
 
 const (
 	flagHeld = 1 << iota
@@ -170,8 +171,8 @@ func (d *decoder) shapes() []*shape {
 	return pointers
 }
 
-// record reads one, and refuses what no change has written: those who share a store may write what they like into its files, and should
-// not make others end in a panic.
+// record reads one, and refuses what no change has written: those who share a store may write what they like into its
+// files, and should not make others end in a panic.
 func (d *decoder) record(r *record, m *image) {
 	b := d.bytes(recordSize)
 	if d.bad {

@@ -7,8 +7,8 @@ import (
 	"limit/backend"
 )
 
-// Enter implements backend.Backend. Where the claim is granted at once it costs two locks, one FIFO and three small writes; what waits
-// has a goroutine for each of the things that it waits for.
+// Enter implements backend.Backend. Where the claim is granted at once it costs two locks, one FIFO and three small
+// writes; what waits has a goroutine for each of the things that it waits for.
 func (s *Store) Enter(ctx context.Context, claim backend.Claim, o backend.EnterOptions) (backend.Entry, error) {
 	i, err := parseID(claim.ID)
 	if err != nil {
@@ -40,8 +40,8 @@ func (s *Store) Enter(ctx context.Context, claim backend.Claim, o backend.EnterO
 	return e, nil
 }
 
-// enter adds the entry's claim. busy is returned instead of an error where the change is to be written all the same: others may have
-// been admitted.
+// enter adds the entry's claim. busy is returned instead of an error where the change is to be written all the same:
+// others may have been admitted.
 func (c *change) enter(e *entry, o backend.EnterOptions) (busy, err error) {
 	if c.img.find(e.id) != nil {
 		return nil, fmt.Errorf("claim %s is in the store already; ids are to be random", e.id)

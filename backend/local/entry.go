@@ -85,7 +85,8 @@ func (e *entry) Claim() backend.Claim {
 	return e.claim
 }
 
-// Events implements backend.Entry. A claim that was granted at once begins to listen for its cancellation with the first call.
+// Events implements backend.Entry. A claim that was granted at once begins to listen for its cancellation with the
+// first call.
 func (e *entry) Events() <-chan backend.Event {
 	e.listen()
 	return e.events
@@ -177,7 +178,8 @@ func (e *entry) blocked(o backend.Obstacles) {
 	e.emit(backend.Event{Kind: backend.Blocked, Obstacles: o})
 }
 
-// mindsBlocks tells whether the owner is to be told of these blocks: he wants to know, they are new, and he has read what came before.
+// mindsBlocks tells whether the owner is to be told of these blocks: he wants to know, they are new, and he has read
+// what came before.
 func (e *entry) mindsBlocks(blocks []backend.Block) bool {
 	return e.opts.WatchBlocks && !reflect.DeepEqual(blocks, e.blocks) && len(e.events) <= eventRoom/2
 }
@@ -277,8 +279,8 @@ func (e *entry) Conclude(o backend.Outcome) {
 	e.stay.Conclude(o)
 }
 
-// Release implements backend.Entry. Where the state cannot be written the claim's file is closed all the same, and the death of the
-// claim is noticed as any other.
+// Release implements backend.Entry. Where the state cannot be written the claim's file is closed all the same, and the
+// death of the claim is noticed as any other.
 func (e *entry) Release(ctx context.Context) error {
 	var err error
 	e.release.Do(func() {

@@ -8,8 +8,9 @@ import (
 	"limit/backend"
 )
 
-// The rule looks at the heads of lines alone, so the heads alone are fed to it: of the claims that the limits in force do not tell apart, and
-// of one age class, which stand in one line, the first few in order. Where a pass leaves fewer than two of them the next might have had a turn: it is repeated with more.
+// The rule looks at the heads of lines alone, so the heads alone are fed to it: of the claims that the limits in force
+// do not tell apart, and of one age class, which stand in one line, the first few in order. Where a pass leaves fewer
+// than two of them the next might have had a turn: it is repeated with more.
 
 const (
 	firstFeed  = 4 // at least 3: one to be admitted, two to stay
@@ -17,7 +18,8 @@ const (
 	everybody  = math.MaxInt
 )
 
-// queue is what shapes have in common that the limits in force do not tell apart: tags that no limit matches make no difference.
+// queue is what shapes have in common that the limits in force do not tell apart: tags that no limit matches make no
+// difference.
 type queue struct{ fresh, aged *firsts }
 
 // queueOf returns the queue of a shape.
@@ -89,8 +91,8 @@ func (f *firsts) offer(r *record, n int) {
 	f.records = slices.Insert(f.records, at, r)
 }
 
-// ranDry tells whether fewer than two of those fed still wait though there are more: the rule may take the first out of its line for a
-// while and look at the second.
+// ranDry tells whether fewer than two of those fed still wait though there are more: the rule may take the first out of
+// its line for a while and look at the second.
 func (f *firsts) ranDry() bool {
 	stay := 0
 	for _, c := range f.claims {

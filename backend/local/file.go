@@ -185,7 +185,8 @@ func (s *Store) pwrite(what string, b []byte, off int64) error {
 	return nil
 }
 
-// checksum is CRC-32, which the processor computes. CRC-32C would do as well, but its tables take longer to make than all checksums of a run.
+// checksum is CRC-32, which the processor computes. CRC-32C would do as well, but its tables take longer to make than
+// all checksums of a run.
 func checksum(b []byte) uint32 { return crc32.ChecksumIEEE(b) }
 
 func preadFull(fd int, b []byte, off int64) (int, error) {
@@ -226,7 +227,8 @@ func pwriteFull(fd int, b []byte, off int64) error {
 // maxFile bounds the files that are read whole.
 const maxFile = 256 << 20
 
-// readFileAt reads a small file of a directory: a regular one, as in a shared directory others may put a FIFO or a device in its place.
+// readFileAt reads a small file of a directory: a regular one, as in a shared directory others may put a FIFO or a
+// device in its place.
 func readFileAt(dir int, name string) ([]byte, error) {
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {

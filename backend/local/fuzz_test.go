@@ -11,7 +11,8 @@ import (
 	"limit/backend"
 )
 
-// FuzzTheRuleOfWhateverImage lets the rule decide on images that nobody has written: whoever may write the store may write them.
+// FuzzTheRuleOfWhateverImage lets the rule decide on images that nobody has written: whoever may write the store may
+// write them.
 func FuzzTheRuleOfWhateverImage(f *testing.F) {
 	for seed := range uint64(4) {
 		f.Add(randomImage(rand.New(rand.NewPCG(seed, 3)), int(2+seed)).encode(nil))
@@ -38,7 +39,8 @@ func FuzzTheRuleOfWhateverImage(f *testing.F) {
 	})
 }
 
-// FuzzWhatIsRememberedIsFoundBetweenDamage reads a history in which a Past stands between bytes that a death or a stranger has left.
+// FuzzWhatIsRememberedIsFoundBetweenDamage reads a history in which a Past stands between bytes that a death or a
+// stranger has left.
 func FuzzWhatIsRememberedIsFoundBetweenDamage(f *testing.F) {
 	f.Add([]byte{}, []byte{}, "load", int64(5))
 	f.Add([]byte{pastMarker}, []byte{pastMarker, 1, 0, 0}, "\xff", int64(-1))

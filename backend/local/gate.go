@@ -19,7 +19,8 @@ const (
 	lastRelief  = time.Second
 )
 
-// sightAfter are the pauses before a file that was closed is asked after: what was released cleanly may be in use again by then.
+// sightAfter are the pauses before a file that was closed is asked after: what was released cleanly may be in use again
+// by then.
 func sightAfter(asked int) time.Duration { return firstSight << (3 * asked) }
 
 const (
@@ -27,8 +28,8 @@ const (
 	sights     = 3 // how often it is asked after
 )
 
-// gate is an entry's part in keeping the gate: it keeps it, or listens whether the keeper lives. It belongs to the goroutine of
-// the entry, but for the time before that begins and after it has ended.
+// gate is an entry's part in keeping the gate: it keeps it, or listens whether the keeper lives. It belongs to the
+// goroutine of the entry, but for the time before that begins and after it has ended.
 type gate struct {
 	ear  *os.File // the reading end, of one who does not keep the gate
 	lost chan struct{}
@@ -201,8 +202,8 @@ func (g *gate) note(s sight) {
 	}
 }
 
-// probe returns the suspects that are not locked. A file that is locked may be in use again, or its process is not quite dead: the
-// kernel tells that it was closed before it gives up the lock. So it is asked after again.
+// probe returns the suspects that are not locked. A file that is locked may be in use again, or its process is not
+// quite dead: the kernel tells that it was closed before it gives up the lock. So it is asked after again.
 func (g *gate) probe(unlocked func(fileNumber) bool) lookReason {
 	why := lookReason{sweep: g.overflow}
 	g.overflow, g.fresh = false, false
@@ -266,8 +267,8 @@ func (g *gate) checkRelief(e *entry) {
 	g.reliefTimer.set(g.reliefAfter)
 }
 
-// handGateOn is called by a keeper who has left the order: it keeps the gate until the heir has it, so that its going wakes nobody
-// else. An heir who does not come within a second leaves the gate to whoever that wakes first.
+// handGateOn is called by a keeper who has left the order: it keeps the gate until the heir has it, so that its going
+// wakes nobody else. An heir who does not come within a second leaves the gate to whoever that wakes first.
 func (e *entry) handGateOn(ctx context.Context, heirs bool) {
 	if e.gate.hold == nil || !heirs {
 		return

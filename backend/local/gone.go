@@ -12,9 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A directory may be removed, renamed or made anew while it is in use, and a cleaner of old files may take single files out of it. So
-// whoever has locked the state asks whether it is still the one that its path leads to. Where the path leads to another, that is the
-// store now. Where the file alone is missing it is written again, from what is still open of it. Where the directory is missing, the store is gone.
+// A directory may be removed, renamed or made anew while it is in use, and a cleaner of old files may take single files
+// out of it. So whoever has locked the state asks whether it is still the one that its path leads to. Where the path
+// leads to another, that is the store now. Where the file alone is missing it is written again, from what is still open
+// of it. Where the directory is missing, the store is gone.
 
 // goneError says that the store's directory was removed or renamed while it was in use.
 type goneError struct{ path string }
@@ -28,7 +29,8 @@ func isGone(err error) bool {
 	return errors.As(err, &gone)
 }
 
-// missingFor is how long a state may be missing from its directory before it is written again: its directory may be about to go as well.
+// missingFor is how long a state may be missing from its directory before it is written again: its directory may be
+// about to go as well.
 const missingFor = 100 * time.Millisecond
 
 // current reports whether the state that is open is the one that its path leads to. Where nobody can tell it is.
@@ -97,8 +99,8 @@ func (s *Store) follow(ctx context.Context) error {
 	return err
 }
 
-// restore writes the file state again. One that is open still has it all; a process that uses the store may have it; else it is empty, and
-// the state begins anew.
+// restore writes the file state again. One that is open still has it all; a process that uses the store may have it;
+// else it is empty, and the state begins anew.
 //
 // The state's lock is taken before the directory's, as by a process that has the state open.
 func (s *Store) restore(ctx context.Context) error {
@@ -197,8 +199,8 @@ func (c *change) refile(e *entry) error {
 	return e.testify()
 }
 
-// recall lets all who wait look at the state where one of them cannot be told: each then sees to its own file. Not at once: the directory may be
-// about to go.
+// recall lets all who wait look at the state where one of them cannot be told: each then sees to its own file. Not at
+// once: the directory may be about to go.
 func (c *change) recall(e *entry, sweep bool) {
 	g := &e.gate
 	stray := slices.ContainsFunc(c.survivors, func(s survivor) bool {

@@ -12,8 +12,8 @@ import (
 // dupOnto puts a descriptor in the place of another, which others may be using at the moment.
 func dupOnto(from, to int) error { return unix.Dup3(from, to, unix.O_CLOEXEC) }
 
-// openElsewhere opens a file of the namespace that was removed, by a process that still has it open: one of those that hold locks, as each claim
-// does. -1: there is none, or none that this process may look into.
+// openElsewhere opens a file of the namespace that was removed, by a process that still has it open: one of those that
+// hold locks, as each claim does. -1: there is none, or none that this process may look into.
 func (s *Store) openElsewhere(name string) int {
 	var directory unix.Stat_t
 	if unix.Fstat(s.fd, &directory) != nil {

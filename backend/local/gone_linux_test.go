@@ -37,7 +37,8 @@ func shell(t *testing.T, script string, args ...string) {
 var storeFiles = []string{"format", "default/state", "default/settings", "default/tokens", "default/details.0", "default/history",
 	"default/processes", "default/gate", "default/claims/0", "default/claims/1", "default/claims", "default"}
 
-// TestAFileThatACleanerRemovesIsMadeAgain: for each file a holder lives, one waits and others come; nobody fails, and no slot is given twice.
+// TestAFileThatACleanerRemovesIsMadeAgain: for each file a holder lives, one waits and others come; nobody fails, and
+// no slot is given twice.
 func TestAFileThatACleanerRemovesIsMadeAgain(t *testing.T) {
 	for _, name := range storeFiles {
 		t.Run(strings.ReplaceAll(name, "/", "-"), func(t *testing.T) {
@@ -103,7 +104,8 @@ func TestAFileThatACleanerRemovesFromUnderAWaiterCostsItNothing(t *testing.T) {
 	}
 }
 
-// TestAStateThatTwoWriteAgainAtOnceIsLockedInOneOrder: one has the removed state locked, the other finds it and is on the way to lock it.
+// TestAStateThatTwoWriteAgainAtOnceIsLockedInOneOrder: one has the removed state locked, the other finds it and is on
+// the way to lock it.
 func TestAStateThatTwoWriteAgainAtOnceIsLockedInOneOrder(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)

@@ -55,8 +55,8 @@ func helper(what string, args []string) int {
 	return 0
 }
 
-// helperClaim (DIR POOL SLOTS [COMMAND…]) claims, runs the command with the claim's descriptor, and releases when its standard input
-// ends; with wait, when the command has ended too.
+// helperClaim (DIR POOL SLOTS [COMMAND…]) claims, runs the command with the claim's descriptor, and releases when its
+// standard input ends; with wait, when the command has ended too.
 func helperClaim(args []string, wait bool) error {
 	ctx := context.Background()
 	s, err := Open(ctx, Options{Dir: args[0], Create: true, recheck: time.Hour})

@@ -10,7 +10,8 @@ import (
 	"limit/backend"
 )
 
-// TestAHiddenCommandIsNowhereInTheStore looks into every file of a store while one holds and another waits, and when they have ended.
+// TestAHiddenCommandIsNowhereInTheStore looks into every file of a store while one holds and another waits, and when
+// they have ended.
 func TestAHiddenCommandIsNowhereInTheStore(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)

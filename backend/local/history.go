@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The history is two files: each claim that ends appends to the first, which becomes the second when it is full. It costs
-// one write, outside the lock and never synced; what a death tears in two is passed over by the reader.
+// The history is two files: each claim that ends appends to the first, which becomes the second when it is full. It
+// costs one write, outside the lock and never synced; what a death tears in two is passed over by the reader.
 
 const (
 	historyName = "history"

@@ -41,7 +41,8 @@ func commandOf(pid int) string {
 	return words
 }
 
-// lockHolder finds the process that holds an flock on an inode in the text of /proc/locks. Those who wait have an arrow.
+// lockHolder finds the process that holds an flock on an inode in the text of /proc/locks. Those who wait have an
+// arrow.
 func lockHolder(locks string, inode uint64) int {
 	for line := range strings.Lines(locks) {
 		fields := strings.Fields(line)

@@ -22,7 +22,8 @@ func parseID(s string) (id, error) {
 	return id{}, fmt.Errorf("claim id %q is not 32 hexadecimal digits in lower case", s)
 }
 
-// escape makes a namespace's name the name of a directory: no separators, no leading dot, never one that the store's own files have.
+// escape makes a namespace's name the name of a directory: no separators, no leading dot, never one that the store's
+// own files have.
 func escape(name string) string {
 	const digits = "0123456789ABCDEF"
 	escaped := make([]byte, 0, len(name))

@@ -188,9 +188,9 @@ func (m *image) forgetStart(i id) {
 	m.starts = slices.DeleteFunc(m.starts, func(s start) bool { return s.id == i })
 }
 
-// restart carries the image over a reboot: all claims are gone, and what rates remember happened, at the latest, when the
-// new boot's clock began. But it may be no reboot: one container after the other has an identity of its own. So what may have happened by
-// this clock did.
+// restart carries the image over a reboot: all claims are gone, and what rates remember happened, at the latest, when
+// the new boot's clock began. But it may be no reboot: one container after the other has an identity of its own. So
+// what may have happened by this clock did.
 func (m *image) restart(boot id, now time.Duration) {
 	m.boot, m.claims, m.shapes = boot, nil, nil
 	m.alarm, m.cursor, m.detailsEnd = never, 0, 0

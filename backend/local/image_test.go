@@ -44,7 +44,8 @@ func text(m *image) string {
 	return s
 }
 
-// TestEverySettingIsInTheImage fills every field that the settings have, so that one that is added and not encoded fails.
+// TestEverySettingIsInTheImage fills every field that the settings have, so that one that is added and not encoded
+// fails.
 func TestEverySettingIsInTheImage(t *testing.T) {
 	var want backend.Settings
 	fill(reflect.ValueOf(&want).Elem(), 1)
@@ -152,7 +153,8 @@ func names(claims []*backend.Claim) (ids []string) {
 	return ids
 }
 
-// randomImage is a state that the rule itself has made: some arrive and are admitted, then more arrive, some leave, limits grow.
+// randomImage is a state that the rule itself has made: some arrive and are admitted, then more arrive, some leave,
+// limits grow.
 func randomImage(random *rand.Rand, n int) *image {
 	m := &image{boot: id{1}, alarm: never, settings: backend.NewSettings(), files: uint32(n)}
 	m.settings.ReserveAfter = 40 * time.Second

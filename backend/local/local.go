@@ -13,17 +13,18 @@
 //	claims/N    a FIFO for each claim; the claim's processes hold it open, with an flock
 //	gate        a FIFO through which the death of the gatekeeper is noticed
 //
-// Life. Every process of a claim shares one open file description of claims/N, which has an exclusive flock. The
-// kernel ends that lock when the last of them is gone, whatever killed it: a claim whose file another can lock is dead. The
+// Life. Every process of a claim shares one open file description of claims/N, which has an exclusive flock. The kernel
+// ends that lock when the last of them is gone, whatever killed it: a claim whose file another can lock is dead. The
 // same FIFO wakes the claim: a byte in it means "look at the state".
 //
-// Changes. A process locks the state, reads the image, asks the rule (backend.State), wakes those whom it admits, writes the
-// new image where the old one is not, and then points the header of the file to it: one write of 80 bytes within a
-// page, which a SIGKILL cannot split. Written so, a change takes 2 µs where a renamed file took 140 µs (ext4 flushes on
-// rename). Wakes go out before the write: whoever is woken waits for the lock, so if the writer dies in between, somebody
-// looks at the old state and does what is to be done.
+// Changes. A process locks the state, reads the image, asks the rule (backend.State), wakes those whom it admits,
+// writes the new image where the old one is not, and then points the header of the file to it: one write of 80 bytes
+// within a page, which a SIGKILL cannot split. Written so, a change takes 2 µs where a renamed file took 140 µs (ext4
+// flushes on rename). Wakes go out before the write: whoever is woken waits for the lock, so if the writer dies in
+// between, somebody looks at the old state and does what is to be done.
 //
-// Looking (Snapshot, Settings, Obstacles, the rechecks) takes no lock: header, image, and the header again, with a checksum.
+// Looking (Snapshot, Settings, Obstacles, the rechecks) takes no lock: header, image, and the header again, with a
+// checksum.
 //
 // Costs, with H holders, W waiters and N different needs (claims that no limit in force tells apart have the same):
 //
@@ -36,16 +37,17 @@
 //	what blocks it            20 ms + 1 ms for each waiter.
 //	Snapshot                  one read of the image, a look at each claim's file, and one pass of the rule over all: O((H+W) log W).
 //
-// A failure is a state of the waiter: while the state cannot be read or written, what there is to do is kept and tried again ever
-// more seldom, 5 s apart at most; the owner hears Unreachable once, and Reachable when it works again.
+// A failure is a state of the waiter: while the state cannot be read or written, what there is to do is kept and tried
+// again ever more seldom, 5 s apart at most; the owner hears Unreachable once, and Reachable when it works again.
 //
-// The gate. One waiter, the last in order, watches for what no process reports: deaths (inotify tells when the last writer of a
-// file in claims/ has closed it) and time (rates, reservation). It holds the gate's writing end; the others
-// hold its reading end, so its death wakes them, and the first takes over. Everybody else only waits for a byte in his own FIFO.
-// Should the keeper be stopped, one of the others finds out at its recheck.
+// The gate. One waiter, the last in order, watches for what no process reports: deaths (inotify tells when the last
+// writer of a file in claims/ has closed it) and time (rates, reservation). It holds the gate's writing end; the others
+// hold its reading end, so its death wakes them, and the first takes over. Everybody else only waits for a byte in his
+// own FIFO. Should the keeper be stopped, one of the others finds out at its recheck.
 //
-// What this cannot do: a process that is stopped (SIGSTOP, ^Z) within the 50 µs of a change has the lock until it goes on, and
-// everybody waits for it, as long as the store has patience (Options.Patience). The error says which process that is.
+// What this cannot do: a process that is stopped (SIGSTOP, ^Z) within the 50 µs of a change has the lock until it goes
+// on, and everybody waits for it, as long as the store has patience (Options.Patience). The error says which process
+// that is.
 package local
 
 import (
@@ -114,7 +116,8 @@ type Store struct {
 
 var _ backend.Backend = (*Store)(nil)
 
-// Open opens a namespace. It makes nothing that exists and keeps six descriptors at most; nothing runs in the background.
+// Open opens a namespace. It makes nothing that exists and keeps six descriptors at most; nothing runs in the
+// background.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	if opts.Namespace == "" {
 		opts.Namespace = "default"
@@ -159,8 +162,8 @@ func newStore(opts Options) *Store {
 // String is local:DIR.
 func (s *Store) String() string { return "local:" + s.opts.Dir }
 
-// Close closes the store's files, and waits for the goroutines of Changes, whose contexts are to be ended before. Files that
-// an abandoned wait for the lock still uses are left to the end of the process.
+// Close closes the store's files, and waits for the goroutines of Changes, whose contexts are to be ended before. Files
+// that an abandoned wait for the lock still uses are left to the end of the process.
 func (s *Store) Close() error {
 	s.background.Wait()
 	select {
@@ -196,7 +199,8 @@ func (s *Store) file(name string) string { return filepath.Join(s.path, name) }
 // lock waits for the turn and for the lock of the state, as long as the store has patience.
 func (s *Store) lock(ctx context.Context) error { return s.lockWithin(ctx, s.opts.Patience) }
 
-// lockWithin is lock with another patience. Changes take microseconds, so whoever has the lock for so long hangs or is stopped.
+// lockWithin is lock with another patience. Changes take microseconds, so whoever has the lock for so long hangs or is
+// stopped.
 func (s *Store) lockWithin(ctx context.Context, patience time.Duration) error {
 	waiting, cancel := s.patient(ctx, patience)
 	defer cancel()
@@ -217,8 +221,8 @@ func (s *Store) lockWithin(ctx context.Context, patience time.Duration) error {
 	return nil
 }
 
-// patient returns a context that ends when the state has not changed for as long as the patience. A crowd before the lock may wait longer
-// than that: while others change the state, the store can be reached.
+// patient returns a context that ends when the state has not changed for as long as the patience. A crowd before the
+// lock may wait longer than that: while others change the state, the store can be reached.
 func (s *Store) patient(ctx context.Context, patience time.Duration) (context.Context, func()) {
 	waiting, cancel := context.WithCancelCause(ctx)
 	var timer *time.Timer
@@ -280,7 +284,8 @@ func (s *Store) lockState(ctx, waiting context.Context) error {
 	return fmt.Errorf("locking %s: %w", s.file("state"), err)
 }
 
-// lockBusy waits for the lock in a goroutine, so that the context can end the wait. The goroutine then gives lock and turn back.
+// lockBusy waits for the lock in a goroutine, so that the context can end the wait. The goroutine then gives lock and
+// turn back.
 func (s *Store) lockBusy(ctx, waiting context.Context) error {
 	got := make(chan error)
 	go func() { // ends with the lock; has the turn until then

@@ -41,8 +41,8 @@ type claimState struct {
 	took   bool // the gate: now all claims are to be checked
 }
 
-// run is the entry's goroutine: whatever happens, it looks at the state and does what that says. While the state cannot be read or
-// written, what there is to do is kept, and tried again ever more seldom.
+// run is the entry's goroutine: whatever happens, it looks at the state and does what that says. While the state cannot
+// be read or written, what there is to do is kept, and tried again ever more seldom.
 func (e *entry) run() {
 	defer e.running.Done()
 	defer e.gate.rest()
@@ -117,8 +117,9 @@ func (e *entry) setRecheck(st claimState) {
 	}
 }
 
-// recheckAfter is when a waiting claim looks though nothing has told it to: somebody stopped (SIGSTOP) may keep the gate. The more
-// wait the more seldom each does, but for the first of them it is never more than a little over the least time.
+// recheckAfter is when a waiting claim looks though nothing has told it to: somebody stopped (SIGSTOP) may keep the
+// gate. The more wait the more seldom each does, but for the first of them it is never more than a little over the
+// least time.
 func (e *entry) recheckAfter(others int) time.Duration {
 	least := e.s.opts.recheck
 	return least + rand.N(least+least*time.Duration(others)/recheckCrowd)
@@ -144,8 +145,8 @@ func (e *entry) noteNews() {
 	e.newsTimer.set(max(time.Millisecond, apart-time.Since(e.glimpsed.at)))
 }
 
-// glimpse looks without the lock. It tells an owner who wants to know what blocks the claim, and reports whether there is anything to
-// be done with the lock. With probe it asks after those whose deaths the gatekeeper should have seen.
+// glimpse looks without the lock. It tells an owner who wants to know what blocks the claim, and reports whether there
+// is anything to be done with the lock. With probe it asks after those whose deaths the gatekeeper should have seen.
 func (e *entry) glimpse(probe bool) (due bool) {
 	e.work.Lock()
 	defer e.work.Unlock()
@@ -358,7 +359,8 @@ func (e *entry) act(st claimState) {
 	}
 }
 
-// lostStore tells the owner of a claim that waits that its store is gone, and the others who wait: the gate opens. A holder goes on.
+// lostStore tells the owner of a claim that waits that its store is gone, and the others who wait: the gate opens. A
+// holder goes on.
 func (e *entry) lostStore(err error) {
 	e.gate.drop()
 	if e.Claim().Grant == nil && !e.over {

@@ -71,7 +71,8 @@ func TestADirectoryThroughAFUSEMountIsRefused(t *testing.T) {
 	finds(t, Options{Dir: dir}, backend.Broken, "file system", "locks of its own")
 }
 
-// TestTwoPathsToOneDirectoryGiveNoSlotTwice: by the one the locks of the other do not show, and the files have other identities.
+// TestTwoPathsToOneDirectoryGiveNoSlotTwice: by the one the locks of the other do not show, and the files have other
+// identities.
 func TestTwoPathsToOneDirectoryGiveNoSlotTwice(t *testing.T) {
 	needRoot(t)
 	base, mount := t.TempDir(), t.TempDir()

@@ -34,8 +34,8 @@ func fileSystemFault(fd int, st *unix.Stat_t) (string, error) {
 	return faultOfType(mountType(string(mounts), device), kind == unix.FUSE_SUPER_MAGIC), nil
 }
 
-// ordinary reports whether a file system is one of those that most machines have: they keep locks themselves, and their types need not be
-// looked for among the mounts.
+// ordinary reports whether a file system is one of those that most machines have: they keep locks themselves, and their
+// types need not be looked for among the mounts.
 func ordinary(kind int64) bool {
 	switch kind {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.RAMFS_MAGIC,

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// findOrphans marks the held claims whose wrapper is gone while processes of its command live. /proc is searched only where the
-// wrapper, by its recorded number, does not hold the claim's file open. Where neither the details, which may have been removed, nor
-// /proc say who the wrapper is, a claim is not an orphan.
+// findOrphans marks the held claims whose wrapper is gone while processes of its command live. /proc is searched only
+// where the wrapper, by its recorded number, does not hold the claim's file open. Where neither the details, which may
+// have been removed, nor /proc say who the wrapper is, a claim is not an orphan.
 func (s *Store) findOrphans(snap *backend.Snapshot, held []fileNumber) {
 	suspects := map[inode][]*backend.HeldClaim{}
 	for n, i := range held {
@@ -88,8 +88,8 @@ func holds(pid int, at inode) bool {
 	return false
 }
 
-// openFiles are the FIFOs that a process has open for reading and writing, as those of a claim have its file. Others open it for
-// the one or the other, for a moment.
+// openFiles are the FIFOs that a process has open for reading and writing, as those of a claim have its file. Others
+// open it for the one or the other, for a moment.
 func openFiles(pid int) []inode {
 	dir := "/proc/" + strconv.Itoa(pid) + "/fd"
 	entries, err := os.ReadDir(dir)
@@ -110,8 +110,8 @@ func openFiles(pid int) []inode {
 	return open
 }
 
-// numberWithin is a process's number in its own PID namespace, which is what a wrapper in a container has recorded. It is below where
-// that is not the PID namespace of this process.
+// numberWithin is a process's number in its own PID namespace, which is what a wrapper in a container has recorded. It
+// is below where that is not the PID namespace of this process.
 func numberWithin(pid int) (number int, below bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {

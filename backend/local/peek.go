@@ -11,9 +11,10 @@ import (
 // peeks is how often one who only looks tries it without the lock.
 const peeks = 16
 
-// peek calls look with the state as it was last written, and takes no lock: header, image, and the header again, which has not changed
-// where nothing was written into the image meanwhile. What has to be mended first is left to one who has the lock: no state yet, another
-// boot, settings that are newer, another directory. What look does to the image is for itself alone.
+// peek calls look with the state as it was last written, and takes no lock: header, image, and the header again, which
+// has not changed where nothing was written into the image meanwhile. What has to be mended first is left to one who
+// has the lock: no state yet, another boot, settings that are newer, another directory. What look does to the image is
+// for itself alone.
 func (s *Store) peek(ctx context.Context, look func(c *change) error) error {
 	var buf []byte
 	for range peeks {

@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// identify returns what a copy of a file does not have, and when the file was last changed in any way: nobody can set that.
+// identify returns what a copy of a file does not have, and when the file was last changed in any way: nobody can set
+// that.
 func identify(fd int) (self uint64, changed time.Time) {
 	var st unix.Statx_t
 	if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st) != nil {

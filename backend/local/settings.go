@@ -12,7 +12,8 @@ import (
 	"limit/backend"
 )
 
-// The settings live in the file settings, as JSON and synced; the image has a copy, so that a change need not parse them.
+// The settings live in the file settings, as JSON and synced; the image has a copy, so that a change need not parse
+// them.
 
 // settingsFile is the file's content. Fields that it does not have here survive a rewrite.
 type settingsFile struct {
@@ -21,10 +22,12 @@ type settingsFile struct {
 	Settings backend.Settings `json:"settings"`
 }
 
-// A file of the version needyVersion has needs. The first releases did not know of needs: they refuse it for its version.
+// A file of the version needyVersion has needs. The first releases did not know of needs: they refuse it for its
+// version.
 const needyVersion = formatVersion + 1
 
-// readSettings reads the file settings; set is false where there is none. It fails where they need a feature that is lacking.
+// readSettings reads the file settings; set is false where there is none. It fails where they need a feature that is
+// lacking.
 func (s *Store) readSettings() (settings backend.Settings, set bool, err error) {
 	f, _, err := s.readSettingsFile()
 	return f.Settings, f.Version != 0, err
@@ -54,8 +57,8 @@ func (s *Store) readSettingsFile() (f settingsFile, content []byte, err error) {
 	return f, content, nil
 }
 
-// checkNeeds fails where the file settings needs a feature that is lacking. Each process asks when it opens the store; from then on the
-// header says whether to ask again.
+// checkNeeds fails where the file settings needs a feature that is lacking. Each process asks when it opens the store;
+// from then on the header says whether to ask again.
 func (s *Store) checkNeeds() error {
 	content, err := readFileAt(s.fd, "settings")
 	if err != nil || !bytes.Contains(content, []byte(`"needs"`)) {
@@ -67,7 +70,8 @@ func (s *Store) checkNeeds() error {
 
 var errVersion = errors.New("it has no version")
 
-// writeSettings replaces the file settings and calls certain once the new content is on the disk under another name, before it is renamed.
+// writeSettings replaces the file settings and calls certain once the new content is on the disk under another name,
+// before it is renamed.
 func (s *Store) writeSettings(settings backend.Settings, certain func() error) error {
 	_, was, err := s.readSettingsFile()
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"limit/backend"
 )
 
-// Snapshot implements backend.Backend. It takes no lock and changes nothing: dead claims are left out, the gatekeeper removes them.
+// Snapshot implements backend.Backend. It takes no lock and changes nothing: dead claims are left out, the gatekeeper
+// removes them.
 func (s *Store) Snapshot(ctx context.Context) (*backend.Snapshot, error) {
 	var snap *backend.Snapshot
 	var held []fileNumber

@@ -15,8 +15,8 @@ func (s *Store) Settings(ctx context.Context) (settings backend.Settings, ok boo
 	return settings, ok, err
 }
 
-// ChangeSettings implements backend.Backend. The new settings are on the disk before they are in force. Whoever dies in between has
-// noted in the header that the file is to be read, and has woken the gatekeeper, who does it.
+// ChangeSettings implements backend.Backend. The new settings are on the disk before they are in force. Whoever dies in
+// between has noted in the header that the file is to be read, and has woken the gatekeeper, who does it.
 func (s *Store) ChangeSettings(ctx context.Context, edit func(s *backend.Settings, ok bool) error) error {
 	return s.change(ctx, func(c *change) error {
 		if s.readOnly != nil {
@@ -46,7 +46,8 @@ func (s *Store) ChangeSettings(ctx context.Context, edit func(s *backend.Setting
 	})
 }
 
-// Cancel implements backend.Backend. A claim that waits removes itself when it is told, and stands in nobody's way until then.
+// Cancel implements backend.Backend. A claim that waits removes itself when it is told, and stands in nobody's way
+// until then.
 func (s *Store) Cancel(ctx context.Context, claim, reason string) error {
 	return s.steer(ctx, claim, func(c *change, r *record) error {
 		r.asked, r.reason, c.dirty, c.news = true, reason, true, true

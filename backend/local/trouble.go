@@ -11,8 +11,9 @@ const (
 	lastRetry  = 2500 * time.Millisecond
 )
 
-// trouble is that a claim's goroutine cannot read or write the state: a full disk, a newer format, a lock that is held. What was to be
-// done is kept meanwhile, and the owner of a claim that waits is told once of it, and once that it is over.
+// trouble is that a claim's goroutine cannot read or write the state: a full disk, a newer format, a lock that is held.
+// What was to be done is kept meanwhile, and the owner of a claim that waits is told once of it, and once that it is
+// over.
 type trouble struct {
 	waits bool // until the retry; nothing is tried before
 	told  bool

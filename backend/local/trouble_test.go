@@ -18,8 +18,8 @@ import (
 	"limit/backend"
 )
 
-// helperPoor (DIR) waits for a slot of p. At a line of its standard input it can write no files any more, at the next it can again; at each it
-// says how often it has tried to write the state.
+// helperPoor (DIR) waits for a slot of p. At a line of its standard input it can write no files any more, at the next
+// it can again; at each it says how often it has tried to write the state.
 func helperPoor(args []string) error {
 	signal.Ignore(syscall.SIGXFSZ) // a write then fails with EFBIG, as one on a full disk with ENOSPC
 	ctx := context.Background()

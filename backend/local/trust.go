@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Who may write a directory may put anything in the place of the store's files, at any moment: a link to a file of somebody else's, a
-// FIFO that nobody writes. So nothing is opened by more than one name below an open directory, no link is followed, no open waits, and
-// what was opened is looked at before it is used.
+// Who may write a directory may put anything in the place of the store's files, at any moment: a link to a file of
+// somebody else's, a FIFO that nobody writes. So nothing is opened by more than one name below an open directory, no
+// link is followed, no open waits, and what was opened is looked at before it is used.
 
 // openAt opens a file of the store, which must be of a kind: unix.S_IFREG or unix.S_IFIFO.
 func (s *Store) openAt(at int, name string, flags int, kind uint32) (int, error) {
@@ -46,8 +46,8 @@ func (s *Store) createAt(at int, name string, flags int) (int, error) {
 // errPlanted says that a file is not one that the store has made.
 var errPlanted = errors.New("it was put there by somebody else; remove it")
 
-// genuine fails for what is not of a kind, and in a shared directory for a file that has a second name: where the kernel lets users link
-// to files of others (fs.protected_hardlinks is 0) that may be anybody's.
+// genuine fails for what is not of a kind, and in a shared directory for a file that has a second name: where the
+// kernel lets users link to files of others (fs.protected_hardlinks is 0) that may be anybody's.
 func (s *Store) genuine(fd int, kind uint32) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -74,7 +74,8 @@ func kindName(mode uint32) string {
 	return "a device or socket"
 }
 
-// openRoot opens the store's own directory. A link in its place is followed only if the caller or root has made it: in /tmp anybody can.
+// openRoot opens the store's own directory. A link in its place is followed only if the caller or root has made it: in
+// /tmp anybody can.
 func (s *Store) openRoot() (int, error) {
 	dir := s.opts.Dir
 	fd, err := openDir(unix.AT_FDCWD, dir)
@@ -107,7 +108,8 @@ func (s *Store) examine(fd int, path string) (mode uint32, err error) {
 	return uint32(st.Mode), s.trust(&st, path)
 }
 
-// trust refuses a directory that everybody can write. One that belongs to somebody who does not share it can be read only.
+// trust refuses a directory that everybody can write. One that belongs to somebody who does not share it can be read
+// only.
 func (s *Store) trust(st *unix.Stat_t, path string) error {
 	mode := uint32(st.Mode)
 	shared := mode&unix.S_ISGID != 0 && mode&0o020 != 0
@@ -120,7 +122,8 @@ func (s *Store) trust(st *unix.Stat_t, path string) error {
 	return nil
 }
 
-// remedyPublic is what to do about a directory that everybody can write. One with the sticky bit is meant to be so, as /tmp is.
+// remedyPublic is what to do about a directory that everybody can write. One with the sticky bit is meant to be so, as
+// /tmp is.
 func remedyPublic(mode uint32) string {
 	if mode&unix.S_ISVTX != 0 {
 		return "name a directory within it, which the first claim makes, or chmod o-w it if nobody else needs it"

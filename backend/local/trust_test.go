@@ -80,7 +80,8 @@ func TestInASetgidDirectoryTheGroupHasAllThatTheOwnerHas(t *testing.T) {
 	}
 }
 
-// plants are what a member of the group may put in the place of a file, and victim is a file of somebody else's that it leads to.
+// plants are what a member of the group may put in the place of a file, and victim is a file of somebody else's that it
+// leads to.
 func plants(victim string) map[string]func(path string) error {
 	return map[string]func(path string) error{
 		"a link":           func(path string) error { return os.Symlink(victim, path) },
@@ -91,8 +92,8 @@ func plants(victim string) map[string]func(path string) error {
 	}
 }
 
-// TestWhatAMemberOfTheGroupPlantsIsNeitherChangedNorWaitedFor puts everything in the place of every file of a shared store. Its users may fail,
-// for whoever shares it may break it; they may not hang, and nothing outside may change.
+// TestWhatAMemberOfTheGroupPlantsIsNeitherChangedNorWaitedFor puts everything in the place of every file of a shared
+// store. Its users may fail, for whoever shares it may break it; they may not hang, and nothing outside may change.
 func TestWhatAMemberOfTheGroupPlantsIsNeitherChangedNorWaitedFor(t *testing.T) {
 	names := []string{"state", "settings", "settings.tmp", "tokens", "tokens.tmp", "details.0", "history", "history.old", "gate", "claims", "claims/0", "claims/1", "../format", "../format.tmp", "../.new"}
 	for _, name := range names {
@@ -166,7 +167,8 @@ func use(ctx context.Context, o Options) {
 	}
 }
 
-// TestALinkInThePlaceOfClaimsReachesNothing: in the directory that it leads to, files have numbers for names, as claims have.
+// TestALinkInThePlaceOfClaimsReachesNothing: in the directory that it leads to, files have numbers for names, as claims
+// have.
 func TestALinkInThePlaceOfClaimsReachesNothing(t *testing.T) {
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	if err := os.Chmod(dir, 0o770|fs.ModeSetgid); err != nil {

@@ -9,12 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A lock says that a claim lives, and its absence says little: the command may have closed what it inherited (daemons and closefrom(3) do),
-// and a cleaner of old files may have removed the claim's file. So the file processes names the processes of each claim, as a second
-// witness: 256 bytes for each number of a file in claims/, written by the claim's owner alone.
+// A lock says that a claim lives, and its absence says little: the command may have closed what it inherited (daemons
+// and closefrom(3) do), and a cleaner of old files may have removed the claim's file. So the file processes names the
+// processes of each claim, as a second witness: 256 bytes for each number of a file in claims/, written by the claim's
+// owner alone.
 //
-// A process is known by its number, its PID namespace and a moment at which it lived: one of that number which started later is another.
-// What this cannot see: processes of a PID namespace that is neither the own nor below it. There the lock alone counts.
+// A process is known by its number, its PID namespace and a moment at which it lived: one of that number which started
+// later is another. What this cannot see: processes of a PID namespace that is neither the own nor below it. There the
+// lock alone counts.
 
 const (
 	processesName = "processes"
@@ -147,8 +149,8 @@ func (e *entry) testify() error {
 	return e.s.writeWitness(e.file, &e.witness)
 }
 
-// Started implements backend.Entry: the claim lives as long as one of the processes, whatever they do with the descriptor
-// that they have inherited. A failure is nobody's concern: the lock is there as well.
+// Started implements backend.Entry: the claim lives as long as one of the processes, whatever they do with the
+// descriptor that they have inherited. A failure is nobody's concern: the lock is there as well.
 func (e *entry) Started(pids ...int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -167,7 +169,8 @@ func (e *entry) Started(pids ...int) {
 	e.s.writeWitness(e.file, w)
 }
 
-// retract takes the witness of a claim away that is released. Under the lock of the state: the claim's file is the next one's after that.
+// retract takes the witness of a claim away that is released. Under the lock of the state: the claim's file is the next
+// one's after that.
 func (e *entry) retract() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -181,8 +184,8 @@ func inodeOf(fd int) (inode, error) {
 	return inode{uint64(st.Dev), uint64(st.Ino)}, err
 }
 
-// free reports whether nobody has the lock of a claim's file, and which file that is: none where it is missing. What cannot be examined
-// counts as locked.
+// free reports whether nobody has the lock of a claim's file, and which file that is: none where it is missing. What
+// cannot be examined counts as locked.
 func (s *Store) free(n fileNumber) (file inode, free bool) {
 	fd, err := unix.Openat(s.claims, n.name(), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -212,8 +215,9 @@ func (s *Store) inUse(n fileNumber) bool {
 	return alive
 }
 
-// survivor returns a process for which a claim counts as alive though its file can be locked: one of its commands, and where the file is
-// not the one that the claim has locked, its owner. claim is zero where nobody knows whose the file is.
+// survivor returns a process for which a claim counts as alive though its file can be locked: one of its commands, and
+// where the file is not the one that the claim has locked, its owner. claim is zero where nobody knows whose the file
+// is.
 func (s *Store) survivor(n fileNumber, claim id, file inode) (who survivor, ok bool) {
 	w, ok := s.readWitness(n)
 	if !ok || w.boot != s.boot || !claim.zero() && w.claim != claim {
@@ -231,8 +235,8 @@ func (s *Store) survivor(n fileNumber, claim id, file inode) (who survivor, ok b
 	return who, false
 }
 
-// dead reports whether a claim has no process any more: its lock is free, and none of its processes lives. Of one that lives without
-// its lock the change remembers the process, so that the gatekeeper can wait for its end.
+// dead reports whether a claim has no process any more: its lock is free, and none of its processes lives. Of one that
+// lives without its lock the change remembers the process, so that the gatekeeper can wait for its end.
 func (c *change) dead(r *record) bool {
 	file, free := c.s.free(r.file)
 	if !free {

@@ -24,7 +24,8 @@ func pidNamespace() uint64 {
 	return st.Ino
 }
 
-// find returns a process of a PID namespace by the number that it has here; ok is false where it does not live or cannot be seen.
+// find returns a process of a PID namespace by the number that it has here; ok is false where it does not live or
+// cannot be seen.
 func (s *Store) find(p lifeOf, namespace uint64) (here lifeOf, ok bool) {
 	if namespace == pidNamespace() {
 		return p, s.lives(p)
@@ -47,8 +48,8 @@ func (s *Store) find(p lifeOf, namespace uint64) (here lifeOf, ok bool) {
 	return p, false
 }
 
-// lives reports whether a process lives that lived at the moment. One that cannot be examined is taken for it, a zombie is not: nothing
-// of it runs.
+// lives reports whether a process lives that lived at the moment. One that cannot be examined is taken for it, a zombie
+// is not: nothing of it runs.
 func (s *Store) lives(p lifeOf) bool {
 	if p.pid <= 0 {
 		return false

@@ -1,5 +1,5 @@
-// Package memory is a store within one process, for tests: the one rule and nothing else. Several Backends opened on one
-// Space are several processes as far as the contract can tell.
+// Package memory is a store within one process, for tests: the one rule and nothing else. Several Backends opened on
+// one Space are several processes as far as the contract can tell.
 package memory
 
 import (
@@ -62,7 +62,8 @@ func (s *Space) Started(id string) []int {
 
 func (s *Space) now() time.Duration { return time.Since(s.began) }
 
-// settle admits whom the rule admits, tells everybody what has changed, and sets the alarm. Called with mu held, after every change.
+// settle admits whom the rule admits, tells everybody what has changed, and sets the alarm. Called with mu held, after
+// every change.
 func (s *Space) settle() {
 	for _, c := range s.state.Advance(s.now()) {
 		s.token++

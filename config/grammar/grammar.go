@@ -1,5 +1,5 @@
-// Package grammar reads the small texts that flags, limit.yaml, step files and the verbs have in common: names, slots, limits, tags and
-// durations. What is one in one place is one in all of them.
+// Package grammar reads the small texts that flags, limit.yaml, step files and the verbs have in common: names, slots,
+// limits, tags and durations. What is one in one place is one in all of them.
 package grammar
 
 import (
@@ -69,7 +69,8 @@ func Pool(text string) (name string, slots int, err error) {
 	return name, slots, nil
 }
 
-// Pools reads a list of them, each text of it one or several, as LIMIT_POOLS has them: database=1,api=2. nil where it is empty.
+// Pools reads a list of them, each text of it one or several, as LIMIT_POOLS has them: database=1,api=2. nil where it
+// is empty.
 func Pools(texts []string) (map[string]int, error) {
 	if len(texts) == 0 {
 		return nil, nil
@@ -155,7 +156,8 @@ func Rate(text string) (backend.Rate, error) {
 	return backend.Rate{Slots: slots, Period: d}, nil
 }
 
-// Duration reads a number of seconds as timeout(1) does, of days with d, or what Go's time.ParseDuration reads: 10, 1.5m, 2d, 1h30m.
+// Duration reads a number of seconds as timeout(1) does, of days with d, or what Go's time.ParseDuration reads: 10,
+// 1.5m, 2d, 1h30m.
 func Duration(text string) (time.Duration, error) {
 	const remedy = "use a duration such as 10, 90s, 1h30m or 2d"
 	number, unit := text, time.Second

@@ -21,8 +21,8 @@ type Fields struct {
 	index   map[string]int
 }
 
-// Entries reads a mapping whose keys are free. Null reads as a mapping without entries. Keys that are numbers or booleans
-// count as they are written.
+// Entries reads a mapping whose keys are free. Null reads as a mapping without entries. Keys that are numbers or
+// booleans count as they are written.
 func (v Value) Entries() (Fields, bool) {
 	f := Fields{value: v}
 	switch v.Kind() {
@@ -39,8 +39,8 @@ func (v Value) Entries() (Fields, bool) {
 	return f, false
 }
 
-// Fields reads a mapping whose keys are known; others are mistakes. unknown, which may be nil, sees each of those first:
-// where it returns true, it has dealt with it.
+// Fields reads a mapping whose keys are known; others are mistakes. unknown, which may be nil, sees each of those
+// first: where it returns true, it has dealt with it.
 func (v Value) Fields(unknown func(Entry) bool, known ...string) (Fields, bool) {
 	f, ok := v.Entries()
 	for _, entry := range f.entries {

@@ -88,8 +88,8 @@ func excerpt(line string, col int) (string, int) {
 	return cut, col
 }
 
-// caret points below a line: tabs stay tabs and wide characters take two cells, so that it stands where a terminal shows
-// the column. It underlines up to length runes of the line.
+// caret points below a line: tabs stay tabs and wide characters take two cells, so that it stands where a terminal
+// shows the column. It underlines up to length runes of the line.
 func caret(line string, col, length int) string {
 	runes := []rune(line)
 	before := runes[:min(col-1, len(runes))]

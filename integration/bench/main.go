@@ -1,5 +1,5 @@
-// Bench times limit against its peers, each pair side by side in one run: A B A B …, so that a machine whose
-// speed drifts slows both. It prints medians and the median of the ratios, as a table, as JSON and as README shows them.
+// Bench times limit against its peers, each pair side by side in one run: A B A B …, so that a machine whose speed
+// drifts slows both. It prints medians and the median of the ratios, as a table, as JSON and as README shows them.
 //
 // Run it by scripts/bench.sh, which builds what it needs.
 package main

@@ -38,8 +38,9 @@ func queueCases() []benchCase {
 // handOvers is how many are measured: the first, while nearly all still wait.
 const handOvers = 10
 
-// handOver queues so many commands behind one and lets them pass one by one. It returns the median time from one command's
-// start to that of the next, of the first: as each does next to nothing, that is a release, a hand-over and a start.
+// handOver queues so many commands behind one and lets them pass one by one. It returns the median time from one
+// command's start to that of the next, of the first: as each does next to nothing, that is a release, a hand-over and a
+// start.
 func handOver(waiting int) measurement {
 	return func(b *bench) (float64, error) {
 		queued := waiting

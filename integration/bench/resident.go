@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// resident is the resident set of a wrapper with its keeper, if it has one, in MiB, while its command runs or while it waits.
+// resident is the resident set of a wrapper with its keeper, if it has one, in MiB, while its command runs or while it
+// waits.
 func resident(waiting bool) measurement {
 	return func(b *bench) (float64, error) {
 		holder := b.command("limit", "run", "-q", "--pool", "p", "--", "sleep", "60")

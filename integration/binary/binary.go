@@ -15,8 +15,8 @@ import (
 	"limit/wrap/process/inherited"
 )
 
-// build makes the binary, buildRecord and buildSoak the commands that tests put behind it, without the race detector, which
-// would take longer to start than what is measured. Each is in a directory that Run removes.
+// build makes the binary, buildRecord and buildSoak the commands that tests put behind it, without the race detector,
+// which would take longer to start than what is measured. Each is in a directory that Run removes.
 var (
 	build       = sync.OnceValues(func() (string, error) { return compile(".") })
 	buildRecord = sync.OnceValues(func() (string, error) { return compile("./integration/record") })
@@ -100,8 +100,8 @@ func Run(m *testing.M) int {
 // signalsAreDefault marks a test program that defaultSignals has started.
 const signalsAreDefault = "TEST_SIGNALS_ARE_DEFAULT"
 
-// defaultSignals starts the test program anew where it was started with signals ignored, as a shell does with the INT and QUIT of a job in
-// the background: limit would rightly go on to ignore them, and the tests send them.
+// defaultSignals starts the test program anew where it was started with signals ignored, as a shell does with the INT
+// and QUIT of a job in the background: limit would rightly go on to ignore them, and the tests send them.
 func defaultSignals() error {
 	if inherited.AtStart().Ignored == 0 || os.Getenv(signalsAreDefault) != "" {
 		return nil

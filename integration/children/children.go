@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Of returns the children of a process, whichever of its threads has started them, but for the witness of signals that a wrapper
-// has beside its command (see package sigsource).
+// Of returns the children of a process, whichever of its threads has started them, but for the witness of signals that
+// a wrapper has beside its command (see package sigsource).
 func Of(pid int) []int {
 	var found []int
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))

@@ -234,7 +234,8 @@ func keepsItsLimits(t *testing.T, p *place) {
 	p.empty()
 }
 
-// Killed at random moments and retried, every step has succeeded exactly once, or the retry has said that it runs again.
+// Killed at random moments and retried, every step has succeeded exactly once, or the retry has said that it runs
+// again.
 func TestKilledRunsAreResumed(t *testing.T) {
 	for store, rounds := range map[string]int{embedded: 3, fleet: 1} {
 		t.Run(store, func(t *testing.T) { resumesKilledRuns(t, store, rounds) })

@@ -1,5 +1,5 @@
-// Package etcdtest runs real etcd servers as processes of their own, on loopback, so that tests can kill, stop and cut them off.
-// The servers come from the module file integration/etcd/go.mod, built once by the go command and cached.
+// Package etcdtest runs real etcd servers as processes of their own, on loopback, so that tests can kill, stop and cut
+// them off. The servers come from the module file integration/etcd/go.mod, built once by the go command and cached.
 //
 // It is not in integration/etcd because that directory is a module of its own.
 package etcdtest
@@ -289,8 +289,8 @@ func (m *Member) lastLog() string {
 	return string(b[max(0, len(b)-4000):])
 }
 
-// FreeAddress is a loopback address that nobody listens on now. Its port is below those that the kernel gives to whoever asks for any:
-// nobody else in this test gets it before the server does.
+// FreeAddress is a loopback address that nobody listens on now. Its port is below those that the kernel gives to
+// whoever asks for any: nobody else in this test gets it before the server does.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	for range 1000 {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Link is a TCP proxy in front of a member: a network between one client and one server that a test can cut in both directions or in one,
-// slow down and reset.
+// Link is a TCP proxy in front of a member: a network between one client and one server that a test can cut in both
+// directions or in one, slow down and reset.
 type Link struct {
 	listener net.Listener
 	target   string
@@ -56,7 +56,8 @@ func (l *Link) Mend() {
 	l.down.set(false)
 }
 
-// Slow delays every byte in both directions by latency and up to jitter more; order is kept. Zero and zero: not any more.
+// Slow delays every byte in both directions by latency and up to jitter more; order is kept. Zero and zero: not any
+// more.
 func (l *Link) Slow(latency, jitter time.Duration) {
 	l.up.slow(latency, jitter)
 	l.down.slow(latency, jitter)
@@ -186,7 +187,8 @@ type parcel struct {
 // inFlight is how many parcels of one connection are on their way at most.
 const inFlight = 64
 
-// carry takes from one connection what comes, and gives it to the other when it is due and the lane is not cut, until one of them ends.
+// carry takes from one connection what comes, and gives it to the other when it is due and the lane is not cut, until
+// one of them ends.
 func (l *lane) carry(to, from net.Conn) {
 	parcels := make(chan parcel, inFlight)
 	var delivering sync.WaitGroup

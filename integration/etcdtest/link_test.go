@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// talk is one connection through a link to a server that answers each line with itself, and says each second line what it likes.
+// talk is one connection through a link to a server that answers each line with itself, and says each second line what
+// it likes.
 type talk struct {
 	t    *testing.T
 	conn net.Conn

@@ -1,5 +1,5 @@
-// Package fleet drives the binary against real etcd servers: what becomes of a command when its wrapper, its keeper or its network
-// fails.
+// Package fleet drives the binary against real etcd servers: what becomes of a command when its wrapper, its keeper or
+// its network fails.
 package fleet
 
 import (
@@ -30,7 +30,8 @@ type run struct {
 	ended chan struct{}
 }
 
-// start starts limit in a process group of its own, as a shell with job control does. What is left of it ends with the test.
+// start starts limit in a process group of its own, as a shell with job control does. What is left of it ends with the
+// test.
 func start(t *testing.T, endpoints []string, args ...string) *run {
 	t.Helper()
 	backend := "etcd://" + strings.ReplaceAll(strings.Join(endpoints, ","), "http://", "")
@@ -265,7 +266,8 @@ func TestAStoppedWrapperKeepsItsSlotPastTheTTL(t *testing.T) {
 				if err := os.WriteFile(mark, nil, 0o644); err != nil {
 					t.Fatal(err)
 				}
-				// More than one CONT may be needed on a busy machine: see the ledger of integration/soak. What is tested is the slot.
+				// More than one CONT may be needed on a busy machine: see the ledger of integration/soak. What is
+				// tested is the slot.
 				until.That(t, 10*time.Second, "a continued wrapper ends", func() bool {
 					syscall.Kill(-r.Process.Pid, syscall.SIGCONT)
 					select {

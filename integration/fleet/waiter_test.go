@@ -11,8 +11,8 @@ import (
 	"limit/integration/etcdtest"
 )
 
-// A waiter is granted while its wrapper is stopped, and then its keeper dies: the lease ends, and the slot is another's. Continued, the wrapper finds
-// the grant among what it was told, and must not start its command.
+// A waiter is granted while its wrapper is stopped, and then its keeper dies: the lease ends, and the slot is
+// another's. Continued, the wrapper finds the grant among what it was told, and must not start its command.
 func TestAWaiterThatWasStoppedDoesNotStartItsCommandUnderAClaimThatHasEnded(t *testing.T) {
 	c := etcdtest.Start(t, etcdtest.Options{})
 	dir := t.TempDir()

@@ -1,9 +1,11 @@
-// Package manual runs what README and the manual show: each console block with the binary, compared with what it prints.
+// Package manual runs what README and the manual show: each console block with the binary, compared with what it
+// prints.
 //
-// A page is one session in a directory of its own. A block of yaml whose first line is a comment with a file's name becomes that
-// file. In a block of console, lines after "$ " are given to sh; the lines below are what the command prints: a line "..." stands for
-// any lines, "text..." for any end of a line, and "[exit status 1]" ends a command that fails. Ids, times, pids and names of people
-// and hosts are not compared. A command that only looks is repeated until it prints what is shown, as what it looks at takes time.
+// A page is one session in a directory of its own. A block of yaml whose first line is a comment with a file's name
+// becomes that file. In a block of console, lines after "$ " are given to sh; the lines below are what the command
+// prints: a line "..." stands for any lines, "text..." for any end of a line, and "[exit status 1]" ends a command that
+// fails. Ids, times, pids and names of people and hosts are not compared. A command that only looks is repeated until
+// it prints what is shown, as what it looks at takes time.
 package manual
 
 import (
@@ -157,8 +159,8 @@ func (s *session) command(line int, command string, want []string) {
 	}
 }
 
-// background starts a limit run that is to go on, and returns when its claim is in the store, so that the order of claims is that of
-// the page.
+// background starts a limit run that is to go on, and returns when its claim is in the store, so that the order of
+// claims is that of the page.
 func (s *session) background(command string) {
 	claims := func() int { return strings.Count(s.run("limit status --json"), `"queued_at"`) }
 	before := claims()

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// inContainer starts a command as the first process of PID and mount namespaces of its own, as a container's entrypoint is.
+// inContainer starts a command as the first process of PID and mount namespaces of its own, as a container's entrypoint
+// is.
 func (k *kitchen) inContainer(args ...string) *exec.Cmd {
 	k.Helper()
 	k.needRoot()

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// startCron starts Debian's cron with a crontab of its own, in namespaces of its own: its directories and the mailer are the
-// test's. Mail goes to the file mail. Everything in it ends with the test.
+// startCron starts Debian's cron with a crontab of its own, in namespaces of its own: its directories and the mailer
+// are the test's. Mail goes to the file mail. Everything in it ends with the test.
 func (k *kitchen) startCron(crontab string) {
 	k.Helper()
 	k.needRoot()

@@ -16,7 +16,8 @@ type calm struct{ Store }
 
 func (calm) Faults() []Fault { return nil }
 
-// The oracles must see overlaps when there are some: here every other call goes by a guard that knows nothing of the first, and nothing else is wrong.
+// The oracles must see overlaps when there are some: here every other call goes by a guard that knows nothing of the
+// first, and nothing else is wrong.
 func TestTheOraclesSeeCallsThatKnowNothingOfEachOther(t *testing.T) {
 	o := options(t, 0)
 	o.For, o.Unguarded = 6*time.Second, true

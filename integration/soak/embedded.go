@@ -61,7 +61,8 @@ func newEmbedded(t testing.TB) *embedded {
 	return s
 }
 
-// otherBoot puts calls where the identity of the boot is another, as in a container; nil where the system does not allow it.
+// otherBoot puts calls where the identity of the boot is another, as in a container; nil where the system does not
+// allow it.
 func otherBoot(t testing.TB) []string {
 	identity := filepath.Join(t.TempDir(), "boot_id")
 	if err := os.WriteFile(identity, []byte("5f0c6d2e-8a3b-4c1d-9e7f-0a1b2c3d4e5f\n"), 0o600); err != nil {
@@ -82,7 +83,8 @@ func (s *embedded) Figures() Figures {
 	return Figures{Workers: 40, Pace: 70, Epoch: 30 * time.Second, Stall: embeddedStall, Settle: embeddedSettle, Failing: []string{"disk"}}
 }
 
-// Faults of the embedded store. A process that is stopped in the middle of a change holds everybody up until it goes on.
+// Faults of the embedded store. A process that is stopped in the middle of a change holds everybody up until it goes
+// on.
 func (s *embedded) Faults() []Fault {
 	kills := Lane{"kills", 250 * time.Millisecond}
 	stops := Lane{"stops", 500 * time.Millisecond}
@@ -173,7 +175,8 @@ func (s *embedded) fill(ctx context.Context, r *rand.Rand, _ *Field) bool {
 	return full
 }
 
-// protect makes the store's directories and files immutable for a moment, as on a file system that has become read-only.
+// protect makes the store's directories and files immutable for a moment, as on a file system that has become
+// read-only.
 func (s *embedded) protect(ctx context.Context, r *rand.Rand, _ *Field) bool {
 	const immutable = 0x10 // FS_IMMUTABLE_FL
 	var done []string

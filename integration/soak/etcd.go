@@ -51,7 +51,8 @@ const etcdMachines = 6
 // aheadOfOthers is how far.
 const aheadOfOthers = 200_000 * time.Second
 
-// newFleet starts the servers; they end with the test. onLost is what commands do whose claim is lost: kill, or warn, which switches the fence off.
+// newFleet starts the servers; they end with the test. onLost is what commands do whose claim is lost: kill, or warn,
+// which switches the fence off.
 func newFleet(t testing.TB, onLost string) *fleet {
 	t.Helper()
 	f := &fleet{t: t, cluster: etcdtest.Start(t, etcdtest.Options{Members: 3})}
@@ -127,7 +128,8 @@ func (f *fleet) Gatekeeper(wrappers []int) int {
 	return wrappers[at]
 }
 
-// Leaks are keys under leases, but for the starts that rates remember, and keys without one that are neither settings nor history.
+// Leaks are keys under leases, but for the starts that rates remember, and keys without one that are neither settings
+// nor history.
 func (f *fleet) Leaks(ctx context.Context) []string {
 	keys, err := f.cluster.Keys(f.cluster.Members[0], etcdPrefix)
 	if err != nil {

@@ -17,8 +17,9 @@ import (
 	"limit/integration/etcdtest"
 )
 
-// A command runs on a machine that is cut off for longer than its lease, while another waits elsewhere for its slot. With the fence it is gone
-// before that one starts; with the fence switched off the commands have to see it: else the oracle is blind.
+// A command runs on a machine that is cut off for longer than its lease, while another waits elsewhere for its slot.
+// With the fence it is gone before that one starts; with the fence switched off the commands have to see it: else the
+// oracle is blind.
 func TestTheCommandsSeeAnOverlapWhenTheFenceIsSwitchedOff(t *testing.T) {
 	cluster := etcdtest.Start(t, etcdtest.Options{Members: 3})
 	var both sync.WaitGroup

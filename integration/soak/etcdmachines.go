@@ -98,7 +98,8 @@ func (m *machine) die(ctx context.Context, field *Field) bool {
 	return hit
 }
 
-// processes are those of a call, by what is in their environment: the wrapper, its keeper, and everything of the command.
+// processes are those of a call, by what is in their environment: the wrapper, its keeper, and everything of the
+// command.
 func (m *machine) processes(c *Call) []int {
 	var found []int
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")

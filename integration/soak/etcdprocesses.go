@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A wrapper and its keeper stand in for each other: when one is killed or stopped, the other ends the command in time. Nobody can when both are
-// gone or stopped for longer than the TTL while the command runs: that is beyond a process of a user, and what the token is for.
-// So it is not drawn: of each call, one of the two is hit, and never the other.
+// A wrapper and its keeper stand in for each other: when one is killed or stopped, the other ends the command in time.
+// Nobody can when both are gone or stopped for longer than the TTL while the command runs: that is beyond a process of
+// a user, and what the token is for. So it is not drawn: of each call, one of the two is hit, and never the other.
 
 // spared remembers which of the two that is.
 type spared struct {

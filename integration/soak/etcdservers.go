@@ -80,8 +80,8 @@ func (f *fleet) without(ctx context.Context, d time.Duration, away func(*etcdtes
 // whole waits until every member is well; who is not within a minute fails the soak.
 func (f *fleet) whole() { f.cluster.WaitReady(f.t) }
 
-// compact forgets all that is past, again and again, and at last makes each member rewrite its database. That a compaction is refused, as when nothing
-// has changed, is no matter.
+// compact forgets all that is past, again and again, and at last makes each member rewrite its database. That a
+// compaction is refused, as when nothing has changed, is no matter.
 func (f *fleet) compact(ctx context.Context, r *rand.Rand) {
 	during, stop := context.WithTimeout(ctx, between(r, time.Second, 5*time.Second))
 	defer stop()

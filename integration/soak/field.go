@@ -33,7 +33,8 @@ type Call struct {
 	ID     int // in the journal
 }
 
-// Calls are those on their way from a client; nil: from any. Some may have ended meanwhile: signals go by Kill and Stop, which know.
+// Calls are those on their way from a client; nil: from any. Some may have ended meanwhile: signals go by Kill and
+// Stop, which know.
 func (f *Field) Calls(of *Client) []*Call {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,7 +75,8 @@ func (c *Call) child(keeper bool) int {
 	return 0
 }
 
-// Kill kills processes of a call with SIGKILL, waits until they are dead, and notes it. It reports whether one of them lived.
+// Kill kills processes of a call with SIGKILL, waits until they are dead, and notes it. It reports whether one of them
+// lived.
 func (f *Field) Kill(c *Call, pids ...int) bool {
 	var fds []int
 	begun := now()
@@ -103,8 +105,8 @@ func (f *Field) Kill(c *Call, pids ...int) bool {
 
 // Stop stops processes of a call for a while and lets it go on. It reports whether one of them lived.
 //
-// A wrapper stops when its command has stopped, as a shell expects, and it may do so a moment after whoever stopped the command has continued it:
-// so all of the call is continued, as fg does, and again while any of it is stopped.
+// A wrapper stops when its command has stopped, as a shell expects, and it may do so a moment after whoever stopped the
+// command has continued it: so all of the call is continued, as fg does, and again while any of it is stopped.
 func (f *Field) Stop(ctx context.Context, c *Call, sig unix.Signal, pause time.Duration, pids ...int) bool {
 	fds := map[int]int{}
 	open := func(pid int) {

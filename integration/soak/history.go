@@ -37,8 +37,8 @@ type poolState struct {
 	waiting, held uint32
 }
 
-// poolModel is a weighted pool as a sequential machine. Who waits may be granted only when it fits; busy is told only to one who does not
-// fit, or while somebody waits.
+// poolModel is a weighted pool as a sequential machine. Who waits may be granted only when it fits; busy is told only
+// to one who does not fit, or while somebody waits.
 func poolModel() porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return poolState{} },
@@ -85,8 +85,9 @@ type historyCall struct {
 	try            bool // --if-busy fail
 }
 
-// steps makes of a call what it did to the pool. A call that never started has only waited, as far as anybody can tell: what it may have
-// held meanwhile only made others wait. Where the wrapper was killed, the slots come free at a time that nobody is told, before the quiet moment.
+// steps makes of a call what it did to the pool. A call that never started has only waited, as far as anybody can tell:
+// what it may have held meanwhile only made others wait. Where the wrapper was killed, the slots come free at a time
+// that nobody is told, before the quiet moment.
 func (c historyCall) steps(number int, quiet int64) []porcupine.Operation {
 	operation := func(kind string, from, to int64) porcupine.Operation {
 		return porcupine.Operation{ClientId: c.client, Input: step{kind, number, c.weight}, Call: from, Return: max(from, to)}
@@ -109,8 +110,8 @@ func (c historyCall) steps(number int, quiet int64) []porcupine.Operation {
 	}
 }
 
-// unsettled tells whether the store may have kept what the call had for longer than the call lived: it was killed, or lost its
-// claim, or did not reach the store, or tried for long to give back what it had.
+// unsettled tells whether the store may have kept what the call had for longer than the call lived: it was killed, or
+// lost its claim, or did not reach the store, or tried for long to give back what it had.
 func (e *entry) unsettled() bool {
 	return len(e.killed) > 0 || e.code == 76 || e.code >= 125 || e.ended > 0 && e.exited-e.ended > int64(time.Second)
 }

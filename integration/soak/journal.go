@@ -53,7 +53,8 @@ type death struct {
 	wrapper, command bool
 }
 
-// change is a change of a limit: begun and ended, with the value that may be in force from begun on and is surely from ended on, if ok.
+// change is a change of a limit: begun and ended, with the value that may be in force from begun on and is surely from
+// ended on, if ok.
 type change struct {
 	limit string
 	value int
@@ -270,7 +271,8 @@ func (e *entry) String() string {
 		e.id, e.what, e.needs, e.spawned, e.started, e.ended, e.exited, e.code, e.killed, e.token, e.slots, e.output)
 }
 
-// surprising tells why a call's end is none that the faults, the limits and the other calls can have brought about; "": it is one.
+// surprising tells why a call's end is none that the faults, the limits and the other calls can have brought about; "":
+// it is one.
 func (j *journal) surprising(e *entry) string {
 	if strings.Contains(e.output, "panic:") || strings.Contains(e.output, "goroutine 1") {
 		return "a panic"

@@ -28,7 +28,8 @@ type Options struct {
 	Binary   string // limit
 	Command  string // the command of this package
 	Progress io.Writer
-	// Unguarded deals the calls out over two namespaces, which know nothing of each other, and judges them as one: a control that must fail.
+	// Unguarded deals the calls out over two namespaces, which know nothing of each other, and judges them as one: a
+	// control that must fail.
 	Unguarded bool
 }
 
@@ -76,7 +77,8 @@ type soak struct {
 	greatest map[string]int64 // the token of each namespace
 }
 
-// Run runs a soak on a store until its time is over, or until an epoch has found something; a stall over its bound is told at the end.
+// Run runs a soak on a store until its time is over, or until an epoch has found something; a stall over its bound is
+// told at the end.
 func Run(ctx context.Context, store Store, o Options) (Result, error) {
 	s := &soak{Options: o, store: store, figures: store.Figures(), clients: store.Clients(), dir: o.Dir, binary: o.Binary, command: o.Command,
 		stepFile: filepath.Join(o.Dir, "steps.yaml"), locks: filepath.Join(o.Dir, "locks"), greatest: map[string]int64{}}
@@ -265,10 +267,12 @@ func (s *soak) inject(ctx context.Context, lane Lane, r *rand.Rand) {
 	}
 }
 
-// tooBusy is how long the start of a process may take before the machine counts as a fault of its own: what the calls wait for then is a processor.
+// tooBusy is how long the start of a process may take before the machine counts as a fault of its own: what the calls
+// wait for then is a processor.
 const tooBusy = 200 * time.Millisecond
 
-// theMachine stands for that fault among those that may make calls fail: a lease of some seconds is not renewed where nobody gets a processor.
+// theMachine stands for that fault among those that may make calls fail: a lease of some seconds is not renewed where
+// nobody gets a processor.
 const theMachine = "the machine"
 
 // probe starts a process again and again, and notes when that takes long.

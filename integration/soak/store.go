@@ -17,14 +17,15 @@ type Store interface {
 	// Clients are where calls come from, at least one; the workers are dealt out over them in turn. Called once.
 	Clients() []*Client
 
-	// Faults are what is drawn from. Kills and stops of processes are among them: take them from this package (KillWrapper…).
+	// Faults are what is drawn from. Kills and stops of processes are among them: take them from this package
+	// (KillWrapper…).
 	Faults() []Fault
 
 	// Gatekeeper tells which of the wrappers decides for the others now; 0: nobody, or not known.
 	Gatekeeper(wrappers []int) int
 
-	// Leaks tells what is left in the store, a line each. It is asked when no process of any call lives and no fault is at work, again and
-	// again for Settle until it is nothing.
+	// Leaks tells what is left in the store, a line each. It is asked when no process of any call lives and no fault is
+	// at work, again and again for Settle until it is nothing.
 	Leaks(ctx context.Context) []string
 
 	Figures() Figures
@@ -73,8 +74,9 @@ type Fault struct {
 	Kind   string
 	Weight int // how often it is drawn, against the others of its lane
 	Lane   Lane
-	// Do injects the fault and takes it back: when it returns, the world is whole again, also when ctx ends. It reports false if there was nothing to
-	// hit, and is then not counted. The stall bound is extended by the time in which faults were at work.
+	// Do injects the fault and takes it back: when it returns, the world is whole again, also when ctx ends. It reports
+	// false if there was nothing to hit, and is then not counted. The stall bound is extended by the time in which
+	// faults were at work.
 	Do func(ctx context.Context, r *rand.Rand, f *Field) bool
 }
 

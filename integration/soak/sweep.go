@@ -17,7 +17,8 @@ type segment struct {
 	least, most int
 }
 
-// lines makes a timeline of each limit from the changes in the order in which they were made; each limit's changes were made one after another.
+// lines makes a timeline of each limit from the changes in the order in which they were made; each limit's changes were
+// made one after another.
 func (j *journal) lines() map[string]timeline {
 	lines := map[string]timeline{}
 	for name, value := range j.limits {
@@ -47,8 +48,9 @@ func (l timeline) most(from, to int64) int {
 	return most
 }
 
-// overLimits finds the moments at which more slots were held than any limit allows that can have been in force when the last of the holders
-// was granted. That one was granted after all of them had come, and before it started: by then all of them had been granted, and none had ended.
+// overLimits finds the moments at which more slots were held than any limit allows that can have been in force when the
+// last of the holders was granted. That one was granted after all of them had come, and before it started: by then all
+// of them had been granted, and none had ended.
 func (j *journal) overLimits() []string {
 	var found []string
 	lines := j.lines()
@@ -84,7 +86,8 @@ func (j *journal) holders(limit string) []*entry {
 	return all
 }
 
-// disorder finds tokens that did not rise: whoever came after another's command had ended has the larger one. greatest is that of the epochs before.
+// disorder finds tokens that did not rise: whoever came after another's command had ended has the larger one. greatest
+// is that of the epochs before.
 func (j *journal) disorder(namespace string, greatest int64) (found []string, greatestNow int64) {
 	var came, gone []*entry
 	for _, e := range j.entries {
@@ -119,7 +122,8 @@ func (j *journal) disorder(namespace string, greatest int64) (found []string, gr
 	return found, greatest
 }
 
-// Stall is the longest time in which a call that was admissible waited, less the time in which faults were at work; and the longest with it.
+// Stall is the longest time in which a call that was admissible waited, less the time in which faults were at work; and
+// the longest with it.
 type Stall struct {
 	Length, Faulty time.Duration
 	Call           string
@@ -135,8 +139,9 @@ func (s *Stall) worse(than Stall) {
 	s.Whole = whole
 }
 
-// stall sweeps the epoch. A call is admissible for certain when it is the first in order of those who wait in each of its limits, and fits
-// whatever value of each is in force, whoever may still hold; those that reserve, and those whose place in the order is not known, are left out.
+// stall sweeps the epoch. A call is admissible for certain when it is the first in order of those who wait in each of
+// its limits, and fits whatever value of each is in force, whoever may still hold; those that reserve, and those whose
+// place in the order is not known, are left out.
 func (j *journal) stall(reserve, settle time.Duration) Stall {
 	s := &sweep{journal: j, reserve: int64(reserve), settle: settle, used: map[string]int{}, least: map[string]int{}, since: map[*entry]int64{}}
 	for name, value := range j.limits {

@@ -1,5 +1,5 @@
-// Package until waits in tests for what only looking again can tell: files, processes and stores that other processes change.
-// What a test can be told of, over a channel, needs none of it.
+// Package until waits in tests for what only looking again can tell: files, processes and stores that other processes
+// change. What a test can be told of, over a channel, needs none of it.
 package until
 
 import (
@@ -10,8 +10,8 @@ import (
 // Often is the time between two looks.
 const Often = 2 * time.Millisecond
 
-// That waits until a condition holds, and fails the test where it does not within so long. what says what it is, as in "it
-// never came true that …". It looks once more after the time is over: the test may have been stopped meanwhile.
+// That waits until a condition holds, and fails the test where it does not within so long. what says what it is, as in
+// "it never came true that …". It looks once more after the time is over: the test may have been stopped meanwhile.
 func That(t testing.TB, within time.Duration, what string, holds func() bool) {
 	t.Helper()
 	if !Within(within, holds) {

@@ -1,5 +1,5 @@
-// Package versions runs builds of several versions on one store: the last that knew nothing of versions, this one, and one that has a feature
-// that no release has. What a fleet meets that is upgraded one machine at a time.
+// Package versions runs builds of several versions on one store: the last that knew nothing of versions, this one, and
+// one that has a feature that no release has. What a fleet meets that is upgraded one machine at a time.
 package versions
 
 import (

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a command has to ask the store before it can enter: settings of a configuration, and the claim that it is nested in.
+// What a command has to ask the store before it can enter: settings of a configuration, and the claim that it is nested
+// in.
 func TestASignalEndsLimitWhileAStoreThatHangsIsOpened(t *testing.T) {
 	b := newBench(t, limit(limitBinary(t)))
 	if r := b.run(b.L("true")...); r.code() != 0 {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// BenchmarkResidentMemory reports the most memory that a wrapper had resident, while it waits and while its command runs.
-// The aim is 16 MiB.
+// BenchmarkResidentMemory reports the most memory that a wrapper had resident, while it waits and while its command
+// runs. The aim is 16 MiB.
 func BenchmarkResidentMemory(b *testing.B) {
 	t := newBench(b, limit(limitBinary(b)))
 	for b.Loop() {

@@ -25,7 +25,8 @@ func zombies(pid int) []int {
 	return matching(func(fields []string) bool { return fields[1] == strconv.Itoa(pid) && fields[0] == "Z" })
 }
 
-// matching returns the processes, but for witnesses of signals (see package sigsource), whose fields of /proc/PID/stat (from the state on) satisfy ok.
+// matching returns the processes, but for witnesses of signals (see package sigsource), whose fields of /proc/PID/stat
+// (from the state on) satisfy ok.
 func matching(ok func(fields []string) bool) []int {
 	var found []int
 	entries, _ := os.ReadDir("/proc")

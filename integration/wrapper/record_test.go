@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// recorder is a command that says which signals it receives, one line each: in perl, since a Go program has a mind of its own
-// about signals. It ends at the end of its standard input, or after a time.
+// recorder is a command that says which signals it receives, one line each: in perl, since a Go program has a mind of
+// its own about signals. It ends at the end of its standard input, or after a time.
 const recorder = `use POSIX;
 my ($signals, $seconds) = @ARGV;
 for my $n (split /,/, $signals) {
@@ -96,7 +96,8 @@ func (r *recording) expect(sig int, d time.Duration) {
 	}
 }
 
-// ownSession lets a program start in a session of its own, so that a signal to its group reaches its own processes only.
+// ownSession lets a program start in a session of its own, so that a signal to its group reaches its own processes
+// only.
 func ownSession(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
 // expectNothing waits for d in which the recorder is to get no signal.

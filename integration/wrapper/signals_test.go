@@ -153,8 +153,8 @@ func (b *bench) queued(argv ...string) *program {
 	return p
 }
 
-// ownGroup puts a program into a process group of its own, whose parent is outside of it: TSTP does not stop a group that is
-// orphaned, as that of a test in CI may be.
+// ownGroup puts a program into a process group of its own, whose parent is outside of it: TSTP does not stop a group
+// that is orphaned, as that of a test in CI may be.
 func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 // waitsForLock tells whether a process waits for a lock of a file.

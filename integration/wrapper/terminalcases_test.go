@@ -192,7 +192,8 @@ func modesUnchanged(b *bench) {
 		{"not found", b.L("no-such-command"), ""},
 	}
 	if b.w.has(timeouts) {
-		// In the foreground of its own: timeout makes a group of its own, whose command is stopped when it touches the terminal.
+		// In the foreground of its own: timeout makes a group of its own, whose command is stopped when it touches the
+		// terminal.
 		ways = append(ways, way{"timed out", append(b.w.timeout(b, "0.2", "1"), "sleep", "60"), ""})
 	}
 	for _, c := range ways {

@@ -130,7 +130,8 @@ func usageCode(name string) int {
 	return wrap.CodeFailed
 }
 
-// commands are all there are; where the first word of a call is run, that one alone: the start of limit run is to pay for no other.
+// commands are all there are; where the first word of a call is run, that one alone: the start of limit run is to pay
+// for no other.
 func (p *program) commands(first string) []*cli.Command {
 	if first == "run" {
 		return []*cli.Command{p.runCommand()}

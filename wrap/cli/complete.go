@@ -11,8 +11,8 @@ import (
 	"limit/wrap"
 )
 
-// completeVerb is what the shells' functions call: "limit __complete -- WORD..." prints what the last word may become, a line each,
-// value and description separated by a tab. A line that begins with a colon leaves the rest to the shell.
+// completeVerb is what the shells' functions call: "limit __complete -- WORD..." prints what the last word may become,
+// a line each, value and description separated by a tab. A line that begins with a colon leaves the rest to the shell.
 const (
 	completeVerb = "__complete"
 

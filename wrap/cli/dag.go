@@ -113,8 +113,8 @@ func (p *program) runsDirOf(cfg *config.Config) string {
 	return journal.DefaultDir(os.Getuid(), func(name string) string { return wrap.Getenv(p.env, name) })
 }
 
-// findRun finds the run that an operand names: by the beginning of its id, as the latest of a step file, or, for "" and -, as the
-// latest of a step file of this directory. The error ends limit with 2.
+// findRun finds the run that an operand names: by the beginning of its id, as the latest of a step file, or, for "" and
+// -, as the latest of a step file of this directory. The error ends limit with 2.
 func (p *program) findRun(c *cli.Context, operand string) (*journal.Entry, error) {
 	root, err := p.runsDir(c)
 	if err != nil {
@@ -157,8 +157,8 @@ func sameFile(a, b string) bool {
 	return absolutePath(a) == absolutePath(b)
 }
 
-// slots is how many slots the executor has: -j, what the file says, or the number of CPUs. A step that asks for more than
-// the number of CPUs gets them all.
+// slots is how many slots the executor has: -j, what the file says, or the number of CPUs. A step that asks for more
+// than the number of CPUs gets them all.
 func slots(c *cli.Context, f *stepfile.File) (int, error) {
 	n := c.Int("j")
 	switch {

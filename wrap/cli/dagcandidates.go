@@ -57,7 +57,8 @@ func stepsOfEntry(e *journal.Entry, prefix string) []candidate {
 	return found
 }
 
-// stepsToExplain are the steps of runs that live, and runs to be followed by a slash; behind a run and a slash, its steps.
+// stepsToExplain are the steps of runs that live, and runs to be followed by a slash; behind a run and a slash, its
+// steps.
 func (p *program) stepsToExplain(q *completion) []candidate {
 	root := p.runsGiven(q)
 	if run, _, ok := strings.Cut(q.word, "/"); ok {

@@ -177,8 +177,8 @@ func (p *program) outlive(c *cli.Context, e *journal.Entry) (*journal.Entry, err
 	return journal.Load(e.Dir)
 }
 
-// keepGiven gives the flags that were not given now the values that the run had. Another store or namespace is refused: its pools
-// are others, and its slots would be taken beside those that the run's steps had.
+// keepGiven gives the flags that were not given now the values that the run had. Another store or namespace is refused:
+// its pools are others, and its slots would be taken beside those that the run's steps had.
 func (p *program) keepGiven(c *cli.Context, e *journal.Entry) error {
 	cfg, err := p.configuration(c, "")
 	if err != nil {
@@ -341,7 +341,8 @@ func (p *program) dagLogs(c *cli.Context) error {
 	return p.followLog(c, e, s)
 }
 
-// copyLogs prints the logs of all steps that have any, in the order of the file, each after a line with the step's name.
+// copyLogs prints the logs of all steps that have any, in the order of the file, each after a line with the step's
+// name.
 func (p *program) copyLogs(e *journal.Entry) error {
 	look := report.NewLook(e, time.Now(), false)
 	for _, s := range e.Steps {
@@ -380,8 +381,8 @@ func (p *program) copyLog(e *journal.Entry, s *journal.Step, attempt int) error 
 // followEvery is how often a log that grows is looked at.
 const followEvery = 100 * time.Millisecond
 
-// followLog prints logs of a step's attempts as they grow, until the step is final or its run is over. Of the journal and the
-// log it reads what has been added.
+// followLog prints logs of a step's attempts as they grow, until the step is final or its run is over. Of the journal
+// and the log it reads what has been added.
 func (p *program) followLog(c *cli.Context, e *journal.Entry, s *journal.Step) error {
 	ctx, cancel := p.untilInterrupted(c.Context)
 	defer cancel()

@@ -22,8 +22,8 @@ func reportFlags() []cli.Flag {
 	}
 }
 
-// reportFiles are the reports that were asked for, by flag. They are opened before anything runs: a run whose report cannot
-// be written is not to find out at its end.
+// reportFiles are the reports that were asked for, by flag. They are opened before anything runs: a run whose report
+// cannot be written is not to find out at its end.
 type reportFiles struct {
 	files   map[string]*os.File
 	written bool

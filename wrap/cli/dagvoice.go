@@ -12,8 +12,8 @@ import (
 	"limit/wrap"
 )
 
-// voice is all that a run of a dag says: on standard output, standard error, and as events. Whoever reads it may be slow, or
-// gone: the run does not wait for that.
+// voice is all that a run of a dag says: on standard output, standard error, and as events. Whoever reads it may be
+// slow, or gone: the run does not wait for that.
 type voice struct {
 	p        *program
 	out, err *wrap.Outlet
@@ -36,8 +36,8 @@ func newVoice(p *program, c *cli.Context, events *wrap.Events) *voice {
 // restore gives standard error back to the program.
 func (v *voice) restore() { v.p.Err = v.stderr }
 
-// end writes what is left to say, and returns what could not be. A reader that does not read is waited for a while, and no
-// longer once a signal comes; a run that was stopped waits for nobody.
+// end writes what is left to say, and returns what could not be. A reader that does not read is waited for a while, and
+// no longer once a signal comes; a run that was stopped waits for nobody.
 func (v *voice) end(ctx context.Context, stopped bool) error {
 	ctx, hurry := context.WithCancel(ctx)
 	if stopped {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// FuzzCommandLines brings flags before operands: no word is lost or made up, operands keep their order, and once is enough.
+// FuzzCommandLines brings flags before operands: no word is lost or made up, operands keep their order, and once is
+// enough.
 func FuzzCommandLines(f *testing.F) {
 	for _, line := range []string{"pool set api 4 --rate 10/1m", "dag run -j4 x.yaml --dry-run -- a", "run --pool x -- help -x", "--config x status --json p", "bump id -5", "dag run -j", "-v", "pool -- set", "dag run --log-dir"} {
 		f.Add(strings.ReplaceAll(line, " ", "\x00"))

@@ -16,8 +16,8 @@ const (
 	flagColumn = 20  // where the texts of flags begin
 )
 
-// helpAsked finds --help, or -h, among the words of a call, and returns the words of the command it is about. The library's own help is
-// set for wide terminals alone.
+// helpAsked finds --help, or -h, among the words of a call, and returns the words of the command it is about. The
+// library's own help is set for wide terminals alone.
 func helpAsked(app *cli.App, args []string) (words []string, asked bool) {
 	if len(args) == 0 {
 		return nil, false

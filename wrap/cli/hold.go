@@ -134,8 +134,8 @@ func heldName(pid int) []string {
 	return []string{"process", strconv.Itoa(pid)}
 }
 
-// startHolder starts the process that claims the slots and stays in the background, and waits for what it has to say. A signal ends the
-// waiting: the other end of the socket is closed then, and the claim is withdrawn.
+// startHolder starts the process that claims the slots and stays in the background, and waits for what it has to say. A
+// signal ends the waiting: the other end of the socket is closed then, and the claim is withdrawn.
 func (p *program) startHolder(pid int, splay time.Duration) error {
 	if splay > 0 {
 		time.Sleep(rand.N(splay))
@@ -208,8 +208,8 @@ func socketPair() (ours net.Conn, theirs *os.File, err error) {
 	return ours, theirs, err
 }
 
-// holder is the process in the background that holds slots for another. Its standard input and output are a socket to the limit hold that
-// has started it. Until that has printed the assignments, its end withdraws the claim.
+// holder is the process in the background that holds slots for another. Its standard input and output are a socket to
+// the limit hold that has started it. Until that has printed the assignments, its end withdraws the claim.
 type holder struct {
 	messages io.Writer // until the slots are held
 	env      []string  // of limit hold
@@ -249,8 +249,8 @@ func (h *holder) lead(run *wrap.Run, supervisor *process.Supervisor) {
 	go h.listen(supervisor.Signals(), asked)
 }
 
-// listen lets the waiting end by a signal, with limit hold, and with the process that the slots are for. While they are held, signals
-// change nothing: who ends all processes sends one to that process too. It ends with the program.
+// listen lets the waiting end by a signal, with limit hold, and with the process that the slots are for. While they are
+// held, signals change nothing: who ends all processes sends one to that process too. It ends with the program.
 func (h *holder) listen(signals <-chan syscall.Signal, asked <-chan bool) {
 	gone := h.other.Gone()
 	for {
@@ -322,7 +322,8 @@ func (h *holder) keepVoice() {
 	h.voice, _ = h.openVoice()
 }
 
-// openVoice opens the standard error of the process: to keep it open all the time would keep a pipe's reader waiting, or a terminal.
+// openVoice opens the standard error of the process: to keep it open all the time would keep a pipe's reader waiting,
+// or a terminal.
 func (h *holder) openVoice() (*os.File, error) {
 	select {
 	case <-h.other.Gone():
@@ -383,7 +384,8 @@ func (p *program) release(c *cli.Context) error {
 	})
 }
 
-// releaseHold asks the process that keeps a claim to release it, and waits until it has. Where that process is gone, it drops the claim.
+// releaseHold asks the process that keeps a claim to release it, and waits until it has. Where that process is gone, it
+// drops the claim.
 func releaseHold(ctx context.Context, s *store, id string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, releasePatience,
 		fmt.Errorf("%s is not released: the process that holds it does not answer; 'limit cancel --force %s' drops the claim", short(id), short(id)))

@@ -13,7 +13,8 @@ import (
 // hostile clears a screen, writes a title, ends a line, a label and an attribute, and turns the order of letters.
 const hostile = "\x1b[2J\x1b]0;owned\a\u009b31m\r\n \x1b[1A\u202eevil\u2066\u2028\x7f\xff\"\\<script>"
 
-// hostileSnapshot has it wherever somebody else's text may stand. A store that others write to can have it in names that no flag takes.
+// hostileSnapshot has it wherever somebody else's text may stand. A store that others write to can have it in names
+// that no flag takes.
 func hostileSnapshot(now time.Time) *backend.Snapshot {
 	settings := backend.NewSettings()
 	settings.Pools = map[string]backend.Pool{hostile: {Limit: 1, Rate: &backend.Rate{Slots: 1, Period: time.Minute}}}

@@ -48,7 +48,8 @@ func (p *program) fenceCommand() *cli.Command {
 	}
 }
 
-// fenceProgram is this program itself, which starts sooner than one with the etcd client. Where it cannot be found there is none.
+// fenceProgram is this program itself, which starts sooner than one with the etcd client. Where it cannot be found
+// there is none.
 func fenceProgram() []string {
 	self, err := os.Executable()
 	if err != nil {

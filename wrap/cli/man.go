@@ -8,8 +8,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// The manual page is made of the texts of --help: there is no other source. roff is what man(7) of every system reads: the macros TH, SH,
-// SS, PP, TP, RS and the like.
+// The manual page is made of the texts of --help: there is no other source. roff is what man(7) of every system reads:
+// the macros TH, SH, SS, PP, TP, RS and the like.
 
 // manDate is when the texts last changed.
 const manDate = "2026-11-24"

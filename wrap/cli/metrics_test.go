@@ -23,7 +23,8 @@ const (
 	omNumber = `[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?`
 )
 
-// checkOpenMetrics fails for a text that the grammar does not produce, or whose families are interleaved or lack their type.
+// checkOpenMetrics fails for a text that the grammar does not produce, or whose families are interleaved or lack their
+// type.
 func checkOpenMetrics(t *testing.T, text string) {
 	t.Helper()
 	descriptor := regexp.MustCompile(`^# (TYPE (` + omName + `) gauge|UNIT (` + omName + `) seconds|HELP (` + omName + `) ` + omEscape + `)$`)

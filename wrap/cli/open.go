@@ -107,9 +107,9 @@ func openLocal(ctx context.Context, o local.Options) (backend.Backend, error) {
 	return b, err
 }
 
-// heeding opens a store for a verb that has a supervisor, whose signals are to end limit though the store is slow to answer: one that came
-// meanwhile is returned without a store. What open waits for may be a call that nothing ends, as of a file system that hangs, or of a FIFO: it
-// is left behind then, and limit ends.
+// heeding opens a store for a verb that has a supervisor, whose signals are to end limit though the store is slow to
+// answer: one that came meanwhile is returned without a store. What open waits for may be a call that nothing ends, as
+// of a file system that hangs, or of a FIFO: it is left behind then, and limit ends.
 func (p *program) heeding(c *cli.Context, open func() (*store, error)) (*store, syscall.Signal, error) {
 	outer := c.Context
 	ctx, cancel := context.WithCancel(outer)
@@ -197,7 +197,8 @@ func (s *store) warnOfUnsetPools(ctx context.Context, messages *wrap.Messages, p
 	tellUnset(messages, settings, pools)
 }
 
-// warnOfTags says which tags of a run no limit of the run queue holds for, and look like a misspelling of one that has a limit.
+// warnOfTags says which tags of a run no limit of the run queue holds for, and look like a misspelling of one that has
+// a limit.
 func warnOfTags(settings backend.Settings, messages *wrap.Messages, tags map[string]string) {
 	var keys []string
 	for _, t := range settings.TagLimits {

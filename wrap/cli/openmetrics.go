@@ -48,7 +48,8 @@ func (x *exposition) value(v float64, labels ...string) *exposition {
 // end returns the whole.
 func (x *exposition) end() string { return x.text.String() + "# EOF\n" }
 
-// escapeLabel writes a text as the format wants it, in UTF-8. What could steer a terminal is replaced: the format has no escape for it.
+// escapeLabel writes a text as the format wants it, in UTF-8. What could steer a terminal is replaced: the format has
+// no escape for it.
 func escapeLabel(s string) string {
 	plain := strings.Map(func(r rune) rune {
 		if text := string(r); r != '\n' && wrap.Printable(text) != text {

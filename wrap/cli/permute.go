@@ -38,7 +38,8 @@ func permute(app *cli.App, args []string) []string {
 	return append(append(result, "--"), operands...)
 }
 
-// split tells flags, with their values, from operands. whole is false where the last flag has no value: what is given ends with that flag.
+// split tells flags, with their values, from operands. whole is false where the last flag has no value: what is given
+// ends with that flag.
 func split(args []string, flags []cli.Flag) (given, operands []string, whole bool) {
 	for i := 0; i < len(args); {
 		switch {

@@ -8,10 +8,11 @@ import (
 	"limit/wrap"
 )
 
-// The texts of commands are written once, in their Description, and set twice: by --help for a terminal and by help --man for roff.
+// The texts of commands are written once, in their Description, and set twice: by --help for a terminal and by help
+// --man for roff.
 
-// block is a piece of a Description: a paragraph to be filled, or lines that stay as they are. A heading is a line's beginning in
-// capitals with a colon: EXIT STATUS:.
+// block is a piece of a Description: a paragraph to be filled, or lines that stay as they are. A heading is a line's
+// beginning in capitals with a colon: EXIT STATUS:.
 type block struct {
 	heading  string
 	verbatim bool

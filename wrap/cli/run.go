@@ -201,7 +201,8 @@ func (p *program) drain(events *wrap.Events, messages *wrap.Messages) {
 	}
 }
 
-// misplaced adds to the error that a command is not found what its word was probably meant as, where "--" and another command follow it.
+// misplaced adds to the error that a command is not found what its word was probably meant as, where "--" and another
+// command follow it.
 func misplaced(c *cli.Context, err error) error {
 	word, pools := c.Args().First(), c.StringSlice("pool")
 	if c.Args().Get(1) != "--" {

@@ -41,7 +41,8 @@ type target struct {
 	orphaned bool
 }
 
-// onClaims does something to each claim that the IDs and the flags mean, and prints a line for each: what do returns, with %s for the claim.
+// onClaims does something to each claim that the IDs and the flags mean, and prints a line for each: what do returns,
+// with %s for the claim.
 func (p *program) onClaims(c *cli.Context, ids []string, verb string, do func(s *store, t target) (string, error)) error {
 	if len(ids) == 0 && !filtered(c) {
 		return usageError(c, "an ID is needed, or --pool, --tag, --name, --user or --waiting")

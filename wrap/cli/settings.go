@@ -88,8 +88,8 @@ func (p *program) printLines(lines []string) error {
 	return nil
 }
 
-// withSettings opens the store without touching its settings, and hands over those that the file given, or the one in force, asks
-// for. The file's own backend counts; where it names none, that of the configuration in force.
+// withSettings opens the store without touching its settings, and hands over those that the file given, or the one in
+// force, asks for. The file's own backend counts; where it names none, that of the configuration in force.
 func (p *program) withSettings(c *cli.Context, o storeOptions, do func(s *store, wanted backend.Settings) error) error {
 	if c.NArg() > 1 {
 		return usageError(c, "one file at most")

@@ -203,8 +203,8 @@ func (u *usage) stats(limit string, capacity *int, window time.Duration) limitSt
 	return l
 }
 
-// peak is how many slots were held at once. Ends come before beginnings at the same moment. Clocks that differ make a stay seem to begin
-// before the one that it followed has ended: no more were held then than the limit allowed.
+// peak is how many slots were held at once. Ends come before beginnings at the same moment. Clocks that differ make a
+// stay seem to begin before the one that it followed has ended: no more were held then than the limit allowed.
 func peak(stays []stay) int {
 	type step struct {
 		at        time.Time

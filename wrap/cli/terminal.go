@@ -42,7 +42,8 @@ func (p *program) untilInterrupted(ctx context.Context) (context.Context, contex
 	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 }
 
-// screen shows one text after the other: over the last one on a terminal, below it elsewhere, and there only if it changed.
+// screen shows one text after the other: over the last one on a terminal, below it elsewhere, and there only if it
+// changed.
 type screen struct {
 	w             io.Writer
 	terminal      bool

@@ -11,7 +11,8 @@ import (
 	"limit/config/yamlpos"
 )
 
-// mustKnow fails for a pool that nobody has given a limit, holds, waits for or ever held: it is misspelt. "" is no pool.
+// mustKnow fails for a pool that nobody has given a limit, holds, waits for or ever held: it is misspelt. "" is no
+// pool.
 func (s *store) mustKnow(ctx context.Context, pool string) error {
 	if pool == "" {
 		return nil

@@ -10,8 +10,8 @@ import (
 	"limit/backend"
 )
 
-// A claim says which user's process asks, by number: to look up the name costs more than all the rest of a start. It is looked up where it is
-// shown. Claims in etcd say the name, as they are shown on other machines.
+// A claim says which user's process asks, by number: to look up the name costs more than all the rest of a start. It is
+// looked up where it is shown. Claims in etcd say the name, as they are shown on other machines.
 
 // userNumber is what a claim says of its user.
 func userNumber() string { return strconv.Itoa(os.Getuid()) }

@@ -145,8 +145,8 @@ func stepsNamed(root, id string) ([]subject, error) {
 	return found, nil
 }
 
-// stepOf finds a step of a run by the beginning of the run's id. Of a run of another machine, or of another user, whose journal is not
-// here, the store has the claims of steps that ask for pools.
+// stepOf finds a step of a run by the beginning of the run's id. Of a run of another machine, or of another user, whose
+// journal is not here, the store has the claims of steps that ask for pools.
 func stepOf(root string, s *backend.Snapshot, run, id string) (subject, error) {
 	e, err := journal.Find(root, run)
 	if err != nil {

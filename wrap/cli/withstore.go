@@ -19,8 +19,8 @@ func (p *program) withStore(c *cli.Context, do func(s *store) error) error {
 	return p.using(c, storeOptions{}, do)
 }
 
-// onlyLooking is withStore for a verb that only looks: it makes no store, and needs no right to write into one. Where there is none yet, it
-// looks at an empty one.
+// onlyLooking is withStore for a verb that only looks: it makes no store, and needs no right to write into one. Where
+// there is none yet, it looks at an empty one.
 func (p *program) onlyLooking(c *cli.Context, do func(s *store) error) error {
 	return p.using(c, storeOptions{look: true}, do)
 }

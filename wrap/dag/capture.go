@@ -12,8 +12,8 @@ import (
 	"limit/wrap/dag/report"
 )
 
-// capture reads what a command prints, masks it, and writes it to the attempt's log, which is made when there
-// is something to write: making a file costs more than starting a small command. The command's end settles it: what is in
+// capture reads what a command prints, masks it, and writes it to the attempt's log, which is made when there is
+// something to write: making a file costs more than starting a small command. The command's end settles it: what is in
 // the pipe then belongs to the command. Where a process that it left behind keeps the pipe open, reading goes on until
 // shut, so that this process lives; it is slowed down to a rate that neither fills the disk nor takes the machine.
 type capture struct {
@@ -212,7 +212,8 @@ func (c *capture) write(p []byte) {
 	c.add(p)
 }
 
-// cut says in the log what of the command's output is not in it, and adds the last of that. What comes later is left out.
+// cut says in the log what of the command's output is not in it, and adds the last of that. What comes later is left
+// out.
 func (c *capture) cut() {
 	if c.dropped == 0 || c.full {
 		return

@@ -71,7 +71,8 @@ func needed(state plan.State) string {
 	return state.String()
 }
 
-// maxInputs is how many bytes of outputs an environment is given: the kernel bounds it, with the arguments, to 2 MiB or less.
+// maxInputs is how many bytes of outputs an environment is given: the kernel bounds it, with the arguments, to 2 MiB or
+// less.
 const maxInputs = 256 << 10
 
 // inputs hands the outputs of its needs to a step: each as a file in the directory $LIMIT_INPUTS, and as a variable of
@@ -171,8 +172,8 @@ func (l *loop) sealed(outputs []stepfile.Var) []stepfile.Var {
 	return sealed
 }
 
-// parseOutputs reads key=value lines, and key<<WORD with the lines of a value up to the one that is WORD, as GitHub Actions has
-// it; a later value of the same key takes the place of an earlier one.
+// parseOutputs reads key=value lines, and key<<WORD with the lines of a value up to the one that is WORD, as GitHub
+// Actions has it; a later value of the same key takes the place of an earlier one.
 func parseOutputs(text []byte) ([]stepfile.Var, error) {
 	if len(text) > maxOutput {
 		return nil, fmt.Errorf("it wrote more than %d KiB to $%s", maxOutput>>10, envOutput)

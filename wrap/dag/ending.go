@@ -14,8 +14,8 @@ import (
 	"limit/wrap/process"
 )
 
-// finally runs the file's commands for the end of a run: on_failure where it has not succeeded, then on_exit. They run after a
-// timeout and a cancel too. One that fails makes a failure of a run that was none.
+// finally runs the file's commands for the end of a run: on_failure where it has not succeeded, then on_exit. They run
+// after a timeout and a cancel too. One that fails makes a failure of a run that was none.
 func (l *loop) finally(exit wrap.Exit) (wrap.Exit, error) {
 	f := l.r.File
 	commands := []*stepfile.Step{f.OnFailure, f.OnExit}

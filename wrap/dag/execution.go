@@ -121,8 +121,8 @@ func (l *loop) begin(e *execution) {
 	go l.await(e)
 }
 
-// fork starts the process: with its output in a pipe, in a session of its own, where what wants a terminal fails at once as
-// it does under cron; or on the terminal.
+// fork starts the process: with its output in a pipe, in a session of its own, where what wants a terminal fails at
+// once as it does under cron; or on the terminal.
 func (l *loop) fork(e *execution, s *journal.Step) error {
 	command, err := l.command(e, s)
 	if err == nil {
@@ -249,7 +249,8 @@ func (l *loop) finish(e *execution, exit plan.Exit, c *capture) {
 // errOutputLost keeps a run that lost something from ending as if all were well.
 var errOutputLost = errors.New("not all that the steps have printed could be kept")
 
-// leave notes what has become of a command's output, and keeps the capture of one that has left others behind, who print on.
+// leave notes what has become of a command's output, and keeps the capture of one that has left others behind, who
+// print on.
 func (l *loop) leave(s *journal.Step, c *capture) {
 	if c == nil {
 		return

@@ -61,11 +61,12 @@ type loop struct {
 	late     <-chan time.Time // when those are stopped
 }
 
-// sameSignal is the time in which a signal that comes again is the same one: timeout(1) sends it to limit, then to its whole group.
+// sameSignal is the time in which a signal that comes again is the same one: timeout(1) sends it to limit, then to its
+// whole group.
 const sameSignal = 200 * time.Millisecond
 
-// lateGrace is how long the steps with when: always or on_failure, and the file's on_failure and on_exit, may take in all
-// after the run was cancelled or has timed out.
+// lateGrace is how long the steps with when: always or on_failure, and the file's on_failure and on_exit, may take in
+// all after the run was cancelled or has timed out.
 const lateGrace = 30 * time.Second
 
 // message is what the goroutines of commands and claims post to the loop.
@@ -200,8 +201,8 @@ func (l *loop) suspend() {
 	}
 }
 
-// tellBlocked writes into the journal, and as an event, what blocks each step where that has changed. It looks at all that
-// wait, and takes at most a twentieth of the loop's time for it.
+// tellBlocked writes into the journal, and as an event, what blocks each step where that has changed. It looks at all
+// that wait, and takes at most a twentieth of the loop's time for it.
 func (l *loop) tellBlocked() {
 	now := l.now()
 	if now < l.lookAt {

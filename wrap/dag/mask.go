@@ -16,7 +16,8 @@ import (
 // masked stands where a secret stood.
 const masked = "***"
 
-// shortest is how long a secret, or a line of one, must be to be masked: what is shorter stands in too much that is none.
+// shortest is how long a secret, or a line of one, must be to be masked: what is shorter stands in too much that is
+// none.
 const shortest = 4
 
 // Mask replaces the values of secrets. A nil *Mask replaces nothing.
@@ -87,7 +88,8 @@ func wordsOf(name, value string) (words []word, all bool) {
 	return words, all
 }
 
-// Exposed returns the names of secrets that are not masked, or not in whole, as they have lines of fewer than 4 characters.
+// Exposed returns the names of secrets that are not masked, or not in whole, as they have lines of fewer than 4
+// characters.
 func (m *Mask) Exposed() []string {
 	if m == nil {
 		return nil

@@ -6,9 +6,9 @@ import (
 	"limit/wrap/dag/stepfile"
 )
 
-// Resume finds what a run that goes on with an earlier one need not run again: steps that succeeded, were skipped by their condition, or
-// failed and were tolerated, as long as nothing that they need runs again. Their outputs are put into the record. Steps that
-// had been started, and whose end is not known, are marked: they run again.
+// Resume finds what a run that goes on with an earlier one need not run again: steps that succeeded, were skipped by
+// their condition, or failed and were tolerated, as long as nothing that they need runs again. Their outputs are put
+// into the record. Steps that had been started, and whose end is not known, are marked: they run again.
 func Resume(f *stepfile.File, record *journal.Run, earlier *journal.Run, mask *Mask) map[int]plan.Outcome {
 	before := make(map[string]*journal.Step, len(earlier.Steps))
 	for _, s := range earlier.Steps {

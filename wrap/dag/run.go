@@ -3,9 +3,9 @@
 // keeps it (package journal).
 //
 // The loop is one goroutine that everything is reported to: ends of commands, answers of the store, signals, time. A
-// step without pools makes no call to a store. The claims of a step are nested in that of the run, which
-// waits in the run queue first. Steps run in process groups of their own; they hold open the descriptors of their claims
-// and of the journal's lock, so that neither is free while a step lives whose limit was killed.
+// step without pools makes no call to a store. The claims of a step are nested in that of the run, which waits in the
+// run queue first. Steps run in process groups of their own; they hold open the descriptors of their claims and of the
+// journal's lock, so that neither is free while a step lives whose limit was killed.
 package dag
 
 import (

@@ -19,7 +19,8 @@ type Other struct {
 	watching sync.WaitGroup
 }
 
-// Watch begins to wait for the end of a process. One that this program may not signal is refused: it could not be stopped.
+// Watch begins to wait for the end of a process. One that this program may not signal is refused: it could not be
+// stopped.
 func Watch(pid int) (*Other, error) {
 	none := fmt.Errorf("there is no process %d", pid)
 	if pid < 1 {
@@ -80,9 +81,9 @@ func (o *Other) watch() {
 	}
 }
 
-// Adopt stands over a process that is no child of this one, as over a command: it is stopped by Stop and StopBy, with all that descends
-// from it, and Done when it is gone. How it ended only its parent learns. Stop(Released) leaves it alone.
-// Of c the fields count that say how a command ends. The caller keeps o until the Process is Done.
+// Adopt stands over a process that is no child of this one, as over a command: it is stopped by Stop and StopBy, with
+// all that descends from it, and Done when it is gone. How it ended only its parent learns. Stop(Released) leaves it
+// alone. Of c the fields count that say how a command ends. The caller keeps o until the Process is Done.
 func (s *Supervisor) Adopt(o *Other, c Command) *Process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,8 +103,8 @@ func (s *Supervisor) Adopt(o *Other, c Command) *Process {
 	return p
 }
 
-// Again starts this program once more, apart from who has called it: in a session of its own, without its terminal and its open files.
-// Standard input and output are the socket; standard error and the directory stay until GoAway.
+// Again starts this program once more, apart from who has called it: in a session of its own, without its terminal and
+// its open files. Standard input and output are the socket; standard error and the directory stay until GoAway.
 func Again(args, env []string, socket *os.File) (pid int, err error) {
 	self, err := os.Executable()
 	if err != nil {

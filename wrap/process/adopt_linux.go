@@ -38,7 +38,8 @@ func awaitExit(exit *os.File) (ended bool) {
 	return ended
 }
 
-// Stderr opens the standard error of the process. Where it may not be shared, what is written goes to the end of the file.
+// Stderr opens the standard error of the process. Where it may not be shared, what is written goes to the end of the
+// file.
 func (o *Other) Stderr() (*os.File, error) {
 	if pidfd, err := unix.PidfdOpen(o.pid, 0); err == nil {
 		defer unix.Close(pidfd)
@@ -67,8 +68,8 @@ func closeAllOnExec() error {
 	return nil
 }
 
-// Caller returns the process that has called this one: the parent, and where that is a subshell, as of $( ), the shell itself, whose
-// number is $$ everywhere in a script. 0: it is in another PID namespace.
+// Caller returns the process that has called this one: the parent, and where that is a subshell, as of $( ), the shell
+// itself, whose number is $$ everywhere in a script. 0: it is in another PID namespace.
 func Caller() int { return callerOf(os.Getppid()) }
 
 func callerOf(pid int) int {
@@ -82,8 +83,8 @@ func callerOf(pid int) int {
 	return pid
 }
 
-// isShell reports whether a process runs one of the shells that fork for a subshell. Other programs that fork, servers and interpreters,
-// mean the child where a child calls.
+// isShell reports whether a process runs one of the shells that fork for a subshell. Other programs that fork, servers
+// and interpreters, mean the child where a child calls.
 func isShell(pid int) bool {
 	exe, _ := os.Readlink(procFile(pid, "exe"))
 	name := filepath.Base(strings.TrimSuffix(exe, " (deleted)"))
@@ -102,16 +103,16 @@ func isShell(pid int) bool {
 	return slices.Contains([]string{"sh", "dash", "bash", "zsh", "ksh", "mksh", "oksh", "yash", "ash", "hush", "posh"}, name)
 }
 
-// isForkOf reports whether a process is a fork of another that has executed nothing since: then it has the same program, arguments, and
-// addresses, which are random for each program that is executed.
+// isForkOf reports whether a process is a fork of another that has executed nothing since: then it has the same
+// program, arguments, and addresses, which are random for each program that is executed.
 func isForkOf(child, parent int) bool {
 	exe, _ := os.Readlink(procFile(child, "exe"))
 	other, _ := os.Readlink(procFile(parent, "exe"))
 	return exe == other && slices.Equal(CommandLine(child), CommandLine(parent)) && slices.Equal(addressesOf(child), addressesOf(parent))
 }
 
-// addressesOf returns where the kernel has put the program, stack, arguments and environment of a process: fields of its stat that are
-// 0 where this process may not see them.
+// addressesOf returns where the kernel has put the program, stack, arguments and environment of a process: fields of
+// its stat that are 0 where this process may not see them.
 func addressesOf(pid int) []string {
 	stat, _ := os.ReadFile(procFile(pid, "stat"))
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))

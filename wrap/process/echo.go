@@ -8,13 +8,14 @@ import (
 	"limit/wrap/process/sigsource"
 )
 
-// A signal may be sent to this process alone, which hands it on, or to all of a process group, a control group (systemd's default) or
-// a tree: then the command has it already. A witness shows which: another process of the same group, which reports what it is sent.
-// So a signal waits this long before it is handed on. Equal signals that come meanwhile are one, as they are while they are pending:
-// timeout(1) signals its child and then its group.
+// A signal may be sent to this process alone, which hands it on, or to all of a process group, a control group
+// (systemd's default) or a tree: then the command has it already. A witness shows which: another process of the same
+// group, which reports what it is sent. So a signal waits this long before it is handed on. Equal signals that come
+// meanwhile are one, as they are while they are pending: timeout(1) signals its child and then its group.
 const echoWindow = 50 * time.Millisecond
 
-// echoes are the signals that this process and its witness have received of late. The Supervisor's lock is held for all of it.
+// echoes are the signals that this process and its witness have received of late. The Supervisor's lock is held for all
+// of it.
 type echoes struct {
 	witness int               // its process id; 0: there is none
 	waiting []arrival         // received by this process, in order
@@ -61,7 +62,8 @@ func (e *echoes) due() (due []arrival) {
 	return due
 }
 
-// watch starts a witness, where there is none yet. Without one all signals are handed on but those that a terminal sent.
+// watch starts a witness, where there is none yet. Without one all signals are handed on but those that a terminal
+// sent.
 func (s *Supervisor) watch(ownGroup bool) {
 	if s.echoes.witness != 0 {
 		return
@@ -74,8 +76,8 @@ func (s *Supervisor) watch(ownGroup bool) {
 	s.apart[pid] = true
 }
 
-// unwatched is how long a command runs before there is a witness: one that is over sooner does not pay for it, and one that catches
-// signals is hardly ready for them.
+// unwatched is how long a command runs before there is a witness: one that is over sooner does not pay for it, and one
+// that catches signals is hardly ready for them.
 const unwatched = 2 * time.Millisecond
 
 // watchFor starts a witness in the group of p, if that still runs. It takes the lock.
@@ -128,7 +130,8 @@ func (s *Supervisor) witnessed(m sigsource.Signal) {
 	}
 }
 
-// settle takes the signals that have waited long enough. A witness that is about to report is waited for: the machine is busy.
+// settle takes the signals that have waited long enough. A witness that is about to report is waited for: the machine
+// is busy.
 func (s *Supervisor) settle() {
 	if pid := s.echoes.witness; pid != 0 && find(pid).state == 'R' {
 		time.AfterFunc(time.Millisecond, s.source.Tick)
@@ -158,8 +161,8 @@ func (s *Supervisor) take(a arrival) {
 	}
 }
 
-// toldAll reports whether every process of the commands was sent sig a moment ago, by whoever signalled this process: it is not to
-// come twice.
+// toldAll reports whether every process of the commands was sent sig a moment ago, by whoever signalled this process:
+// it is not to come twice.
 func (s *Supervisor) toldAll(sig syscall.Signal) bool {
 	at := s.told[sig]
 	return at > 0 && now()-at < time.Second

@@ -14,12 +14,12 @@ import (
 	"limit/wrap/process/sigsource"
 )
 
-// ExecVerb is the first argument of a program that is to call ExecMain. A Supervisor starts its own program so, to become the
-// command, where ForkExec cannot: it is needed in the child between fork and exec.
+// ExecVerb is the first argument of a program that is to call ExecMain. A Supervisor starts its own program so, to
+// become the command, where ForkExec cannot: it is needed in the child between fork and exec.
 const ExecVerb = "__exec"
 
-// needsExec reports whether a command has to be started by way of ExecVerb: LISTEN_PID is to be its process id, or it is to
-// ignore a signal that this process or its runtime needs.
+// needsExec reports whether a command has to be started by way of ExecVerb: LISTEN_PID is to be its process id, or it
+// is to ignore a signal that this process or its runtime needs.
 func needsExec(env []string, in *inherited.State) bool {
 	for _, sig := range keptByRuntime() {
 		if inherited.Has(in.Ignored, int(sig)) {
@@ -30,14 +30,14 @@ func needsExec(env []string, in *inherited.State) bool {
 	return value == strconv.Itoa(os.Getpid())
 }
 
-// keptByRuntime are signals that this process cannot ignore: it waits for children, and the runtime preempts goroutines by URG and
-// does not let PROF go.
+// keptByRuntime are signals that this process cannot ignore: it waits for children, and the runtime preempts goroutines
+// by URG and does not let PROF go.
 func keptByRuntime() []syscall.Signal {
 	return []syscall.Signal{syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPROF}
 }
 
-// ExecMain becomes the command of arguments that a Supervisor has made: NAME ExecVerb IGNORED PATH ARG0 ARG... It returns an exit
-// code where that fails, and says why on standard error.
+// ExecMain becomes the command of arguments that a Supervisor has made: NAME ExecVerb IGNORED PATH ARG0 ARG... It
+// returns an exit code where that fails, and says why on standard error.
 func ExecMain(args []string) int {
 	if len(args) < 5 {
 		fmt.Fprintf(os.Stderr, "limit: %s is for limit itself\n", ExecVerb)
@@ -73,8 +73,8 @@ func become(path string, args, env []string, ignored uint64) (err error) {
 	return err
 }
 
-// whileBusy calls start again for a while where it fails because somebody has the file open for writing. If that was just made, an
-// unrelated fork may hold a copy of that descriptor until its exec.
+// whileBusy calls start again for a while where it fails because somebody has the file open for writing. If that was
+// just made, an unrelated fork may hold a copy of that descriptor until its exec.
 func whileBusy(start func() error) error {
 	err := start()
 	for pause := time.Millisecond; errors.Is(err, syscall.ETXTBSY) && pause < time.Second; pause *= 2 {
@@ -84,8 +84,9 @@ func whileBusy(start func() error) error {
 	return err
 }
 
-// listenEnv returns env with the LISTEN_PID that names parent naming this process: the one that sockets were handed to (systemd's
-// sd_listen_fds(3)) is the command, at the same descriptors. LISTEN_PIDFDID, which says the same another way, is left out then.
+// listenEnv returns env with the LISTEN_PID that names parent naming this process: the one that sockets were handed to
+// (systemd's sd_listen_fds(3)) is the command, at the same descriptors. LISTEN_PIDFDID, which says the same another
+// way, is left out then.
 func listenEnv(env []string, parent int) []string {
 	const name = "LISTEN_PID="
 	theirs := name + strconv.Itoa(parent)

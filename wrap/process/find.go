@@ -21,9 +21,9 @@ const (
 	CodeNotFound      = 127
 )
 
-// Find returns the file that a shell would run for name: a name with a slash is that file, others are looked for in PATH
-// of env (without PATH: the system's default path; empty entries are the current directory), relative
-// to dir where that is not "". The error is a *FindError with the shell's exit code.
+// Find returns the file that a shell would run for name: a name with a slash is that file, others are looked for in
+// PATH of env (without PATH: the system's default path; empty entries are the current directory), relative to dir where
+// that is not "". The error is a *FindError with the shell's exit code.
 func Find(name string, env []string, dir string) (string, error) {
 	if strings.Contains(name, "/") {
 		if err := executable(name, dir); err != nil {
@@ -96,7 +96,8 @@ func (e *FindError) Error() string { return e.Name + ": " + e.Err.Error() }
 func (e *FindError) Unwrap() error { return e.Err }
 
 // StartCode returns the exit code for an error of Find or Start, by what exec said: CodeNotFound for a file (or its
-// interpreter) that is gone, CodeNotExecutable for one that cannot be executed, CodeFailed where no process could be made.
+// interpreter) that is gone, CodeNotExecutable for one that cannot be executed, CodeFailed where no process could be
+// made.
 func StartCode(err error) int {
 	var find *FindError
 	switch {

@@ -11,11 +11,11 @@ import (
 	"limit/wrap/process/sigsource"
 )
 
-// fork starts c. The Supervisor's lock is held: no other goroutine waits for the child or starts another meanwhile, which would
-// inherit the files to keep.
+// fork starts c. The Supervisor's lock is held: no other goroutine waits for the child or starts another meanwhile,
+// which would inherit the files to keep.
 //
-// What this process was given and ForkExec would not hand on is set up around it: a mask for the thread, and descriptors that were
-// closed. Signals to ignore are ignored by this process too, see ignoreInherited.
+// What this process was given and ForkExec would not hand on is set up around it: a mask for the thread, and
+// descriptors that were closed. Signals to ignore are ignored by this process too, see ignoreInherited.
 func fork(c *Command, in *inherited.State) (pid int, err error) {
 	keep, err := inheritable(c.Keep)
 	defer closeAll(keep)
@@ -66,8 +66,8 @@ func files(c *Command, in *inherited.State) []uintptr {
 	return all
 }
 
-// inheritable duplicates files to descriptors that a child inherits: the first free ones from keepFrom on, lower where the limit of
-// descriptors leaves no room there.
+// inheritable duplicates files to descriptors that a child inherits: the first free ones from keepFrom on, lower where
+// the limit of descriptors leaves no room there.
 func inheritable(files []*os.File) (fds []int, err error) {
 	for _, f := range files {
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD, keepFrom)

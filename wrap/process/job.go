@@ -7,7 +7,8 @@ import (
 	"limit/wrap/process/inherited"
 )
 
-// noteStop notes that a command has stopped; followStop does what is to be done about it, when all that came with it is known.
+// noteStop notes that a command has stopped; followStop does what is to be done about it, when all that came with it is
+// known.
 func (s *Supervisor) noteStop(p *Process, sig syscall.Signal) {
 	if p != s.forward {
 		return
@@ -25,8 +26,8 @@ func (s *Supervisor) noteStop(p *Process, sig syscall.Signal) {
 // stop and gives its prompt. ^Z comes here too: the terminal sends TSTP to both, this process takes no notice, and a
 // command that catches it decides alone.
 //
-// It never stops by SIGSTOP: the kernel drops TSTP, TTIN and TTOU where no shell is there to continue us (an orphaned process
-// group: cron, setsid), and that is right, since whoever continues the command later does not know of us.
+// It never stops by SIGSTOP: the kernel drops TSTP, TTIN and TTOU where no shell is there to continue us (an orphaned
+// process group: cron, setsid), and that is right, since whoever continues the command later does not know of us.
 func (s *Supervisor) followStop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,9 +44,9 @@ func (s *Supervisor) followStop() {
 	}
 }
 
-// passContinue hands on a SIGCONT that this process received. `fg` sends it to the whole group, kill -CONT to us alone: in
-// the first case the command has it already. But where a stop signal was handed on that has not taken effect yet, the command is to
-// have it after that.
+// passContinue hands on a SIGCONT that this process received. `fg` sends it to the whole group, kill -CONT to us alone:
+// in the first case the command has it already. But where a stop signal was handed on that has not taken effect yet,
+// the command is to have it after that.
 func (s *Supervisor) passContinue(p *Process) {
 	continued := wasContinued(p.pid)
 	if s.handedStop || !continued || stateOf(p.pid) == stopped {
@@ -54,8 +55,8 @@ func (s *Supervisor) passContinue(p *Process) {
 	s.handedStop = false
 }
 
-// HeedStop lets SIGTSTP (^Z) come from Signals, for one who runs commands with Group: a terminal does not reach those. It is to
-// suspend them and call StopSelf. The returned function gives the signal back to its default.
+// HeedStop lets SIGTSTP (^Z) come from Signals, for one who runs commands with Group: a terminal does not reach those.
+// It is to suspend them and call StopSelf. The returned function gives the signal back to its default.
 func (s *Supervisor) HeedStop() (giveBack func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 // enoughDescriptors is what limit opens at once, and some more.
 const enoughDescriptors = 16
 
-// Preflight returns an error where this process lacks what the Go runtime cannot do without: it would give up with a traceback, in the
-// midst of anything.
+// Preflight returns an error where this process lacks what the Go runtime cannot do without: it would give up with a
+// traceback, in the midst of anything.
 func Preflight() error {
 	var fds []int
 	defer func() { closeAll(fds) }()

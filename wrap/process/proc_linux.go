@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processes returns all processes that /proc shows, and whether there may be more: one was gone before its turn to be read, or no
-// descriptor was left to read it. Each is read soon after it was listed, with its mark, since processes come and go meanwhile.
+// processes returns all processes that /proc shows, and whether there may be more: one was gone before its turn to be
+// read, or no descriptor was left to read it. Each is read soon after it was listed, with its mark, since processes
+// come and go meanwhile.
 func processes(mark string) (all []info, vanished bool) {
 	dir, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -106,8 +107,8 @@ func (i info) midExec() bool {
 	return err == nil && len(line) == 0
 }
 
-// signal sends sig to this very process, not to one that has its number by now. The error is ESRCH where there is none any more,
-// EPERM where it may not be signalled.
+// signal sends sig to this very process, not to one that has its number by now. The error is ESRCH where there is none
+// any more, EPERM where it may not be signalled.
 func (i info) signal(sig syscall.Signal) error {
 	fd, err := unix.PidfdOpen(i.pid, 0)
 	switch {

@@ -40,11 +40,12 @@ type Command struct {
 	// DeathSignal is what the kernel sends to the command when this process dies, on Linux; 0: nothing.
 	DeathSignal syscall.Signal
 
-	// Unkillable is called, from a goroutine of the Supervisor, with each process that outlives SIGKILL because this process may not
-	// signal it (what sudo has started). It is waited for.
+	// Unkillable is called, from a goroutine of the Supervisor, with each process that outlives SIGKILL because this
+	// process may not signal it (what sudo has started). It is waited for.
 	Unkillable func(pid int)
 
-	// Stopping is called once, before the first signal that ends the command; nil: nothing. It must not call the Supervisor.
+	// Stopping is called once, before the first signal that ends the command; nil: nothing. It must not call the
+	// Supervisor.
 	Stopping func()
 
 	// HoldTree keeps Done open until all descendants of this process (but those of Session) are gone, daemons
@@ -134,8 +135,8 @@ func (p *Process) PID() int { return p.pid }
 // Ended is closed when the command itself is gone. With HoldTree, or while it is being stopped, Done comes later.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// Done is closed when the command is gone: the command alone; with HoldTree, its descendants too; and once it was asked to
-// stop, all of its group (Command.Group) and tree.
+// Done is closed when the command is gone: the command alone; with HoldTree, its descendants too; and once it was asked
+// to stop, all of its group (Command.Group) and tree.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Left sends, with HoldTree, when the command is gone and its descendants are not, and again when these may be others.
@@ -170,8 +171,8 @@ func (p *Process) Signal(sig syscall.Signal) {
 	}
 }
 
-// Suspend stops the command by SIGSTOP, its whole group where it has one, until Continue: while this process is to be stopped
-// itself. One that is being ended is left to go on.
+// Suspend stops the command by SIGSTOP, its whole group where it has one, until Continue: while this process is to be
+// stopped itself. One that is being ended is left to go on.
 func (p *Process) Suspend() {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()

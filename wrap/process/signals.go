@@ -9,16 +9,16 @@ import (
 	"limit/wrap/process/sigsource"
 )
 
-// jobControl are the signals that are taken while a command with Forward runs, and are at their default otherwise. TTIN and
-// TTOU are left alone always: a process that catches TTOU and writes would try again for ever.
+// jobControl are the signals that are taken while a command with Forward runs, and are at their default otherwise. TTIN
+// and TTOU are left alone always: a process that catches TTOU and writes would try again for ever.
 func jobControl() []syscall.Signal {
 	return []syscall.Signal{syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGWINCH}
 }
 
 func (s *Supervisor) ignored(sig syscall.Signal) bool { return inherited.Has(s.in.Ignored, int(sig)) }
 
-// forwardOnly are the signals that are taken while a command with Forward runs: those of job control, and those that were ignored
-// when this process started. The latter are ignored until then, or ForkExec would not hand that on.
+// forwardOnly are the signals that are taken while a command with Forward runs: those of job control, and those that
+// were ignored when this process started. The latter are ignored until then, or ForkExec would not hand that on.
 func (s *Supervisor) forwardOnly() []syscall.Signal {
 	return append(jobControl(), slices.DeleteFunc(ending(), func(sig syscall.Signal) bool { return !s.ignored(sig) })...)
 }
@@ -37,8 +37,8 @@ func (s *Supervisor) ignoreInherited() {
 	}
 }
 
-// deliveredByTerminal tells whether the kernel has sent m to the command too: the terminal's signals go to a whole group.
-// But of a terminal that is closed (HUP, then CONT) the leader of the session alone hears.
+// deliveredByTerminal tells whether the kernel has sent m to the command too: the terminal's signals go to a whole
+// group. But of a terminal that is closed (HUP, then CONT) the leader of the session alone hears.
 func deliveredByTerminal(m sigsource.Signal, sessionLeader bool) bool {
 	if m.Code != sigsource.Kernel || !sigsource.FromTerminal(m.Sig) {
 		return false
@@ -131,8 +131,8 @@ func (s *Supervisor) handOver(p *Process) {
 	}
 }
 
-// handOn sends the command a signal that was sent to this process. If that asks it to end, the grace begins: after it comes
-// SIGKILL, as of timeout -k.
+// handOn sends the command a signal that was sent to this process. If that asks it to end, the grace begins: after it
+// comes SIGKILL, as of timeout -k.
 func (p *Process) handOn(sig syscall.Signal) {
 	p.note(sig)
 	p.send(sig)

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// hasEnded notes that the command was reaped. The lock is held, as in all lower-case methods here unless they say otherwise.
+// hasEnded notes that the command was reaped. The lock is held, as in all lower-case methods here unless they say
+// otherwise.
 func (p *Process) hasEnded(status syscall.WaitStatus, usage syscall.Rusage) {
 	s := p.s
 	delete(s.procs, p.pid)
@@ -200,9 +201,9 @@ func (p *Process) tellUnkillable() {
 
 // treeLeft reports whether anything of the group or tree lives, processes that this one may not signal included.
 //
-// /proc is read while processes fork and exit: one that is made after the list was read, by one that exits before its turn,
-// is not seen. But then a child of ours has exited (orphans are children of ours), and nobody else reaps it: only when
-// nothing is seen and there is nothing to reap is nothing left.
+// /proc is read while processes fork and exit: one that is made after the list was read, by one that exits before its
+// turn, is not seen. But then a child of ours has exited (orphans are children of ours), and nobody else reaps it: only
+// when nothing is seen and there is nothing to reap is nothing left.
 func (p *Process) treeLeft() bool {
 	for {
 		found, unsure := p.members()

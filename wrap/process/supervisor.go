@@ -117,8 +117,8 @@ func (s *Supervisor) add(pid int, c Command) *Process {
 	return p
 }
 
-// Disown says that a child which this Supervisor has not started is no part of any command: nothing waits for it, and no Stop or
-// Kill concerns it.
+// Disown says that a child which this Supervisor has not started is no part of any command: nothing waits for it, and
+// no Stop or Kill concerns it.
 func (s *Supervisor) Disown(pid int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,9 +165,9 @@ func (s *Supervisor) reapAll() bool {
 	}
 }
 
-// Signals tells of signals that no command with Forward takes: before it starts (leave the queue, then DieOf) and
-// after it ended (somebody does not want to wait for the release). It is never closed. Signals that were ignored when
-// this program started are left out; those that were blocked wait for the command. Many of a kind that nobody has received
+// Signals tells of signals that no command with Forward takes: before it starts (leave the queue, then DieOf) and after
+// it ended (somebody does not want to wait for the release). It is never closed. Signals that were ignored when this
+// program started are left out; those that were blocked wait for the command. Many of a kind that nobody has received
 // yet may become two.
 func (s *Supervisor) Signals() <-chan syscall.Signal { return s.signals }
 

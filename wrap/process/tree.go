@@ -20,11 +20,12 @@ type info struct {
 // identity is what of a process never changes.
 func (i info) identity() info { return info{pid: i.pid, start: i.start} }
 
-// dead tells whether nothing of the process runs. It does while threads are left, though the first has exited and shows as a zombie.
+// dead tells whether nothing of the process runs. It does while threads are left, though the first has exited and shows
+// as a zombie.
 func (i info) dead() bool { return i.state == 'X' || i.state == 'Z' && i.threads <= 1 }
 
-// tree returns the living processes of all that are roots or descend from one, and neither are apart nor descend through
-// one that is.
+// tree returns the living processes of all that are roots or descend from one, and neither are apart nor descend
+// through one that is.
 func tree(all []info, root, apart func(info) bool) []info {
 	children := map[int][]info{}
 	var left []info
@@ -51,8 +52,8 @@ func tree(all []info, root, apart func(info) bool) []info {
 	return found
 }
 
-// members returns what lives of the command, of its group and of its tree. A command with Forward also has the orphans that this
-// process adopted. Unsure: it may be more. The lock is held.
+// members returns what lives of the command, of its group and of its tree. A command with Forward also has the orphans
+// that this process adopted. Unsure: it may be more. The lock is held.
 func (p *Process) members() (found []info, unsure bool) {
 	s := p.s
 	root := func(i info) bool {
@@ -81,11 +82,10 @@ func (p *Process) members() (found []info, unsure bool) {
 	return found, unsure
 }
 
-// KillTree kills root with all that descends from it and all processes with the entry mark (NAME=value, "": none) in the
-// environment they were started with, again and again until none is left or ctx ends: then its error. It needs no
-// parenthood: a guardian beside the wrapper uses it when the wrapper is dead. This process itself is spared. A process that this one
-// may not signal is waited for.
-// Without /proc (darwin) it kills root and its process group alone.
+// KillTree kills root with all that descends from it and all processes with the entry mark (NAME=value, "": none) in
+// the environment they were started with, again and again until none is left or ctx ends: then its error. It needs no
+// parenthood: a guardian beside the wrapper uses it when the wrapper is dead. This process itself is spared. A process
+// that this one may not signal is waited for. Without /proc (darwin) it kills root and its process group alone.
 func KillTree(ctx context.Context, root int, mark string) error {
 	killGroup(root)
 	first := find(root)

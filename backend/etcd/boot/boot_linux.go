@@ -52,8 +52,8 @@ func NewAlarm() (*Alarm, error) {
 	return a, nil
 }
 
-// Set lets the alarm ring at a moment of this clock in place of the one set before, at once if that is past. A ring of the
-// earlier setting may still be on its way: who hears it looks at the clock.
+// Set lets the alarm ring at a moment of this clock in place of the one set before, at once if that is past. A ring of
+// the earlier setting may still be on its way: who hears it looks at the clock.
 func (a *Alarm) Set(moment time.Duration) error {
 	raw, err := a.timer.SyscallConn()
 	if err != nil {

@@ -1,12 +1,14 @@
-// Package fence is the third guard of a command that runs under a claim on etcd. The first is the wrapper, the second the keeper: each ends
-// the command when the claim's last moment comes, and either may be killed or stopped. One command such as "pkill -9 limit" or "pkill -STOP limit"
-// hits both. The fence is a process of another name, in a session of its own, without a store: the keeper tells it of the commands and of each new
-// last moment, through a pipe; at the last moment that it was told it kills what is left of them, whatever has become of the others.
+// Package fence is the third guard of a command that runs under a claim on etcd. The first is the wrapper, the second
+// the keeper: each ends the command when the claim's last moment comes, and either may be killed or stopped. One
+// command such as "pkill -9 limit" or "pkill -STOP limit" hits both. The fence is a process of another name, in a
+// session of its own, without a store: the keeper tells it of the commands and of each new last moment, through a pipe;
+// at the last moment that it was told it kills what is left of them, whatever has become of the others.
 //
-// It is started when a command has run for a tenth of a second, so that short ones need not pay for it: in that time two guards have to do.
+// It is started when a command has run for a tenth of a second, so that short ones need not pay for it: in that time
+// two guards have to do.
 //
-// What it cannot do: end what this user may not signal, such as a set-uid program; outlive a signal that is sent to every process of the
-// user, or of a container. A machine that is stopped as a whole is a matter of the fencing token.
+// What it cannot do: end what this user may not signal, such as a set-uid program; outlive a signal that is sent to
+// every process of the user, or of a container. A machine that is stopped as a whole is a matter of the fencing token.
 package fence
 
 import (
@@ -22,11 +24,12 @@ import (
 	"limit/backend/etcd/boot"
 )
 
-// Kill kills a process (0: not known) with all that descends from it, and every process with mark (NAME=value) in the environment
-// it was started with. process.KillTree is one.
+// Kill kills a process (0: not known) with all that descends from it, and every process with mark (NAME=value) in the
+// environment it was started with. process.KillTree is one.
 type Kill func(ctx context.Context, root int, mark string) error
 
-// Order is what the keeper tells the fence: of the wrapper, once; of a new last moment; of a command that runs, or that has ended.
+// Order is what the keeper tells the fence: of the wrapper, once; of a new last moment; of a command that runs, or that
+// has ended.
 type Order struct {
 	Wrapper  int           `json:"wrapper,omitempty"`  // pid
 	Deadline time.Duration `json:"deadline,omitempty"` // on the boot clock

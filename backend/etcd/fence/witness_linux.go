@@ -62,7 +62,8 @@ func Stopped(pid int) bool {
 	return len(rest) > 0 && (rest[0] == 'T' || rest[0] == 't')
 }
 
-// rename gives this process another name than its program has, so that a signal sent by name to limit does not reach it.
+// rename gives this process another name than its program has, so that a signal sent by name to limit does not reach
+// it.
 func rename(name string) {
 	os.WriteFile("/proc/self/comm", []byte(name), 0) // without /proc it keeps its program's
 }

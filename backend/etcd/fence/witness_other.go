@@ -4,8 +4,8 @@ package fence
 
 import "syscall"
 
-// Witness sees a process that is no child of ours. Without descriptors of processes, one that ended and whose number was given to
-// another at once would be taken for it.
+// Witness sees a process that is no child of ours. Without descriptors of processes, one that ended and whose number
+// was given to another at once would be taken for it.
 type Witness struct{ pid int }
 
 // Watch returns a witness of a process.

@@ -10,7 +10,8 @@ import (
 	"limit/backend/etcd/boot"
 )
 
-// A wrapper that goes on after it was stopped finds renewals that it has not read: until it has, the last one that it knows is out of date.
+// A wrapper that goes on after it was stopped finds renewals that it has not read: until it has, the last one that it
+// knows is out of date.
 func TestAWrapperThatWasStoppedReadsItsArrearsBeforeItGivesUp(t *testing.T) {
 	ours, theirs := net.Pipe()
 	served := make(chan struct{})

@@ -77,7 +77,8 @@ func (o Options) String() string {
 	return "etcd://" + strings.Join(hosts, ",")
 }
 
-// errGone says that the keeper's process has ended. It is put into words when they are asked for, as runs without a keeper have this package too.
+// errGone says that the keeper's process has ended. It is put into words when they are asked for, as runs without a
+// keeper have this package too.
 var errGone error = gone{}
 
 type gone struct{}
@@ -212,9 +213,9 @@ func (c *Client) take(m *Message) {
 	}
 }
 
-// slack lets the keeper be the first to tell that a claim is lost. arrears is what a wrapper needs to read what it was told; one that was
-// stopped past the deadline has more to read, and may take longestArrears: the keeper has enforced the deadline meanwhile, and the lease
-// ends no sooner than a second and a half after it.
+// slack lets the keeper be the first to tell that a claim is lost. arrears is what a wrapper needs to read what it was
+// told; one that was stopped past the deadline has more to read, and may take longestArrears: the keeper has enforced
+// the deadline meanwhile, and the lease ends no sooner than a second and a half after it.
 const (
 	slack          = 150 * time.Millisecond
 	arrears        = 100 * time.Millisecond

@@ -68,9 +68,9 @@ func (e *entry) update(c *backend.Claim) {
 	e.claim = *c
 }
 
-// take hands an event of the keeper on. One loss is told once, whoever noticed first. Where the last renewal that was told is not fresh, this
-// process was stopped: a grant that it finds among what it was told meanwhile may be of a lease that has ended, and is kept until a
-// renewal tells that it is not.
+// take hands an event of the keeper on. One loss is told once, whoever noticed first. Where the last renewal that was
+// told is not fresh, this process was stopped: a grant that it finds among what it was told meanwhile may be of a lease
+// that has ended, and is kept until a renewal tells that it is not.
 func (e *entry) take(m *Message, fresh bool) {
 	event := backend.Event{Kind: m.Event.Kind, Obstacles: m.Event.Obstacles, Reason: m.Event.Reason, Err: m.Event.Err.V.Err()}
 	if m.Event.KillBy != 0 {

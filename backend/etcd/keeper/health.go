@@ -20,8 +20,8 @@ type Member struct {
 	DBSize     int64         `json:"db_size,omitempty"`    // bytes
 	DBInUse    int64         `json:"db_in_use,omitempty"`  // bytes
 	Latency    time.Duration `json:"latency,omitempty"`    // of one status request, the connection included
-	// ClockAhead is by how much the server's wall clock is ahead of ours, known to a second or so: 0 where it cannot be had. No promise
-	// depends on it; times in status do.
+	// ClockAhead is by how much the server's wall clock is ahead of ours, known to a second or so: 0 where it cannot be
+	// had. No promise depends on it; times in status do.
 	ClockAhead time.Duration `json:"clock_ahead,omitempty"`
 	CertEnds   time.Time     `json:"cert_ends,omitzero"` // of the server's certificate; zero without TLS
 }

@@ -10,14 +10,16 @@ const (
 	MinTTL                = 5 * time.Second
 )
 
-// Options say which etcd, and how long a dead machine keeps its slots. Zero values are the defaults; Endpoints has none.
+// Options say which etcd, and how long a dead machine keeps its slots. Zero values are the defaults; Endpoints has
+// none.
 type Options struct {
 	Endpoints []string `json:"endpoints"` // host:port, http://host:port or https://host:port
 	Namespace string   `json:"namespace,omitempty"`
 	TLS       TLS      `json:"tls"`
 	Username  string   `json:"username,omitempty"`
 
-	// PasswordFile holds the user's password. It is read again, as the files of TLS are, whenever etcd asks for credentials.
+	// PasswordFile holds the user's password. It is read again, as the files of TLS are, whenever etcd asks for
+	// credentials.
 	PasswordFile string `json:"password_file,omitempty"`
 
 	// TTL is the lease of what this process owns, in whole seconds; Grace the time a command

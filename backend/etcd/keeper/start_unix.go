@@ -19,8 +19,8 @@ type Command struct {
 	Env  []string
 }
 
-// oneProcessor lets the goroutines of a keeper take turns on one thread: it waits for answers nearly all of its time, and to wake
-// threads for each that comes was an eighth of the processor's time that a run on etcd takes.
+// oneProcessor lets the goroutines of a keeper take turns on one thread: it waits for answers nearly all of its time,
+// and to wake threads for each that comes was an eighth of the processor's time that a run on etcd takes.
 const oneProcessor = "GOMAXPROCS=1"
 
 // Descriptor is where the keeper finds its end of the socket pair.

@@ -58,8 +58,8 @@ type Request struct {
 	Timeout  time.Duration          `json:"timeout,omitempty"` // what is left of the context; 0: no bound
 }
 
-// Message is what the keeper sends: an answer (Done), or an Event of the claim that request Number entered, or a change,
-// or (number 0) a new Deadline.
+// Message is what the keeper sends: an answer (Done), or an Event of the claim that request Number entered, or a
+// change, or (number 0) a new Deadline.
 type Message struct {
 	Number    int64                   `json:"n"`
 	Done      bool                    `json:"done,omitempty"`

@@ -1,5 +1,5 @@
-// Stamp appends CLOCK_MONOTONIC in nanoseconds to a file: the command whose starts the hand-over benchmarks compare. It is a program
-// of its own, that its start costs little and the same.
+// Stamp appends CLOCK_MONOTONIC in nanoseconds to a file: the command whose starts the hand-over benchmarks compare. It
+// is a program of its own, that its start costs little and the same.
 package main
 
 import (

@@ -4,10 +4,11 @@
 //
 //	command JOURNAL LOCKS CALL ACTION MILLISECONDS [INNER CALL...]
 //
-// It takes a lock for each slot that it was given, which the kernel frees exactly when its last process dies, whatever is killed: who finds a
-// lock taken has been given the slot of a command that lives. The locks are of open file descriptions, so descendants can have a part in them.
-// Actions: work; stubborn, which ignores TERM; daemon, which leaves a process behind that is not of the claim; tree, which leaves one that is;
-// closes, which closes all descriptors that it inherited, as daemons do; nest, which makes the inner call.
+// It takes a lock for each slot that it was given, which the kernel frees exactly when its last process dies, whatever
+// is killed: who finds a lock taken has been given the slot of a command that lives. The locks are of open file
+// descriptions, so descendants can have a part in them. Actions: work; stubborn, which ignores TERM; daemon, which
+// leaves a process behind that is not of the claim; tree, which leaves one that is; closes, which closes all
+// descriptors that it inherited, as daemons do; nest, which makes the inner call.
 package main
 
 import (
@@ -26,8 +27,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFd is where the locks' description is. When a process dies the kernel closes what had the highest number first (it was tried): the lock
-// has to go before the claim's own descriptor does.
+// lockFd is where the locks' description is. When a process dies the kernel closes what had the highest number first
+// (it was tried): the lock has to go before the claim's own descriptor does.
 const lockFd = 250
 
 func main() {
@@ -170,8 +171,9 @@ func (c *command) lock(path string) (string, error) {
 	return strings.Join(all, ","), nil
 }
 
-// take takes a lock, and notes who has it if somebody does. Two processes of a claim that die at once can drop the claim before the lock, for
-// as long as one of them is kept from the processor: then nobody has the file open any more, and the lock comes free; that is noted as late.
+// take takes a lock, and notes who has it if somebody does. Two processes of a claim that die at once can drop the
+// claim before the lock, for as long as one of them is kept from the processor: then nobody has the file open any more,
+// and the lock comes free; that is noted as late.
 func (c *command) take(lock unix.Flock_t, slot string) error {
 	for try := range 100 {
 		request := lock
@@ -196,7 +198,8 @@ func (c *command) take(lock unix.Flock_t, slot string) error {
 	return nil
 }
 
-// whoHas is the pid of a process that has the lock at a place, or "": the one that took it, or one that has inherited it.
+// whoHas is the pid of a process that has the lock at a place, or "": the one that took it, or one that has inherited
+// it.
 func whoHas(place int64) string {
 	var taker [8]byte
 	if n, _ := unix.Pread(lockFd, taker[:], place*8); n == len(taker) {

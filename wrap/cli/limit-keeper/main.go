@@ -1,5 +1,5 @@
-// Limit-keeper is the process that keeps the claims of a limit on etcd, as a program of its own: beside a limit that was built with the
-// tag slim, which then need not carry the etcd client, whose start-up every command would pay for.
+// Limit-keeper is the process that keeps the claims of a limit on etcd, as a program of its own: beside a limit that
+// was built with the tag slim, which then need not carry the etcd client, whose start-up every command would pay for.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package manual is the manual of limit: Markdown files that are read in the repository, shown by limit help TOPIC, and made into man
-// pages by scripts/release.sh.
+// Package manual is the manual of limit: Markdown files that are read in the repository, shown by limit help TOPIC, and
+// made into man pages by scripts/release.sh.
 package manual
 
 import (

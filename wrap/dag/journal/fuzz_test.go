@@ -9,8 +9,8 @@ import (
 	"limit/wrap/dag/plan"
 )
 
-// FuzzLoad reads whatever stands in the place of a journal. One that can be read can be read after a crash at any byte behind its
-// first line too, and has no more of it then.
+// FuzzLoad reads whatever stands in the place of a journal. One that can be read can be read after a crash at any byte
+// behind its first line too, and has no more of it then.
 func FuzzLoad(f *testing.F) {
 	dir := filepath.Join(f.TempDir(), "20260101T000000Z-aaaaaaaa")
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -16,8 +16,9 @@ type Keep struct {
 	Bytes int64 // of all runs of the dag together
 }
 
-// Prune removes the runs of each dag, which is a file, that are beyond what is to be kept, the oldest first. The latest run of a dag
-// and the latest that did not succeed stay, and so does whatever lives. Bytes are counted of one file's runs alone, as that takes long.
+// Prune removes the runs of each dag, which is a file, that are beyond what is to be kept, the oldest first. The latest
+// run of a dag and the latest that did not succeed stay, and so does whatever lives. Bytes are counted of one file's
+// runs alone, as that takes long.
 func Prune(root, file string, keep Keep, now time.Time) error {
 	runs, err := List(root)
 	if err != nil {

@@ -111,7 +111,8 @@ func appendEnd(b []byte, step string, a *Attempt, outputs []stepfile.Var) []byte
 	return append(b, "}\n"...)
 }
 
-// appendSettled is a step's outcome; outputs are those of one that an earlier run has settled: a retry reads one journal alone.
+// appendSettled is a step's outcome; outputs are those of one that an earlier run has settled: a retry reads one
+// journal alone.
 func appendSettled(b []byte, step string, o plan.Outcome, at time.Duration, outputs []stepfile.Var) []byte {
 	b = append(b, `{"e":"settled","s":`...)
 	b = appendText(b, step)

@@ -1,10 +1,10 @@
-// Package journal keeps what happened in runs of dags: one directory for each run, in it the journal, the step file as it was,
-// and the logs.
+// Package journal keeps what happened in runs of dags: one directory for each run, in it the journal, the step file as
+// it was, and the logs.
 //
-// The journal is append-only, one JSON object a line, and flushed before any process starts: a run that was killed at any
-// byte of it is read up to its last whole line, and a step that was running then, or whose end did not get
-// into the journal, is known to have been started. While a run, or a process of one of its steps, lives,
-// the journal is locked: the kernel says whether a run is over.
+// The journal is append-only, one JSON object a line, and flushed before any process starts: a run that was killed at
+// any byte of it is read up to its last whole line, and a step that was running then, or whose end did not get into the
+// journal, is known to have been started. While a run, or a process of one of its steps, lives, the journal is locked:
+// the kernel says whether a run is over.
 package journal
 
 import (

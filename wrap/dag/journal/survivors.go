@@ -30,8 +30,9 @@ func (s Survivor) String() string {
 // lookAgain is how often survivors are looked for: waiting for a lock in the kernel could not be ended.
 const lookAgain = 100 * time.Millisecond
 
-// WaitForSteps waits until the run and every step of it is over, or ctx. A process that a step left behind whose end the journal
-// has is not waited for. waits is called, at first and when they change, with those that are; none: who they are is not known.
+// WaitForSteps waits until the run and every step of it is over, or ctx. A process that a step left behind whose end
+// the journal has is not waited for. waits is called, at first and when they change, with those that are; none: who
+// they are is not known.
 func (e *Entry) WaitForSteps(ctx context.Context, waits func([]Survivor)) error {
 	f, err := os.Open(filepath.Join(e.Dir, journalName))
 	if err != nil {
@@ -146,8 +147,8 @@ type Guard struct{ file *os.File }
 // ErrRetried says that another process retries the run at this moment.
 var ErrRetried = errors.New("it is being retried")
 
-// Guard returns the right to retry the run, and the id of the run that has done so last, "" for none. With ErrRetried the id is of that
-// which does now; "": it has none yet.
+// Guard returns the right to retry the run, and the id of the run that has done so last, "" for none. With ErrRetried
+// the id is of that which does now; "": it has none yet.
 func (e *Entry) Guard() (*Guard, string, error) {
 	f, err := os.OpenFile(filepath.Join(e.Dir, "retried"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

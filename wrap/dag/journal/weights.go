@@ -20,8 +20,8 @@ func weightsPath(root, file string) string {
 	return filepath.Join(root, "durations", Hash([]byte(file))[:32]+".json")
 }
 
-// Weights returns how long each step of the file took in earlier runs, by index, and for how many of them that is known. An
-// unknown one gets the mean of the others. nil: nothing is known.
+// Weights returns how long each step of the file took in earlier runs, by index, and for how many of them that is
+// known. An unknown one gets the mean of the others. nil: nothing is known.
 func Weights(root, path string, f *stepfile.File) ([]time.Duration, int) {
 	known := readWeights(weightsPath(root, path))
 	if len(known) == 0 {

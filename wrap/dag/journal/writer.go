@@ -51,10 +51,10 @@ func Hash(source []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Create makes the directory of a run under root, which is made too, and begins its journal: with its head, the steps that run again
-// though they may have run before (Step.Rerun), and those that an earlier run has settled, by index: seal hides secrets in
-// their outputs. The journal is there
-// with all of that or not at all. The directory is its owner's alone: logs are nobody else's business.
+// Create makes the directory of a run under root, which is made too, and begins its journal: with its head, the steps
+// that run again though they may have run before (Step.Rerun), and those that an earlier run has settled, by index:
+// seal hides secrets in their outputs. The journal is there with all of that or not at all. The directory is its
+// owner's alone: logs are nobody else's business.
 func Create(root string, r *Run, source []byte, settled map[int]plan.Outcome, seal func(string) string) (*Writer, error) {
 	dir := filepath.Join(root, r.Started.UTC().Format("20060102T150405.000")+"-"+r.ID)
 	for _, d := range []string{dir, filepath.Join(dir, logDir), filepath.Join(dir, outputDir)} {

@@ -28,7 +28,8 @@ func (p *Plan) order() {
 	}
 }
 
-// longestPaths returns for each step the weight of the longest way from its start to the end of the dag, and a topological order.
+// longestPaths returns for each step the weight of the longest way from its start to the end of the dag, and a
+// topological order.
 func longestPaths(steps []*stepfile.Step, dependants [][]int, weights []time.Duration) ([]time.Duration, []int) {
 	order := topological(steps, dependants)
 	paths := make([]time.Duration, len(steps))

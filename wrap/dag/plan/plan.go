@@ -9,9 +9,9 @@
 // when the executor has room for it. A step with a condition first runs the condition, in one slot of the executor.
 //
 // The order is priority (a step has at least that of whatever needs it), then the longest path to the end, weighted
-// with durations of earlier runs, then the file. Claims with equal needs stand in one line
-// of the State, so a transition costs O(log n) whatever waits; of the steps with equal pools only as many are entered into
-// the store as the executor could run at once.
+// with durations of earlier runs, then the file. Claims with equal needs stand in one line of the State, so a
+// transition costs O(log n) whatever waits; of the steps with equal pools only as many are entered into the store as
+// the executor could run at once.
 package plan
 
 import (
@@ -229,8 +229,8 @@ func (p *Plan) Tick(now time.Duration) []Action {
 // Next is when Tick has something to do.
 func (p *Plan) Next() (time.Duration, bool) { return p.delayed.next() }
 
-// Cancel makes every step final that has not started, but those that are to run after a failure, or always: they run when
-// what they need is final. Steps that run are left to the runner, and are not tried again.
+// Cancel makes every step final that has not started, but those that are to run after a failure, or always: they run
+// when what they need is final. Steps that run are left to the runner, and are not tried again.
 func (p *Plan) Cancel(reason string, now time.Duration) []Action {
 	if p.cancelled == "" {
 		p.cancelled = reason

@@ -397,8 +397,8 @@ func TestTheCriticalPathIsTheLongestByWeight(t *testing.T) {
 	}
 }
 
-// What blocks a step that needs a pool is what keeps it from starting: a limit of the executor, though its claim is not in the
-// store, or stands aside there; else its pools, and whose claim is there in place of its own.
+// What blocks a step that needs a pool is what keeps it from starting: a limit of the executor, though its claim is not
+// in the store, or stands aside there; else its pools, and whose claim is there in place of its own.
 func TestTheBlockerThatIsNamedIsTheOneThatBlocks(t *testing.T) {
 	for name, c := range map[string]struct {
 		text  string

@@ -11,8 +11,8 @@ import (
 	"limit/backend"
 )
 
-// poolLine is where ready steps with equal needs stand before their claims are entered into the store. Only
-// as many are entered as the executor could run at once: more would not start sooner, and each costs the store a waiter.
+// poolLine is where ready steps with equal needs stand before their claims are entered into the store. Only as many are
+// entered as the executor could run at once: more would not start sooner, and each costs the store a waiter.
 type poolLine struct {
 	backlog ranked
 	entered int
@@ -98,8 +98,8 @@ func (p *Plan) Granted(i int, now time.Duration) []Action {
 	return out
 }
 
-// StoodUp says whether a claim that was put back was granted at once. If not, its slot of the executor goes to others, and
-// Granted may follow later.
+// StoodUp says whether a claim that was put back was granted at once. If not, its slot of the executor goes to others,
+// and Granted may follow later.
 func (p *Plan) StoodUp(i int, granted bool, now time.Duration) []Action {
 	if p.nodes[i].phase != standing {
 		return nil
@@ -113,8 +113,8 @@ func (p *Plan) StoodUp(i int, granted bool, now time.Duration) []Action {
 	return p.advance(now)
 }
 
-// Refused says that a step's claim has left the store without having been started: it is impossible, it was cancelled, or it
-// waited too long.
+// Refused says that a step's claim has left the store without having been started: it is impossible, it was cancelled,
+// or it waited too long.
 func (p *Plan) Refused(i int, exit Exit, now time.Duration) []Action {
 	n := &p.nodes[i]
 	switch n.phase {
@@ -159,8 +159,8 @@ func (l *poolLine) unlist(i int) {
 	}
 }
 
-// Waiting is a step that is ready and does not run, with the limits of the executor that block it. Its Blocks are nil where
-// it waits for its pools, or for its next attempt.
+// Waiting is a step that is ready and does not run, with the limits of the executor that block it. Its Blocks are nil
+// where it waits for its pools, or for its next attempt.
 type Waiting struct {
 	Step    int
 	InStore bool // it waits for its pools: the store knows which of them block
@@ -191,8 +191,8 @@ func (p *Plan) Waiting(now time.Duration) []Waiting {
 	return append(out, p.backlogged(backlog, inStore, now)...)
 }
 
-// backlogged explains steps whose claims are not in the store: limits of the executor keep them out, or, where it would admit
-// them, the claims of others with equal needs that wait for the pools.
+// backlogged explains steps whose claims are not in the store: limits of the executor keep them out, or, where it would
+// admit them, the claims of others with equal needs that wait for the pools.
 func (p *Plan) backlogged(steps []int, inStore map[*poolLine]int, now time.Duration) []Waiting {
 	if len(steps) == 0 {
 		return nil

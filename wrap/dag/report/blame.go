@@ -11,8 +11,9 @@ import (
 	"limit/wrap/dag/plan"
 )
 
-// Blame returns what each attempt waited for, by step and attempt: for its pools as the store told it, and for the limits of the
-// executor as they follow from who ran when. Where several limits are full at once, the time counts for each of them.
+// Blame returns what each attempt waited for, by step and attempt: for its pools as the store told it, and for the
+// limits of the executor as they follow from who ran when. Where several limits are full at once, the time counts for
+// each of them.
 func Blame(r *journal.Run) [][][]journal.Wait {
 	limits := executorLimits(r)
 	blame := make([][][]journal.Wait, len(r.Steps))

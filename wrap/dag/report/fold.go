@@ -15,8 +15,8 @@ const (
 	GitLab
 )
 
-// DetectFold finds the CI system that the environment is of. What a step of a dag runs is in a part of that already: there are no
-// parts within parts.
+// DetectFold finds the CI system that the environment is of. What a step of a dag runs is in a part of that already:
+// there are no parts within parts.
 func DetectFold(getenv func(string) string) Fold {
 	switch {
 	case getenv("LIMIT_STEP") != "":

@@ -31,7 +31,8 @@ const (
 // place is where a step stands in a drawing.
 type place struct{ x, y, width int }
 
-// layout places the steps in columns by level, in each so that lines cross little: next to the middle of what they need.
+// layout places the steps in columns by level, in each so that lines cross little: next to the middle of what they
+// need.
 func layout(f *stepfile.File) (places []place, width, height int) {
 	places = make([]place, len(f.Steps))
 	columns := levels(f)
@@ -87,7 +88,8 @@ func GraphSVG(w io.Writer, f *stepfile.File) error {
 	return out.Flush()
 }
 
-// drawGraph draws lines and boxes; class gives a step's box a class and a mark at its corner, critical are the lines of a path (from, to).
+// drawGraph draws lines and boxes; class gives a step's box a class and a mark at its corner, critical are the lines of
+// a path (from, to).
 func drawGraph(out *bufio.Writer, f *stepfile.File, places []place, class func(i int) (class, mark string), critical map[[2]int]bool) {
 	for i, s := range f.Steps {
 		to := places[i]

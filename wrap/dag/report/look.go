@@ -193,7 +193,8 @@ func stepIDs(steps []*journal.Step) []string {
 	return names
 }
 
-// limitNames are the limits in a step's way: those of the executor with their use. The use of pools is known to the store.
+// limitNames are the limits in a step's way: those of the executor with their use. The use of pools is known to the
+// store.
 func (l *Look) limitNames(s *journal.Step) string {
 	var names []string
 	for _, b := range l.blocks(s) {

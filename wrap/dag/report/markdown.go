@@ -13,7 +13,8 @@ import (
 // mostDetailed is how many failed steps a summary in Markdown has the output of.
 const mostDetailed = 10
 
-// Markdown writes how a run has gone, for the summary that a CI system shows: counts, and the failed steps with their last lines.
+// Markdown writes how a run has gone, for the summary that a CI system shows: counts, and the failed steps with their
+// last lines.
 func Markdown(w io.Writer, r *journal.Run, dir string) error {
 	var b bytes.Buffer
 	mark := "✅"

@@ -22,7 +22,8 @@ const (
 	mostEdges    = 20_000
 )
 
-// pageRow is one attempt in the page's timeline. The names are short because there may be many. Times are in milliseconds.
+// pageRow is one attempt in the page's timeline. The names are short because there may be many. Times are in
+// milliseconds.
 type pageRow struct {
 	ID       string   `json:"i"`
 	Attempt  int      `json:"n"`
@@ -79,8 +80,9 @@ type pageWait struct {
 	Percent     int // of the longest
 }
 
-// Page writes the run as one HTML page that needs nothing but itself: failures with their last lines, what to raise, the critical path,
-// the timeline of all attempts with their waits by limit, and the graph. Logs are read from the run's directory.
+// Page writes the run as one HTML page that needs nothing but itself: failures with their last lines, what to raise,
+// the critical path, the timeline of all attempts with their waits by limit, and the graph. Logs are read from the
+// run's directory.
 func Page(w io.Writer, r *journal.Run, dir string) error {
 	page, err := template.ParseFS(pageFiles, "page.html")
 	if err != nil {

@@ -19,8 +19,8 @@ type Link struct {
 	Waited  time.Duration // for that, where nobody of this run held it
 }
 
-// CriticalPath is the way that made the run long: from its last end back through whatever let each attempt start, a need or a
-// slot. It returns the links, the first to start first.
+// CriticalPath is the way that made the run long: from its last end back through whatever let each attempt start, a
+// need or a slot. It returns the links, the first to start first.
 func CriticalPath(r *journal.Run, blame [][][]journal.Wait) []Link {
 	asks := map[string]func(*journal.Step) int{}
 	for _, l := range executorLimits(r) {
@@ -142,8 +142,8 @@ func lasted(way []Link) time.Duration {
 	return sum
 }
 
-// NeedsPath is the longest way through the steps that ran by needs alone, by what they took: no number of slots makes the run
-// shorter.
+// NeedsPath is the longest way through the steps that ran by needs alone, by what they took: no number of slots makes
+// the run shorter.
 func NeedsPath(r *journal.Run) ([]*journal.Step, time.Duration) {
 	weights := make([]time.Duration, len(r.Steps))
 	for i, s := range r.Steps {

@@ -31,8 +31,8 @@ func (r Raised) String() string {
 // mostRaised is how many limits are tried.
 const mostRaised = 4
 
-// Raise simulates the run with twice as much of each limit that steps waited for, those that they waited for longest. What
-// other runs hold of a pool is not simulated.
+// Raise simulates the run with twice as much of each limit that steps waited for, those that they waited for longest.
+// What other runs hold of a pool is not simulated.
 func Raise(r *journal.Run, waited []LimitWait) []Raised {
 	var raised []Raised
 	before := again(r, "")
@@ -74,7 +74,8 @@ func capacityOf(r *journal.Run, name string) (int, bool) {
 	return r.Max, name == backend.ExecutorNames().Runs
 }
 
-// again is how long the run would take with twice as much of a limit, "" for none, were its steps to take what they took.
+// again is how long the run would take with twice as much of a limit, "" for none, were its steps to take what they
+// took.
 func again(r *journal.Run, raised string) time.Duration {
 	f, world := stepsThatRan(r)
 	opt := plan.Options{MaxConcurrent: r.Max, TagLimits: slices.Clone(r.TagLimits), Weights: world.Durations, Done: map[int]plan.Outcome{}}
@@ -118,7 +119,8 @@ func again(r *journal.Run, raised string) time.Duration {
 	return end
 }
 
-// stepsThatRan is the run as a simulation plays it again: each step runs once, as long as all its attempts, and ends as it did.
+// stepsThatRan is the run as a simulation plays it again: each step runs once, as long as all its attempts, and ends as
+// it did.
 func stepsThatRan(r *journal.Run) (*stepfile.File, plan.World) {
 	f := &stepfile.File{Steps: make([]*stepfile.Step, len(r.Steps))}
 	world := plan.World{Durations: make([]time.Duration, len(r.Steps))}

@@ -21,7 +21,8 @@ type region struct {
 	left    time.Duration
 }
 
-// frame is pending text with the region taken away before and drawn again after it, in one piece so that nothing flickers.
+// frame is pending text with the region taken away before and drawn again after it, in one piece so that nothing
+// flickers.
 func (c *Console) frame() []byte {
 	width, _ := c.Size()
 	out := append([]byte(nil), c.region.erase(width)...)
@@ -42,7 +43,8 @@ func (c *Console) wipe() {
 	c.region.lines = nil
 }
 
-// erase moves to the first line of the region and clears from there. A terminal that became narrower may have wrapped the lines.
+// erase moves to the first line of the region and clears from there. A terminal that became narrower may have wrapped
+// the lines.
 func (r *region) erase(width int) []byte {
 	rows := 0
 	for _, line := range r.lines {
@@ -154,8 +156,8 @@ func (c *Console) waitingLine(w plan.Waiting) string {
 	}
 }
 
-// estimate is how long the rest will take, from earlier runs: the work that is left spread over the slots, but no less than
-// the longest step that is left. 0: not known.
+// estimate is how long the rest will take, from earlier runs: the work that is left spread over the slots, but no less
+// than the longest step that is left. 0: not known.
 func (c *Console) estimate(now time.Time) time.Duration {
 	if c.Expected == nil {
 		return 0

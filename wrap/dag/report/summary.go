@@ -30,8 +30,8 @@ const (
 // worthTelling is the shortest wait that a summary speaks of.
 const worthTelling = 50 * time.Millisecond
 
-// Summary writes how a run has gone: counts, failures with their last lines, the slowest steps, the critical path, and seconds waited
-// for each limit. retry is the command to retry with, "" for none.
+// Summary writes how a run has gone: counts, failures with their last lines, the slowest steps, the critical path, and
+// seconds waited for each limit. retry is the command to retry with, "" for none.
 func (c *Console) Summary(retry string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,7 +54,8 @@ func writeWhatFailed(w io.Writer, r *journal.Run, dir string, shown bool) {
 	writeFailures(w, r, dir, shown)
 }
 
-// WriteSummary is Summary for a run that is over. Where the failed steps' output was shown already, only its place is told.
+// WriteSummary is Summary for a run that is over. Where the failed steps' output was shown already, only its place is
+// told.
 func WriteSummary(w io.Writer, r *journal.Run, dir string, shown bool, retry string) {
 	counts := r.Count()
 	fmt.Fprintf(w, "\n%s: %s in %s", clean(r.Name), describeCounts(counts), short(r.Ended))

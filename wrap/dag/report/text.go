@@ -62,8 +62,9 @@ func (c *Console) dimText(s string) string {
 	return "\x1b[2m" + s + "\x1b[0m"
 }
 
-// safe is a step's output as the Out can bear it: as it is, but on a terminal without what could move the cursor, change its
-// modes or its title. Colours stay; of a line that was written over with carriage returns, each version is a line.
+// safe is a step's output as the Out can bear it: as it is, but on a terminal without what could move the cursor,
+// change its modes or its title. Colours stay; of a line that was written over with carriage returns, each version is a
+// line.
 func (c *Console) safe(p []byte) string {
 	if c.Progress != Terminal {
 		return string(p)

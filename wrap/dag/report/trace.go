@@ -157,7 +157,8 @@ type segment struct {
 // unblamed is what a wait is called that no limit explains: the plan and the machine.
 const unblamed = "starting"
 
-// segments spreads a wait over the limits that are blamed for it. Where they overlap they share it; what is not explained comes last.
+// segments spreads a wait over the limits that are blamed for it. Where they overlap they share it; what is not
+// explained comes last.
 func segments(waits []journal.Wait, total time.Duration) []segment {
 	var sum time.Duration
 	for _, w := range waits {

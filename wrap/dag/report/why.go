@@ -12,8 +12,8 @@ import (
 	"limit/wrap/dag/plan"
 )
 
-// Why explains why a step waits, or that it does not: what it needs and where that stands, which limits of the executor are in
-// its way and which steps hold them since when. What it waits for in the store, the store knows.
+// Why explains why a step waits, or that it does not: what it needs and where that stands, which limits of the executor
+// are in its way and which steps hold them since when. What it waits for in the store, the store knows.
 func (l *Look) Why(w io.Writer, s *journal.Step) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "%s of %s, run %s, %s\n", clean(s.ID), clean(l.Name), shortRun(l.ID), l.Standing(s))

@@ -52,8 +52,8 @@ func readBounded(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// parseEnvFile reads NAME=VALUE lines: with export before them or not, the value as it stands or in quotes; # begins a comment.
-// In double quotes \n, \" and \\ are what they are in C. Nothing is expanded.
+// parseEnvFile reads NAME=VALUE lines: with export before them or not, the value as it stands or in quotes; # begins a
+// comment. In double quotes \n, \" and \\ are what they are in C. Nothing is expanded.
 func parseEnvFile(path string, text []byte) ([]Var, error) {
 	var vars []Var
 	number := 0

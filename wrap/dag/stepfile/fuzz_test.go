@@ -13,7 +13,8 @@ steps:
   d: x
 `
 
-// FuzzSelections: whatever is typed selects steps or is refused; what is excluded is not selected, and a comma is an or.
+// FuzzSelections: whatever is typed selects steps or is refused; what is excluded is not selected, and a comma is an
+// or.
 func FuzzSelections(f *testing.F) {
 	for _, s := range []string{"a", "+c", "2+b+1", "tag:k=v,d", "*", "b[one]", "b[two,three]", "c+", "+", "tag:", ",,", "99999999999999999999+a", "[", "]["} {
 		f.Add(s, "d")

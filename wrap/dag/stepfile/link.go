@@ -32,8 +32,8 @@ func (p *parser) link() {
 	p.limitsOfNothing()
 }
 
-// limitsOfNothing warns of tag limits that hold for no step, and of tags whose keys look like a misspelling of a limit's:
-// either way nothing would be limited, and nobody would see it.
+// limitsOfNothing warns of tag limits that hold for no step, and of tags whose keys look like a misspelling of a
+// limit's: either way nothing would be limited, and nobody would see it.
 func (p *parser) limitsOfNothing() {
 	values := map[string]map[string]bool{} // of the steps' tags, by key
 	for _, s := range p.file.Steps {
@@ -66,7 +66,8 @@ func (p *parser) limitsOfNothing() {
 	}
 }
 
-// needs resolves what a step needs. Where a need has an expression in it, each combination of the step's matrix has needs of its own.
+// needs resolves what a step needs. Where a need has an expression in it, each combination of the step's matrix has
+// needs of its own.
 func (p *parser) needs(src *source) {
 	items, _ := src.needs.OneOrMany()
 	each := slices.ContainsFunc(items, func(item yamlpos.Value) bool {

@@ -33,8 +33,8 @@ func Read(path string, o Options) (*File, []*yamlpos.Problem, error) {
 	return Parse(path, data, o)
 }
 
-// Parse parses the text of a step file. path is what problems call it, and what its directories are relative to. The error has
-// all problems of the file (yamlpos.Problems); warnings come beside a valid file too.
+// Parse parses the text of a step file. path is what problems call it, and what its directories are relative to. The
+// error has all problems of the file (yamlpos.Problems); warnings come beside a valid file too.
 func Parse(path string, data []byte, o Options) (f *File, warnings []*yamlpos.Problem, err error) {
 	doc := yamlpos.Parse(path, data)
 	p := &parser{doc: doc, file: &File{Path: path, Source: data}}

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Select returns which steps the selections name, by index: Dagster's syntax. x is a step or all
-// combinations of a matrix, +x also what it needs, 2+x that two levels deep, x+ and x+2 what needs it;
-// tag:k=v or tag:k all steps with the tag, build-* all whose name is like that; a comma means or. With no selection all steps are selected;
-// then the steps of exclude are taken out again.
+// Select returns which steps the selections name, by index: Dagster's syntax. x is a step or all combinations of a
+// matrix, +x also what it needs, 2+x that two levels deep, x+ and x+2 what needs it; tag:k=v or tag:k all steps with
+// the tag, build-* all whose name is like that; a comma means or. With no selection all steps are selected; then the
+// steps of exclude are taken out again.
 func (f *File) Select(selections, exclude []string) ([]bool, error) {
 	chosen := make([]bool, len(f.Steps))
 	if len(selections) == 0 {

@@ -2,8 +2,8 @@ package stepfile
 
 import "strings"
 
-// VariableName turns a name into the part of an environment variable that stands for it: upper-case, what is not a letter
-// or digit of ASCII becomes _, and none at the end: extract[acme] is EXTRACT_ACME.
+// VariableName turns a name into the part of an environment variable that stands for it: upper-case, what is not a
+// letter or digit of ASCII becomes _, and none at the end: extract[acme] is EXTRACT_ACME.
 func VariableName(name string) string {
 	var b strings.Builder
 	for _, r := range name {

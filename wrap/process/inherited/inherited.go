@@ -3,11 +3,11 @@
 // standard descriptors were closed. A wrapper hands them on to its command unchanged.
 //
 // The runtime installs handlers for all signals but HUP and INT, and opens /dev/null in the place of closed standard
-// descriptors. So the values are read before the runtime does anything: with cgo by a constructor of the
-// C library's start-up, without it in _cgo_init, which the runtime calls first of all where it is set (that such a
-// symbol may be set without cgo is an idea of github.com/ebitengine/purego). This was tried with Go 1.26; a test fails with a version
-// that is not in its list. Elsewhere than on linux/amd64 and linux/arm64 without cgo, and linux with it, and with the build tag
-// portable, nothing is known but HUP and INT, and State says so.
+// descriptors. So the values are read before the runtime does anything: with cgo by a constructor of the C library's
+// start-up, without it in _cgo_init, which the runtime calls first of all where it is set (that such a symbol may be
+// set without cgo is an idea of github.com/ebitengine/purego). This was tried with Go 1.26; a test fails with a version
+// that is not in its list. Elsewhere than on linux/amd64 and linux/arm64 without cgo, and linux with it, and with the
+// build tag portable, nothing is known but HUP and INT, and State says so.
 package inherited
 
 // State is what was inherited.

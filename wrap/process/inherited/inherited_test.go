@@ -106,9 +106,9 @@ func TestClosedStandardDescriptorsAreSeenThoughTheRuntimeOpensThem(t *testing.T)
 	}
 }
 
-// The assembly of this package and of sigsource rests on how the runtime starts and keeps its signals, which no release promises. When
-// this fails, run the tests of wrap/process/... and integration/wrapper with the new version on amd64 and arm64, with and without cgo, and
-// add it.
+// The assembly of this package and of sigsource rests on how the runtime starts and keeps its signals, which no release
+// promises. When this fails, run the tests of wrap/process/... and integration/wrapper with the new version on amd64
+// and arm64, with and without cgo, and add it.
 func TestTheAssemblyWasTriedWithThisVersionOfGo(t *testing.T) {
 	tried := []string{"go1.26"}
 	if !slices.ContainsFunc(tried, func(v string) bool { return version.Lang(runtime.Version()) == v }) {

@@ -113,8 +113,8 @@ func (c *Source) GiveBack(signals ...syscall.Signal) {
 	}
 }
 
-// Receive calls each for every signal until Close, and settled when it has done so for all that came. It unblocks the signals of
-// blocked on its own thread: no other receives those.
+// Receive calls each for every signal until Close, and settled when it has done so for all that came. It unblocks the
+// signals of blocked on its own thread: no other receives those.
 func (c *Source) Receive(blocked uint64, each func(Signal), settled func()) {
 	if blocked != 0 {
 		runtime.LockOSThread() // to the end: the thread dies with its mask
@@ -164,9 +164,10 @@ func (c *Source) byDefault(sig syscall.Signal, f func()) {
 	sigaction(sig, &before, nil)
 }
 
-// StopBy stops this process by sig, a stop signal, as its default action does, unless awake says, now that sig is pending, that it is not to.
-// Whoever continues this process from then on takes the pending signal from it, which is what POSIX has CONT do:
-// between the look and the stop nothing can be missed. It returns false, not having stopped, where signals are to be received first.
+// StopBy stops this process by sig, a stop signal, as its default action does, unless awake says, now that sig is
+// pending, that it is not to. Whoever continues this process from then on takes the pending signal from it, which is
+// what POSIX has CONT do: between the look and the stop nothing can be missed. It returns false, not having stopped,
+// where signals are to be received first.
 func (c *Source) StopBy(sig syscall.Signal, awake func() bool) (done bool) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -190,8 +191,8 @@ func (c *Source) StopBy(sig syscall.Signal, awake func() bool) (done bool) {
 	return done
 }
 
-// Ignore has this process ignore the signals of a set (bit n-1: signal n), those that the runtime needs included: it is for a
-// process that is about to execute another program.
+// Ignore has this process ignore the signals of a set (bit n-1: signal n), those that the runtime needs included: it is
+// for a process that is about to execute another program.
 func Ignore(set uint64) {
 	for ; set != 0; set &= set - 1 {
 		sigaction(syscall.Signal(bits.TrailingZeros64(set)+1), &kernelSigaction{handler: sigIgnore}, nil)

@@ -80,8 +80,8 @@ func (c *Source) byDefault(sig syscall.Signal, f func()) {
 // freshAnswer is longer than awake takes to answer, shorter than a shell is stopped.
 const freshAnswer = 2 * time.Millisecond
 
-// StopBy stops this process by sig unless awake says that it is not to. What it says is old if this process was stopped meanwhile, and
-// continued: then it is asked again.
+// StopBy stops this process by sig unless awake says that it is not to. What it says is old if this process was stopped
+// meanwhile, and continued: then it is asked again.
 func (c *Source) StopBy(sig syscall.Signal, awake func() bool) (done bool) {
 	for raised := false; !raised; {
 		asked := time.Now()

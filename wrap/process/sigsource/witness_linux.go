@@ -26,12 +26,13 @@ type witness struct {
 	record   [4]int32
 }
 
-// Watch starts a witness: a copy of this process that does nothing but report each signal that it is sent, with Witnessed set. It is
-// in the process group of this process, or in one of its own. Whoever signals a whole group, control group or tree signals it too,
-// and whoever means this process alone does not. It holds no files, and dies with this process. The caller reaps it.
+// Watch starts a witness: a copy of this process that does nothing but report each signal that it is sent, with
+// Witnessed set. It is in the process group of this process, or in one of its own. Whoever signals a whole group,
+// control group or tree signals it too, and whoever means this process alone does not. It holds no files, and dies with
+// this process. The caller reaps it.
 //
-// It is forked, not executed, since it must be there before the command can know its signals, and cost next to nothing. It bears
-// another name, so that who looks for the name of this process does not find it.
+// It is forked, not executed, since it must be there before the command can know its signals, and cost next to nothing.
+// It bears another name, so that who looks for the name of this process does not find it.
 func (c *Source) Watch(ownGroup bool) (pid int, err error) {
 	w := &witness{parent: os.Getpid(), report: c.write, ownGroup: ownGroup, set: ^uint64(0)}
 	copy(w.name[:], "(signals)")
@@ -60,8 +61,8 @@ func arguments() (start unsafe.Pointer, length uintptr) {
 	return first, length
 }
 
-// forkWitness forks. All signals are blocked. The child has this thread alone: from the fork on it makes system calls and nothing else,
-// as the runtime does not work there.
+// forkWitness forks. All signals are blocked. The child has this thread alone: from the fork on it makes system calls
+// and nothing else, as the runtime does not work there.
 //
 //go:nosplit
 //go:noinline
