@@ -33,7 +33,7 @@ func (s *State) kinOf(m *member) []*limit {
 	return slices.Compact(kin)
 }
 
-// waitsForKin tells whether w cannot be granted before an ancestor of m releases.
+// waitsForKin reports whether w cannot be granted before an ancestor of m releases.
 func (s *State) waitsForKin(w, m *member) bool {
 	if len(m.kin) == 0 {
 		return false

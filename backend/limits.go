@@ -74,7 +74,7 @@ type start struct {
 // shut reports whether nobody enters, whoever leaves: the limit is paused, or 0.
 func (l *limit) shut() bool { return l.pause != nil || l.capacity == 0 }
 
-// impossible tells whether the limit can never hold so many slots, whoever leaves. A limit of 0 is a pause.
+// impossible reports whether the limit can never hold so many slots, whoever leaves. A limit of 0 is a pause.
 func (l *limit) impossible(slots int) bool {
 	return l.capacity > 0 && slots > l.capacity
 }

@@ -264,7 +264,7 @@ func (p *modelPass) kept(o *modelMember, n modelNeed) bool {
 	return r != nil && r != o && n.slots > n.capacity-p.m.used(n.id)-p.m.asks(&r.claim, n.id)
 }
 
-// waitsForRunOf tells whether w waits, over any number of others, for an ancestor of o that is held.
+// waitsForRunOf reports whether w waits, over any number of others, for an ancestor of o that is held.
 func (p *modelPass) waitsForRunOf(w, o *modelMember) bool {
 	type node struct {
 		o    *modelMember

@@ -53,7 +53,7 @@ func (s *State) walk(now time.Duration, granted []*Claim) (_ []*Claim, again boo
 }
 
 // lift takes a member that was passed out of its line for the rest of a walk, where a limit is kept for it alone: that
-// may block the second in line where it does not block the first. It tells whether it did.
+// may block the second in line where it does not block the first. It reports whether it did.
 func (s *State) lift(m *member) bool {
 	if len(m.line.members) == 1 || !slices.ContainsFunc(m.needs, func(n need) bool { return n.limit.reserver == m }) {
 		return false
@@ -74,7 +74,7 @@ func (s *State) drop() {
 	s.lifted = s.lifted[:0]
 }
 
-// narrows tells whether the grant of m may have left a limit too small for somebody whom other limits block: now
+// narrows reports whether the grant of m may have left a limit too small for somebody whom other limits block: now
 // this one blocks it too, and nobody behind it is to be admitted there.
 func (m *member) narrows() bool {
 	return slices.ContainsFunc(m.needs, func(n need) bool {
@@ -133,7 +133,7 @@ func (s *State) findings(l *limit) *limit {
 	return l
 }
 
-// block tells whether anything keeps the member from being admitted, and marks the limits that do.
+// block reports whether anything keeps the member from being admitted, and marks the limits that do.
 // Where report is not nil it is called for each of them.
 func (s *State) block(m *member, report func(n need, why string, by *member)) bool {
 	blocked := false
@@ -197,12 +197,12 @@ func (s *State) obstacle(l *limit, m *member, slots int) (why string, by *member
 	return "", nil
 }
 
-// keptFrom tells whether the limit keeps so many slots from a member for another.
+// keptFrom reports whether the limit keeps so many slots from a member for another.
 func (l *limit) keptFrom(m *member, slots int) bool {
 	return l.reserver != nil && l.reserver != m && slots > l.room()-l.reserver.slotsOf(l)
 }
 
-// everyoneBlocked tells whether a limit that blocks m blocks everybody that waits, so that looking on is of no use.
+// everyoneBlocked reports whether a limit that blocks m blocks everybody that waits, so that looking on is of no use.
 func (s *State) everyoneBlocked(m *member) bool {
 	if s.nested > 0 {
 		return false

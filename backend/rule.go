@@ -213,7 +213,7 @@ func (s *State) ForgetStart(pool, id string) {
 	}
 }
 
-// Remove forgets a claim, waiting or held. It tells whether there was one.
+// Remove forgets a claim, waiting or held. It reports whether there was one.
 func (s *State) Remove(id string) bool {
 	m, ok := s.members[id]
 	if !ok {
@@ -233,7 +233,7 @@ func (s *State) Remove(id string) bool {
 	return true
 }
 
-// Bump gives a waiting claim a new priority; its arrival stays. It tells whether there is such a claim. The State
+// Bump gives a waiting claim a new priority; its arrival stays. It reports whether there is such a claim. The State
 // goes on with a copy of the claim: ask Claim for it.
 func (s *State) Bump(id string, priority int32) bool {
 	m, ok := s.members[id]
@@ -251,7 +251,7 @@ func (s *State) Bump(id string, priority int32) bool {
 }
 
 // Aside takes a claim out of the order, or (false) puts it back in its old place. A held claim gives back what it
-// holds, and its start counts in no rate. It tells whether there is such a claim.
+// holds, and its start counts in no rate. It reports whether there is such a claim.
 func (s *State) Aside(id string, aside bool) bool {
 	m, ok := s.members[id]
 	if !ok {

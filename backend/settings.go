@@ -86,7 +86,7 @@ type TagLimit struct {
 	Limit    int     `json:"limit"`               // 0 never admits
 }
 
-// Matches tells whether a run with this tag counts in the limit.
+// Matches reports whether a run with this tag counts in the limit.
 func (t TagLimit) Matches(key, value string) bool {
 	return t.Key == key && (t.Value == nil || *t.Value == value)
 }

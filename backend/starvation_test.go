@@ -69,7 +69,7 @@ func starve(random *rand.Rand) (story string, ok bool) {
 	return "", true
 }
 
-// fitsBeside tells whether a claim fits beside those of some holders that still hold.
+// fitsBeside reports whether a claim fits beside those of some holders that still hold.
 func fitsBeside(s *State, c *Claim, present []*Claim) bool {
 	for pool, slots := range c.Pools {
 		for _, o := range present {

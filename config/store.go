@@ -28,7 +28,7 @@ type Etcd struct {
 // encrypted reports whether the store is an etcd cluster with anything set that only an encrypted connection uses.
 func (b Backend) encrypted() bool { return b.Etcd != nil && b.Etcd.TLS() }
 
-// TLS tells whether anything is set that only an encrypted connection uses.
+// TLS reports whether anything is set that only an encrypted connection uses.
 func (e *Etcd) TLS() bool { return e.CA != "" || e.Cert != "" || e.Key != "" || e.ServerName != "" }
 
 // String is what --backend takes: local:DIR or etcd://h1:2379,h2:2379.

@@ -62,7 +62,7 @@ func refusal(name, fact string) error {
 	return fmt.Errorf("%s, and nobody named it; if it is meant, name it: --config %s, or %s=%s", fact, name, EnvConfig, name)
 }
 
-// is tells whether a user is the caller, root, or he who calls as root by sudo.
+// is reports whether a user is the caller, root, or he who calls as root by sudo.
 func (at Surroundings) is(uid int) bool {
 	if uid == 0 || uid == at.UID {
 		return true

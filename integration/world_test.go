@@ -66,7 +66,7 @@ func (w *world) nobodyLeft() {
 	}
 }
 
-// unlocked tells whether nobody holds an flock on a file.
+// unlocked reports whether nobody holds an flock on a file.
 func unlocked(path string) bool {
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -41,10 +41,10 @@ func (m *Messages) Unkillable(pid int) {
 	m.Error("waiting for process %d, which limit may not signal: the slots are kept until it ends", pid)
 }
 
-// Informs tells whether Info writes anything.
+// Informs reports whether Info writes anything.
 func (m *Messages) Informs() bool { return m.level >= Normal }
 
-// Verbose tells whether Debug writes anything.
+// Verbose reports whether Debug writes anything.
 func (m *Messages) Verbose() bool { return m.level >= Verbose }
 
 func (m *Messages) say(level Verbosity, format string, args []any) {

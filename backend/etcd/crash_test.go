@@ -140,7 +140,7 @@ func crashAt(t *testing.T, c *etcdtest.Cluster, transaction, when string) {
 	t.Logf("nothing left after %s, another granted after %s", residue.Round(time.Millisecond), time.Since(killed).Round(time.Millisecond))
 }
 
-// gateKept tells whether somebody keeps the gate.
+// gateKept reports whether somebody keeps the gate.
 func gateKept(t testing.TB, s *Store) bool {
 	t.Helper()
 	resp, err := s.client.Get(t.Context(), s.keys.gate())

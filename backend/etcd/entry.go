@@ -194,7 +194,7 @@ func (e *entry) lose(reason string, killBy time.Time) {
 	e.mail.Post(backend.Event{Kind: backend.Lost, Reason: reason, KillBy: killBy})
 }
 
-// waiting tells whether the claim is in the store and not held.
+// waiting reports whether the claim is in the store and not held.
 func (e *entry) waiting() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

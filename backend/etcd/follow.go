@@ -140,7 +140,7 @@ func (e *entry) take(ctx context.Context, event *clientv3.Event) bool {
 	return true
 }
 
-// read takes the keys as they stand, in place of events that were missed. It tells whether etcd has answered.
+// read takes the keys as they stand, in place of events that were missed. It reports whether etcd has answered.
 func (e *entry) read(ctx context.Context) bool {
 	from, to := e.s.keys.ofClaim(e.id)
 	resp, err := e.s.get(ctx, "reading the claim", from, clientv3.WithRange(to))

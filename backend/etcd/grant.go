@@ -85,7 +85,7 @@ func (l *ledger) guarded(c *backend.Claim) []string {
 	return dims
 }
 
-// runLimited tells whether a limit of runs concerns the claim.
+// runLimited reports whether a limit of runs concerns the claim.
 func (l *ledger) runLimited(c *backend.Claim) bool {
 	if c.Runs == 0 {
 		return false

@@ -178,7 +178,7 @@ func (s *lagging) decide() {
 	}
 }
 
-// holds tells whether the comparisons of a grant hold in the store.
+// holds reports whether the comparisons of a grant hold in the store.
 func (s *lagging) holds(claims []*backend.Claim) bool {
 	if s.kvs[s.keys.settings()].ModRevision != s.k.l.settingsRevision {
 		return false

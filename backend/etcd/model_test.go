@@ -277,7 +277,7 @@ func noWaitsAdded(c *content, base int8) bool {
 	return true
 }
 
-// apply carries a transaction out at the server; it tells whether its comparisons held.
+// apply carries a transaction out at the server; it reports whether its comparisons held.
 func (v *variant) apply(w *world, r request) bool {
 	s := &w.store
 	absent := !s.waits[r.from] && !s.holds[r.from]

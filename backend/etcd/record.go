@@ -140,7 +140,7 @@ func (s *seat) claim() *backend.Claim {
 	return c
 }
 
-// stands tells whether the rule knows the claim at all.
+// stands reports whether the rule knows the claim at all.
 func (s *seat) stands() bool { return s.Refused == nil && !s.Gone }
 
 // stored is the value of settings. By makes each writing unlike every other, so that who does not know whether

@@ -77,7 +77,7 @@ func (n *session) leave(ctx context.Context) error {
 	return n.revoke(ctx)
 }
 
-// uncount counts one claim less, and tells whether it was the last: whose leaving the lease is to be revoked by.
+// uncount counts one claim less, and reports whether it was the last: whose leaving the lease is to be revoked by.
 func (n *session) uncount() (last bool) {
 	s := n.store
 	s.mu.Lock()
@@ -125,7 +125,7 @@ func (n *session) deadline() (fence, deadline time.Duration) {
 	return deadline - n.store.options.Grace, deadline
 }
 
-// safe tells whether a command may still be started.
+// safe reports whether a command may still be started.
 func (n *session) safe() bool {
 	fence, _ := n.deadline()
 	return n.store.unfenced || (!n.isGone() && boot.Now() < fence)

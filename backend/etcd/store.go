@@ -72,7 +72,7 @@ func (s *Store) String() string { return s.options.String() }
 // latestLeases is how many leases of its own a Store remembers: keys of older ones are gone.
 const latestLeases = 8
 
-// ours tells whether a lease is or was that of a session of this Store.
+// ours reports whether a lease is or was that of a session of this Store.
 func (s *Store) ours(lease int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,7 +169,7 @@ func (s *Store) settingsTxn(next stored, value string, revision, known int64) tx
 	}
 }
 
-// wroteSettings tells whether an earlier try of the same transaction has succeeded unseen.
+// wroteSettings reports whether an earlier try of the same transaction has succeeded unseen.
 func (s *Store) wroteSettings(resp *clientv3.TxnResponse, next stored) bool {
 	kvs := resp.Responses[0].GetResponseRange().Kvs
 	if len(kvs) == 0 {

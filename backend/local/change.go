@@ -293,7 +293,7 @@ func (c *change) epitaph(r *record) backend.Past {
 	return p
 }
 
-// buryDead removes those of the claims that are dead, and tells whether there were any.
+// buryDead removes those of the claims that are dead, and reports whether there were any.
 func (c *change) buryDead(ids []id) bool {
 	found := false
 	for _, i := range ids {

@@ -119,8 +119,8 @@ func (s *Store) openFIFO(dir int, name string) (int, error) {
 	return fd, nil
 }
 
-// removeFile removes a file and tells whether it is gone. As every other use of its name that is under the lock of the
-// state.
+// removeFile removes a file and reports whether it is gone. As every other use of its name that is under the lock of
+// the state.
 func (s *Store) removeFile(n fileNumber) bool {
 	s.step("remove claim file")
 	err := unix.Unlinkat(s.claims, n.name(), 0)

@@ -178,7 +178,7 @@ func (e *entry) blocked(o backend.Obstacles) {
 	e.emit(backend.Event{Kind: backend.Blocked, Obstacles: o})
 }
 
-// mindsBlocks tells whether the owner is to be told of these blocks: he wants to know, they are new, and he has read
+// mindsBlocks reports whether the owner is to be told of these blocks: he wants to know, they are new, and he has read
 // what came before.
 func (e *entry) mindsBlocks(blocks []backend.Block) bool {
 	return e.opts.WatchBlocks && !reflect.DeepEqual(blocks, e.blocks) && len(e.events) <= eventRoom/2

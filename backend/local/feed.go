@@ -91,8 +91,8 @@ func (f *firsts) offer(r *record, n int) {
 	f.records = slices.Insert(f.records, at, r)
 }
 
-// ranDry tells whether fewer than two of those fed still wait though there are more: the rule may take the first out of
-// its line for a while and look at the second.
+// ranDry reports whether fewer than two of those fed still wait though there are more: the rule may take the first out
+// of its line for a while and look at the second.
 func (f *firsts) ranDry() bool {
 	stay := 0
 	for _, c := range f.claims {

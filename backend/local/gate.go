@@ -52,7 +52,7 @@ type gate struct {
 	reliefAfter time.Duration
 }
 
-// gateKept tells whether the gate has a keeper who lives.
+// gateKept reports whether the gate has a keeper who lives.
 func (c *change) gateKept() bool {
 	keeper := c.img.find(c.head.keeper)
 	return keeper != nil && keeper.standing() && !c.dead(keeper)
@@ -244,7 +244,7 @@ func (g *gate) setTimers(alarm, now time.Duration) {
 	}
 }
 
-// ring tells whether the alarm is due now, and winds the timer again if not.
+// ring reports whether the alarm is due now, and winds the timer again if not.
 func (g *gate) ring(alarm, now time.Duration) bool {
 	if left := alarm - now; left > 0 {
 		g.alarmTimer.set(min(left, alarmAtMost))

@@ -66,7 +66,7 @@ type record struct {
 	grant       *backend.Grant // nil while waiting
 }
 
-// standing tells whether the claim waits in order: neither held nor aside nor asked to leave.
+// standing reports whether the claim waits in order: neither held nor aside nor asked to leave.
 func (r *record) standing() bool { return r.grant == nil && !r.aside && !r.asked }
 
 // before is the order of grants.
@@ -142,7 +142,7 @@ func (m *image) holdersOf(run string) []id {
 	return ids
 }
 
-// anyStanding tells whether anybody waits in order.
+// anyStanding reports whether anybody waits in order.
 func (m *image) anyStanding() bool {
 	for i := range m.claims {
 		if m.claims[i].standing() {

@@ -354,5 +354,5 @@ func flock(fd, how int) error {
 // wallClock is the time that people see; it decides nothing.
 func wallClock() time.Time { return time.Now().Round(0) }
 
-// notFound tells whether an error says that a file does not exist.
+// notFound reports whether an error says that a file does not exist.
 func notFound(err error) bool { return errors.Is(err, os.ErrNotExist) }

@@ -78,7 +78,7 @@ func wraps(pid int, h *backend.HeldClaim) bool {
 // inode names a file.
 type inode struct{ dev, ino uint64 }
 
-// holds tells whether a process has a file open.
+// holds reports whether a process has a file open.
 func holds(pid int, at inode) bool {
 	for _, open := range openFiles(pid) {
 		if open == at {

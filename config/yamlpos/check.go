@@ -64,7 +64,7 @@ type inspection struct {
 	open  map[*yaml.Node]bool // anchors that contain the node looked at
 }
 
-// inspect notes duplicate keys and tells whether the tree can be walked.
+// inspect notes duplicate keys and reports whether the tree can be walked.
 func (d *Document) inspect(root *yaml.Node) bool {
 	i := &inspection{doc: d, sizes: map[*yaml.Node]int{}, depth: map[*yaml.Node]int{}, open: map[*yaml.Node]bool{}}
 	size, _, ok := i.look(root, 0)

@@ -74,7 +74,7 @@ func scalarKind(tag string) Kind {
 	return Other
 }
 
-// Given tells whether there is a value: neither absent nor null.
+// Given reports whether there is a value: neither absent nor null.
 func (v Value) Given() bool { return v.Kind() != Absent && v.Kind() != Null }
 
 // Name is what messages call the value: its key, or its place in a list.

@@ -131,7 +131,7 @@ func (c *Cluster) Direct() []string {
 	return e
 }
 
-// Healthy tells whether a member answers and has a leader.
+// Healthy reports whether a member answers and has a leader.
 func (c *Cluster) Healthy(m *Member) bool { return m.Running() && c.healthy(m) }
 
 // Restart kills a member and starts it again on the same data. It returns before the member is ready.
@@ -255,7 +255,7 @@ func startLocked(cmd *exec.Cmd) error {
 	return <-started
 }
 
-// Running tells whether the process is there, stopped or not.
+// Running reports whether the process is there, stopped or not.
 func (m *Member) Running() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -22,7 +22,7 @@ type spared struct {
 	hit map[*Call]bool // true: the wrapper may be, false: the keeper
 }
 
-// mayHit tells whether a call's wrapper (or its keeper) may be hit, and sees to it that the other is not from now on.
+// mayHit reports whether a call's wrapper (or its keeper) may be hit, and sees to it that the other is not from now on.
 func (s *spared) mayHit(c *Call, wrapper bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -147,7 +147,7 @@ func (f *Field) Stop(ctx context.Context, c *Call, sig unix.Signal, pause time.D
 	return true
 }
 
-// stopped tells whether a process is stopped.
+// stopped reports whether a process is stopped.
 func stopped(pid int) bool {
 	stat, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	_, after, _ := strings.Cut(string(stat), ") ")

@@ -110,7 +110,7 @@ func (c historyCall) steps(number int, quiet int64) []porcupine.Operation {
 	}
 }
 
-// unsettled tells whether the store may have kept what the call had for longer than the call lived: it was killed, or
+// unsettled reports whether the store may have kept what the call had for longer than the call lived: it was killed, or
 // lost its claim, or did not reach the store, or tried for long to give back what it had.
 func (e *entry) unsettled() bool {
 	return len(e.killed) > 0 || e.code == 76 || e.code >= 125 || e.ended > 0 && e.exited-e.ended > int64(time.Second)

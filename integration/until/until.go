@@ -19,7 +19,7 @@ func That(t testing.TB, within time.Duration, what string, holds func() bool) {
 	}
 }
 
-// Within waits until a condition holds, and tells whether it came to that.
+// Within waits until a condition holds, and reports whether it came to that.
 func Within(within time.Duration, holds func() bool) bool {
 	for deadline := time.Now().Add(within); ; time.Sleep(Often) {
 		late := time.Now().After(deadline)

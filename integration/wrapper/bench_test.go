@@ -259,7 +259,7 @@ func alive(pid int) bool {
 	return rest[0] != 'Z' && rest[0] != 'X'
 }
 
-// stopped tells whether a process is stopped.
+// stopped reports whether a process is stopped.
 func stopped(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && bytes.Contains(stat[bytes.LastIndexByte(stat, ')'):], []byte(") T "))

@@ -36,7 +36,7 @@ type wrapper struct {
 
 	// timeout puts a bound on the run time, then a grace, before the command; nil where it has none.
 	timeout func(b *bench, limit, grace string) []string
-	// free tells whether the slot can be had at once; nil where there are no slots.
+	// free reports whether the slot can be had at once; nil where there are no slots.
 	free func(b *bench) bool
 }
 

@@ -157,7 +157,7 @@ func (b *bench) queued(argv ...string) *program {
 // that is orphaned, as that of a test in CI may be.
 func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
-// waitsForLock tells whether a process waits for a lock of a file.
+// waitsForLock reports whether a process waits for a lock of a file.
 func waitsForLock(pid int) bool {
 	locks, _ := os.ReadFile("/proc/locks")
 	for line := range strings.Lines(string(locks)) {

@@ -60,7 +60,7 @@ func split(args []string, flags []cli.Flag) (given, operands []string, whole boo
 	return given, operands, true
 }
 
-// isFlag tells whether a word is a flag; a negative number is none.
+// isFlag reports whether a word is a flag; a negative number is none.
 func isFlag(word string, flags []cli.Flag) bool {
 	if len(word) < 2 || word[0] != '-' {
 		return false

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/term"
 )
 
-// isTerminal tells whether standard output is one.
+// isTerminal reports whether standard output is one.
 func (p *program) isTerminal() bool {
 	f, ok := p.Out.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))

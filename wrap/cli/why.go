@@ -228,7 +228,7 @@ func (d dagClaims) of(step string) []string {
 
 func (d dagClaims) has(c backend.Claim) bool { return c.Host == d.e.Host && c.PID == d.e.PID }
 
-// deserted tells whether the run's limit is gone, though its claim is held by what it has left behind.
+// deserted reports whether the run's limit is gone, though its claim is held by what it has left behind.
 func (d dagClaims) deserted() bool {
 	return slices.ContainsFunc(d.s.Held, func(h backend.HeldClaim) bool {
 		return h.Orphaned && d.has(h.Claim) && h.Name == d.e.Name

@@ -46,7 +46,7 @@ func (s *Supervisor) alarm(at time.Duration, f func()) *alarm {
 	return a
 }
 
-// fire tells whether a was not cancelled.
+// fire reports whether a was not cancelled.
 func (s *Supervisor) fire(a *alarm) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

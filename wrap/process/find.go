@@ -73,7 +73,7 @@ func executable(file, dir string) error {
 	return unix.Faccessat(unix.AT_FDCWD, file, unix.X_OK, unix.AT_EACCESS)
 }
 
-// absent tells whether err means that there is no such file, rather than one that cannot be executed.
+// absent reports whether err means that there is no such file, rather than one that cannot be executed.
 func absent(err error) bool { return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTDIR) }
 
 func findError(name string, err error) *FindError {

@@ -75,7 +75,7 @@ func parseStat(stat string) info {
 	return info{pid: n[0], parent: n[1], group: n[2], session: n[3], state: f[0][0], threads: threads, start: start}
 }
 
-// hasMark tells whether a process was started with this entry in its environment. In the midst of an exec or of its
+// hasMark reports whether a process was started with this entry in its environment. In the midst of an exec or of its
 // end nobody can tell; a process whose first thread has exited shows none.
 func (i info) hasMark(mark string) (is, unsure bool) {
 	if mark == "" || i.dead() || i.state == 'Z' {
@@ -96,7 +96,7 @@ func (i info) hasMark(mark string) (is, unsure bool) {
 	return false, false
 }
 
-// midExec tells whether a process without environment has no arguments either, as is so for a moment during exec. Of
+// midExec reports whether a process without environment has no arguments either, as is so for a moment during exec. Of
 // the kernel's own threads it is always so.
 func (i info) midExec() bool {
 	const kthreadd = 2
@@ -132,7 +132,7 @@ const (
 	stopped
 )
 
-// stateOf tells whether a process is stopped by a signal.
+// stateOf reports whether a process is stopped by a signal.
 func stateOf(pid int) int {
 	if find(pid).state == 'T' {
 		return stopped

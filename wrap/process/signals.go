@@ -37,7 +37,7 @@ func (s *Supervisor) ignoreInherited() {
 	}
 }
 
-// deliveredByTerminal tells whether the kernel has sent m to the command too: the terminal's signals go to a whole
+// deliveredByTerminal reports whether the kernel has sent m to the command too: the terminal's signals go to a whole
 // group. But of a terminal that is closed (HUP, then CONT) the leader of the session alone hears.
 func deliveredByTerminal(m sigsource.Signal, sessionLeader bool) bool {
 	if m.Code != sigsource.Kernel || !sigsource.FromTerminal(m.Sig) {
@@ -75,7 +75,7 @@ func (s *Supervisor) receive(m sigsource.Signal) {
 	}
 }
 
-// descends tells whether pid is a descendant of this process, but for those of Session.
+// descends reports whether pid is a descendant of this process, but for those of Session.
 func (s *Supervisor) descends(pid int) bool {
 	for range 100 {
 		if p := s.procs[pid]; p != nil {

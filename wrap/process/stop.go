@@ -178,7 +178,7 @@ func (p *Process) noteKilled() {
 	}
 }
 
-// anyLeft tells whether the command or a process of its group or tree lives. It takes the lock.
+// anyLeft reports whether the command or a process of its group or tree lives. It takes the lock.
 func (p *Process) anyLeft() bool {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()

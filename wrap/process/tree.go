@@ -20,8 +20,8 @@ type info struct {
 // identity is what of a process never changes.
 func (i info) identity() info { return info{pid: i.pid, start: i.start} }
 
-// dead tells whether nothing of the process runs. It does while threads are left, though the first has exited and shows
-// as a zombie.
+// dead reports whether nothing of the process runs. It does while threads are left, though the first has exited and
+// shows as a zombie.
 func (i info) dead() bool { return i.state == 'X' || i.state == 'Z' && i.threads <= 1 }
 
 // tree returns the living processes of all that are roots or descend from one, and neither are apart nor descend

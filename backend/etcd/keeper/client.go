@@ -253,7 +253,7 @@ func (c *Client) guard() {
 	}
 }
 
-// late tells whether the fence is reached by what was read so far, and how long to go on reading.
+// late reports whether the fence is reached by what was read so far, and how long to go on reading.
 func (c *Client) late() (late bool, deadline, patience time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -217,7 +217,7 @@ func whoHas(place int64) string {
 	return ""
 }
 
-// lives tells whether a process can still do anything: it is not a zombie, and not on its way out (PF_EXITING).
+// lives reports whether a process can still do anything: it is not a zombie, and not on its way out (PF_EXITING).
 func lives(pid string) bool {
 	stat, _ := os.ReadFile("/proc/" + pid + "/stat")
 	_, after, found := strings.Cut(string(stat), ") ")

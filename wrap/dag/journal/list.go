@@ -111,5 +111,5 @@ func finishOf(f *os.File) (*record, bool) {
 // tryLock reports whether the lock of a file is this process's now.
 func tryLock(f *os.File) bool { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil }
 
-// alive tells whether anybody holds the lock of a journal.
+// alive reports whether anybody holds the lock of a journal.
 func alive(f *os.File) bool { return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil }

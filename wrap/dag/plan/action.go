@@ -63,7 +63,7 @@ func (s State) String() string {
 	return [...]string{"pending", "succeeded", "failed", "skipped", "not_run", "unselected"}[s]
 }
 
-// satisfies tells whether a need that ended so lets its dependants run.
+// satisfies reports whether a need that ended so lets its dependants run.
 func (o Outcome) satisfies() bool {
 	switch o.State {
 	case Failed:

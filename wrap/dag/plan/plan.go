@@ -152,7 +152,7 @@ func (p *Plan) Begin(now time.Duration) []Action {
 
 func (p *Plan) selected(i int) bool { return p.opt.Selected == nil || p.opt.Selected[i] }
 
-// Done tells whether every step is final.
+// Done reports whether every step is final.
 func (p *Plan) Done() bool { return p.open == 0 }
 
 // Outcome returns how a step has ended; its State is Pending where it has not.

@@ -45,7 +45,7 @@ type settlement struct {
 	outcome Outcome
 }
 
-// presettled tells whether Begin settles the step whatever its needs.
+// presettled reports whether Begin settles the step whatever its needs.
 func (p *Plan) presettled(i int) bool {
 	_, done := p.opt.Done[i]
 	return done || !p.selected(i)

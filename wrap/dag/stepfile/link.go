@@ -126,7 +126,7 @@ func (p *parser) nearest(name string) string {
 	return yamlpos.DidYouMean(name, p.names())
 }
 
-// broken tells whether a step of this name is there, but its matrix could not be read.
+// broken reports whether a step of this name is there, but its matrix could not be read.
 func (p *parser) broken(name string) bool {
 	base, _, _ := strings.Cut(name, "[")
 	return slices.ContainsFunc(p.read, func(src *source) bool { return src.name == base && len(src.instances) == 0 })
@@ -227,7 +227,7 @@ func (p *parser) limitsOfZero() {
 	}
 }
 
-// NeverAdmitted tells whether a step carries a tag whose limit is 0, and which.
+// NeverAdmitted reports whether a step carries a tag whose limit is 0, and which.
 func (f *File) NeverAdmitted(s *Step) (limit string, ok bool) {
 	for _, t := range f.Executor.TagLimits {
 		if value, has := s.Tags[t.Key]; has && t.Limit == 0 && t.Matches(t.Key, value) {

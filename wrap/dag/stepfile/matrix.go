@@ -63,7 +63,7 @@ func (m matrix) product(count int) [][]Var {
 	return all
 }
 
-// overwrites tells whether an include contradicts one of the combination's original values. Values that
+// overwrites reports whether an include contradicts one of the combination's original values. Values that
 // an earlier include has added may be overwritten.
 func (m matrix) overwrites(c, include []Var) bool {
 	return slices.ContainsFunc(include, func(v Var) bool {
@@ -75,7 +75,7 @@ func (m matrix) overwrites(c, include []Var) bool {
 	})
 }
 
-// agrees tells whether the combination has every pair of the exclude.
+// agrees reports whether the combination has every pair of the exclude.
 func agrees(c, exclude []Var) bool {
 	return !slices.ContainsFunc(exclude, func(v Var) bool {
 		value, ok := value(c, v.Name)

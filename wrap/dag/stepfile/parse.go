@@ -74,7 +74,7 @@ type parser struct {
 	read     []*source
 }
 
-// parse reads the whole document and tells whether it is valid.
+// parse reads the whole document and reports whether it is valid.
 func (p *parser) parse(o Options) bool {
 	root := p.doc.Root()
 	if root.Kind() == yamlpos.Null {

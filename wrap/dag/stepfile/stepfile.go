@@ -113,7 +113,7 @@ const (
 	Exponential         // Delay, 2·Delay, 4·Delay
 )
 
-// Wanted tells whether a step that has failed for the given time (1 is the first) with this exit code is tried again.
+// Wanted reports whether a step that has failed for the given time (1 is the first) with this exit code is tried again.
 func (r Retry) Wanted(attempt, code int) bool {
 	return attempt <= r.Max && (r.ExitCodes == nil || contains(r.ExitCodes, code))
 }
@@ -144,7 +144,7 @@ type Tolerance struct {
 	Codes []int
 }
 
-// Allows tells whether a failure with this exit code is tolerated.
+// Allows reports whether a failure with this exit code is tolerated.
 func (t Tolerance) Allows(code int) bool { return t.All || contains(t.Codes, code) }
 
 func contains(codes []int, code int) bool {

@@ -51,7 +51,7 @@ func (p *parser) environment(v yamlpos.Value, sc scope) []Var {
 	return env
 }
 
-// variable tells whether a shell can use the name.
+// variable reports whether a shell can use the name.
 func variable(name string) bool {
 	for i, r := range name {
 		letter := r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'

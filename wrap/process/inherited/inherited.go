@@ -18,5 +18,5 @@ type State struct {
 	Closed  [3]bool // standard input, output, error
 }
 
-// Has tells whether signal n is in a set such as Ignored.
+// Has reports whether signal n is in a set such as Ignored.
 func Has(set uint64, n int) bool { return n > 0 && n <= 64 && set&(1<<(n-1)) != 0 }

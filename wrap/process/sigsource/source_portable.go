@@ -97,7 +97,7 @@ func (c *Source) StopBy(sig syscall.Signal, awake func() bool) (done bool) {
 	return true
 }
 
-// inForeground tells whether this process is in the foreground group of its terminal.
+// inForeground reports whether this process is in the foreground group of its terminal.
 func inForeground() bool {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
 	if err != nil {
