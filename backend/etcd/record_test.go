@@ -83,7 +83,7 @@ func TestARecordOfANewerFormatIsNamedAndNotCalledDamaged(t *testing.T) {
 func TestSettingsThatNeedAFeatureThatIsLackingAreRefused(t *testing.T) {
 	for _, value := range []string{`{"needs":["telepathy"],"by":"x"}`, `{"needs":["telepathy"],"by":["x"]}`} {
 		_, err := decodeSettings([]byte(value))
-		want := `the settings of the store need the feature "telepathy", which this limit does not have (it has: none); update limit on this machine`
+		want := `the settings of the store need the feature "telepathy", which this limit does not have (it has: pause, strict); update limit on this machine`
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: %v\nwant %s", value, err, want)
 		}

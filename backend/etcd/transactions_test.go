@@ -28,6 +28,7 @@ func modelled() (in []string, out map[string]string) {
 		"ask":      "it grants nothing: the owner does what is asked",
 		"bump":     "it rewrites a waiting record, and the gatekeeper compares its revision",
 		"drop":     "it deletes, and makes room alone",
+		"fit":      "it moves starts of a rate to leases of the period to be set; the settings compare that none was added",
 		"settings": "every grant compares that the settings are those it was decided by",
 		"trim":     "it deletes the history, which decides nothing",
 		"doctor":   "it writes a key that nobody reads",
