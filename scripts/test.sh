@@ -33,11 +33,11 @@ case ${1:-} in
 --plain)
 	path=$(plain)
 	printf 'go test ./... with Go and the programs of a fresh machine: about five minutes\n'
-	env -u CI PATH="$path" go test -v ./... >"$log" 2>&1 || status=$?
+	env -u CI PATH="$path" go test -v -timeout 25m ./... >"$log" 2>&1 || status=$?
 	;;
 *)
 	printf 'all tests with the race detector, one package at a time: about ten minutes\n'
-	{ go test -race -v -p 1 "$@" ./... && go test -v -run TheModel "$@" ./backend/etcd; } >"$log" 2>&1 || status=$?
+	{ go test -race -v -timeout 25m -p 1 "$@" ./... && go test -v -timeout 25m -run TheModel "$@" ./backend/etcd; } >"$log" 2>&1 || status=$?
 	;;
 esac
 grep -E '^(ok|FAIL|---? FAIL|panic|\?)|^\s+--- FAIL' "$log" || true
