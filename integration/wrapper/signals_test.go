@@ -103,7 +103,7 @@ func notHandedOn(b *bench) {
 	}
 	faults := []int{int(syscall.SIGSEGV), int(syscall.SIGBUS), int(syscall.SIGFPE), int(syscall.SIGILL)}
 	for _, n := range faults {
-		r := b.record(b.w.argv(b), ownSession, append(faults, int(syscall.SIGUSR1))...)
+		r := b.record(b.w.argv(b), ownSession, append(faults, int(syscall.SIGUSR1), int(syscall.SIGTERM))...) // a fault of limit ends it
 		r.kill(syscall.Signal(n))
 		syscall.Kill(r.command, syscall.SIGUSR1)
 		if counts, _ := r.finish(); counts[n] != 0 {

@@ -109,7 +109,9 @@ func (s *Supervisor) unwitnessed(pid int) {
 	}
 }
 
-// hear has a signal wait for its echo. Without a witness it is taken at once.
+// hear has a signal wait for its echo. Without a witness it is taken at once. So is CONT: this process may stop in the
+// meantime, as its command has, and passContinue finds out whether the command has it. CONT discards stop signals that
+// wait, as the kernel discards those that are pending.
 func (s *Supervisor) hear(sig syscall.Signal) {
 	switch pid := s.echoes.witness; {
 	case pid == 0:
@@ -117,6 +119,9 @@ func (s *Supervisor) hear(sig syscall.Signal) {
 		return
 	case sig == syscall.SIGCONT:
 		syscall.Kill(pid, sig) // whatever stopped this process may have stopped the witness
+		s.echoes.waiting = slices.DeleteFunc(s.echoes.waiting, func(a arrival) bool { return a.sig == syscall.SIGTSTP })
+		s.take(arrival{sig: sig})
+		return
 	}
 	if s.echoes.received(sig) {
 		time.AfterFunc(echoWindow, s.source.Tick)
