@@ -202,7 +202,7 @@ func (l *loop) suspend() {
 }
 
 // tellBlocked writes into the journal, and as an event, what blocks each step where that has changed. It looks at all
-// that wait, and takes at most a twentieth of the loop's time for it.
+// that wait, and takes at most a hundredth of the loop's time for it.
 func (l *loop) tellBlocked() {
 	now := l.now()
 	if now < l.lookAt {
@@ -235,7 +235,7 @@ func (l *loop) tellBlocked() {
 		l.journal.Blocked(told[group])
 	}
 	l.journal.Flush()
-	l.lookAt = now + 20*(l.now()-now)
+	l.lookAt = now + 100*(l.now()-now)
 }
 
 // setTimer lets the timer go off when the plan has something to do, or what blocks steps is to be looked at again.
