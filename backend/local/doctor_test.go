@@ -121,9 +121,6 @@ func TestDoctorFindsWhatIsWrongWithADirectoryAndHowToMendIt(t *testing.T) {
 		{"a directory as /tmp is", func(t *testing.T, dir string, _ *Options) { chmod(t, dir, 0o777|os.ModeSticky) },
 			backend.Broken, []string{"written by everybody", "name a directory within it"}},
 		{"a directory whose owner took his own rights", func(t *testing.T, dir string, _ *Options) {
-			if os.Geteuid() == 0 {
-				t.Skip("SKIPPED: root may do everything")
-			}
 			chmod(t, dir, 0o500)
 		}, backend.Broken, []string{"cannot be written", "chmod u+rwx"}},
 		{"a file before the directory", func(t *testing.T, dir string, o *Options) {
@@ -145,6 +142,9 @@ func TestDoctorFindsWhatIsWrongWithADirectoryAndHowToMendIt(t *testing.T) {
 			}
 		}, backend.Broken, []string{"cannot be written", "--backend local:DIR"}},
 	} {
+		if os.Geteuid() == 0 && c.name == "a directory whose owner took his own rights" {
+			continue // root may do everything
+		}
 		t.Run(c.name, func(t *testing.T) {
 			parent := filepath.Join(t.TempDir(), "parent")
 			if err := os.Mkdir(parent, 0o700); err != nil {
