@@ -49,7 +49,7 @@ func (p *program) pauseCommand(operands string, limitOf func(*cli.Context) (stri
 		Name:      "pause",
 		Usage:     "let nobody in, and keep the limit",
 		ArgsUsage: operands,
-		Description: "Who holds slots goes on, who waits waits, and whoever comes is told who has paused it, when and why.\n" +
+		Description: "Holders go on and waiters wait. Each waiter is told who has paused it, when and why.\n" +
 			"A claim for more than the limit that is kept fails as ever. 'limit apply' leaves it paused. Pausing it\n" +
 			"again replaces the reason.\n\nEXIT STATUS: 0; 125 limit itself failed.",
 		Flags: []cli.Flag{&cli.StringFlag{Name: "reason", Usage: "`TEXT` to tell those who wait"}},

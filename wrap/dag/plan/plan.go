@@ -158,9 +158,6 @@ func (p *Plan) Done() bool { return p.open == 0 }
 // Outcome returns how a step has ended; its State is Pending where it has not.
 func (p *Plan) Outcome(i int) Outcome { return p.nodes[i].outcome }
 
-// Attempt is the number of the step's current or last attempt, 0 before the first.
-func (p *Plan) Attempt(i int) int { return p.nodes[i].attempt }
-
 // Priority is that of a step: at least that of whatever needs it.
 func (p *Plan) Priority(i int) int32 { return p.nodes[i].priority }
 
