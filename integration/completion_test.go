@@ -13,7 +13,6 @@ import (
 
 	"github.com/creack/pty"
 
-	"limit/integration/binary"
 	"limit/integration/until"
 )
 
@@ -32,14 +31,9 @@ func startShell(t *testing.T, w *world, shell string, args ...string) *shellSess
 	if _, err := exec.LookPath(shell); err != nil {
 		t.Skipf("SKIPPED: no %s here; apt-get install %s", shell, shell)
 	}
-	bin := filepath.Join(w.dir, "bin")
-	if err := os.MkdirAll(bin, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	os.Symlink(binary.Path(t), filepath.Join(bin, "limit"))
 	s := &shellSession{t: t, cmd: exec.Command(shell, args...), done: make(chan struct{})}
 	s.cmd.Dir = w.dir
-	s.cmd.Env = append(w.env, "PATH="+bin+":"+os.Getenv("PATH"), "TERM=xterm", "HOME="+w.dir, "PS1=$ ", "LC_ALL=C.UTF-8", "ZDOTDIR="+w.dir)
+	s.cmd.Env = append(w.env, "TERM=xterm", "PS1=$ ", "LC_ALL=C.UTF-8", "ZDOTDIR="+w.dir)
 	var err error
 	if s.tty, err = pty.StartWithSize(s.cmd, &pty.Winsize{Rows: 24, Cols: 120}); err != nil {
 		t.Fatal(err)

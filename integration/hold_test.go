@@ -13,31 +13,7 @@ import (
 	"testing"
 
 	"limit/integration/binary"
-	"limit/integration/etcdtest"
 )
-
-// onBothStores runs a test in a world of each store with a pool p of one slot.
-func onBothStores(t *testing.T, test func(t *testing.T, w *world)) {
-	t.Parallel()
-	for _, store := range []string{"local", "etcd"} {
-		t.Run(store, func(t *testing.T) {
-			var endpoints []string
-			if store == "etcd" {
-				endpoints = etcdtest.Start(t, etcdtest.Options{}).Endpoints() // outlives the world
-			}
-			w := newWorld(t)
-			if store == "etcd" {
-				w.store = "etcd://" + strings.TrimPrefix(endpoints[0], "http://")
-				w.env = append(w.env, "LIMIT_BACKEND="+w.store)
-			}
-			w.env = append(w.env, "PATH="+filepath.Join(w.dir, "bin")+":"+os.Getenv("PATH"))
-			os.Mkdir(filepath.Join(w.dir, "bin"), 0o755)
-			os.Symlink(binary.Path(t), filepath.Join(w.dir, "bin", "limit"))
-			w.must("pool", "set", "p", "1")
-			test(t, w)
-		})
-	}
-}
 
 // script is a running shell script. It says what it does, line by line, and blocks by reading standard input.
 type script struct {

@@ -11,57 +11,43 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"limit/integration/etcdtest"
 )
 
 // Looking and steering do the same on both stores.
 func TestLookingAndSteeringOnBothStores(t *testing.T) {
-	t.Parallel()
-	for _, store := range []string{"local", "etcd"} {
-		t.Run(store, func(t *testing.T) {
-			var endpoints []string
-			if store == "etcd" {
-				endpoints = etcdtest.Start(t, etcdtest.Options{}).Endpoints() // outlives the world
-			}
-			w := newWorld(t)
-			if store == "etcd" {
-				w.store = "etcd://" + strings.TrimPrefix(endpoints[0], "http://")
-				w.env = append(w.env, "LIMIT_BACKEND="+w.store)
-			}
-			w.must("pool", "set", "db", "1")
-			holder := w.hold("holder", "--pool", "db", "--tag", "team=data")
-			first := w.queue("first", "--pool", "db")
-			second := w.queue("second", "--pool", "db", "--priority", "-1")
+	onBothStores(t, func(t *testing.T, w *world) {
+		w.must("pool", "set", "db", "1")
+		holder := w.hold("holder", "--pool", "db", "--tag", "team=data")
+		first := w.queue("first", "--pool", "db")
+		second := w.queue("second", "--pool", "db", "--priority", "-1")
 
-			why := w.must("why", w.idOf("second")[:8])
-			if !regexp.MustCompile(`second waits for \d+s, position 2, priority -1, asks db\n  pool:db: 1 of 1 used, full\n +[0-9a-f]{8}  holder holds db for \d+s, .*pid \d+\n`).MatchString(why) {
-				t.Errorf("why says\n%s", why)
+		why := w.must("why", w.idOf("second")[:8])
+		if !regexp.MustCompile(`second waits for \d+s, position 2, priority -1, asks db\n  pool:db: 1 of 1 used, full\n +[0-9a-f]{8}  holder holds db for \d+s, .*pid \d+\n`).MatchString(why) {
+			t.Errorf("why says\n%s", why)
+		}
+		w.must("bump", w.idOf("second"), "5")
+		expectNames(t, "the order after the bump", w.waiting(), "second", "first")
+		if got := w.must("__complete", "--", "cancel", w.idOf("first")[:4]); !strings.Contains(got, "first waits at 2") {
+			t.Errorf("the ids complete to %q", got)
+		}
+		metrics := w.must("metrics")
+		for _, line := range []string{`kind="pool",pool="db"} 1`, "limit_claims_waiting{namespace=\"default\"} 2", "# EOF"} {
+			if !strings.Contains(metrics, line+"\n") {
+				t.Errorf("metrics lack %s:\n%s", line, metrics)
 			}
-			w.must("bump", w.idOf("second"), "5")
-			expectNames(t, "the order after the bump", w.waiting(), "second", "first")
-			if got := w.must("__complete", "--", "cancel", w.idOf("first")[:4]); !strings.Contains(got, "first waits at 2") {
-				t.Errorf("the ids complete to %q", got)
-			}
-			metrics := w.must("metrics")
-			for _, line := range []string{`kind="pool",pool="db"} 1`, "limit_claims_waiting{namespace=\"default\"} 2", "# EOF"} {
-				if !strings.Contains(metrics, line+"\n") {
-					t.Errorf("metrics lack %s:\n%s", line, metrics)
-				}
-			}
-			w.must("cancel", w.idOf("first"), "--reason", "not needed")
-			first.ends(75)
-			if said := first.said(); !strings.Contains(said, "not needed") {
-				t.Errorf("the cancelled one says %q", said)
-			}
-			holder.finish(0)
-			second.finish(0)
-			w.until("three ends are remembered", func() bool { return w.stats("db").Ended == 3 })
-			if s := w.stats("db"); s.Left != 1 || s.Peak != 1 || s.Waited.Longest <= 0 || s.Held.Longest <= 0 {
-				t.Errorf("stats are %+v", s)
-			}
-		})
-	}
+		}
+		w.must("cancel", w.idOf("first"), "--reason", "not needed")
+		first.ends(75)
+		if said := first.said(); !strings.Contains(said, "not needed") {
+			t.Errorf("the cancelled one says %q", said)
+		}
+		holder.finish(0)
+		second.finish(0)
+		w.until("three ends are remembered", func() bool { return w.stats("db").Ended == 3 })
+		if s := w.stats("db"); s.Left != 1 || s.Peak != 1 || s.Waited.Longest <= 0 || s.Held.Longest <= 0 {
+			t.Errorf("stats are %+v", s)
+		}
+	})
 }
 
 type limitStats struct {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"limit/integration/binary"
+	"limit/integration/etcdtest"
 	"limit/integration/until"
 )
 
@@ -30,16 +31,28 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	dir := t.TempDir()
-	w := &world{t: t, dir: dir, store: "local:" + filepath.Join(dir, "store"), record: filepath.Join(dir, "record")}
-	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, "LIMIT_") {
-			w.env = append(w.env, entry)
-		}
-	}
-	w.env = append(w.env, "LIMIT_BACKEND="+w.store, "XDG_CONFIG_HOME="+dir)
+	w := &world{t: t}
+	w.dir, w.env = binary.Home(t)
+	w.store, w.record = "local:"+filepath.Join(w.dir, "store"), filepath.Join(w.dir, "record")
 	t.Cleanup(w.nobodyLeft)
 	return w
+}
+
+// onBothStores runs a test in a world of each store, with a pool p of one slot.
+func onBothStores(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Parallel()
+	in := func(w *world) {
+		w.must("pool", "set", "p", "1")
+		test(w.t, w)
+	}
+	t.Run("local", func(t *testing.T) { in(newWorld(t)) })
+	t.Run("etcd", func(t *testing.T) {
+		endpoints := etcdtest.Start(t, etcdtest.Options{}).Endpoints() // outlives the world
+		w := newWorld(t)
+		w.store = "etcd://" + strings.TrimPrefix(endpoints[0], "http://")
+		w.env = append(w.env, "LIMIT_BACKEND="+w.store)
+		in(w)
+	})
 }
 
 // sparedFiles is how many files of claims the store keeps to use them again.

@@ -39,18 +39,12 @@ const (
 
 func newPlace(t *testing.T, store string) *place {
 	t.Helper()
-	p := &place{t: t, dir: t.TempDir()}
-	backend := "local:" + filepath.Join(p.dir, "store")
-	if store == fleet {
-		backend = strings.Join(etcdtest.Start(t, etcdtest.Options{}).Endpoints(), ",")
-	}
+	p := &place{t: t}
+	p.dir, p.env = binary.Home(t)
 	p.runs = filepath.Join(p.dir, "runs")
-	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, "LIMIT_") {
-			p.env = append(p.env, entry)
-		}
+	if store == fleet {
+		p.env = append(p.env, "LIMIT_BACKEND="+strings.Join(etcdtest.Start(t, etcdtest.Options{}).Endpoints(), ","))
 	}
-	p.env = append(p.env, "LIMIT_BACKEND="+backend, "XDG_CONFIG_HOME="+p.dir)
 	return p
 }
 

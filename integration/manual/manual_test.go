@@ -91,20 +91,8 @@ type session struct {
 }
 
 func newSession(t *testing.T) *session {
-	s := &session{T: t, dir: t.TempDir()}
-	bin := filepath.Join(s.dir, "bin")
-	for _, err := range []error{os.Mkdir(bin, 0o755), os.Symlink(binary.Path(t), filepath.Join(bin, "limit"))} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, "LIMIT_") && !strings.HasPrefix(entry, "MAKE") {
-			s.env = append(s.env, entry)
-		}
-	}
-	s.env = append(s.env, "PATH="+bin+":"+os.Getenv("PATH"), "XDG_CONFIG_HOME="+s.dir, "XDG_STATE_HOME="+s.dir, "HOME="+s.dir,
-		"LIMIT_BACKEND=local:"+filepath.Join(s.dir, "store"))
+	s := &session{T: t}
+	s.dir, s.env = binary.Home(t)
 	return s
 }
 

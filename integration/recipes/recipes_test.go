@@ -27,17 +27,8 @@ type kitchen struct {
 
 func newKitchen(t *testing.T) *kitchen {
 	t.Helper()
-	k := &kitchen{T: t, dir: t.TempDir()}
-	bin := filepath.Join(k.dir, "bin")
-	k.must(os.Mkdir(bin, 0o755))
-	k.must(os.Chmod(k.dir, 0o755))
-	k.must(os.Symlink(binary.Path(t), filepath.Join(bin, "limit")))
-	for _, entry := range os.Environ() {
-		if !strings.HasPrefix(entry, "LIMIT_") && !strings.HasPrefix(entry, "MAKE") {
-			k.env = append(k.env, entry)
-		}
-	}
-	k.env = append(k.env, "PATH="+bin+":"+os.Getenv("PATH"), "LIMIT_BACKEND=local:"+filepath.Join(k.dir, "store"), "XDG_CONFIG_HOME="+k.dir)
+	k := &kitchen{T: t}
+	k.dir, k.env = binary.Home(t)
 	return k
 }
 
