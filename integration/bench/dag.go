@@ -2,11 +2,16 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"limit/wrap/dag/journal"
+	"limit/wrap/dag/plan"
+	"limit/wrap/dag/stepfile"
 )
 
 // dagCases compare limit dag with ninja and make on graphs of steps that do nothing, two at a time.
@@ -36,7 +41,58 @@ func dagCases() []benchCase {
 			name: "dag, memory of 100,000 steps", peer: "10,000 steps", unit: "MiB", aim: 12, pairs: 1,
 			a: graphMemory(100000), b: graphMemory(10000),
 		},
+		workflow("blast"),
+		workflow("rnaseq"),
 	}
+}
+
+// workflow compares the makespan of a real workflow, whose steps take milliseconds, with that of its plan simulated with
+// the durations that were measured.
+func workflow(name string) benchCase {
+	var simulated float64
+	run := func(b *bench) (float64, error) {
+		runs := filepath.Join(b.dir, "runs")
+		defer os.RemoveAll(runs)
+		file, err := filepath.Abs(filepath.Join("wrap", "dag", "testdata", "workflows", name+".yaml"))
+		if err != nil {
+			return 0, err
+		}
+		cmd := b.command("limit", "dag", "run", file,
+			"--output", "quiet", "--progress", "none", "--log-dir", runs)
+		if output, err := cmd.CombinedOutput(); err != nil {
+			return 0, fmt.Errorf("%s: %w: %.300s", name, err, output)
+		}
+		e, err := journal.Find(runs, "")
+		if err != nil {
+			return 0, err
+		}
+		var took float64
+		took, simulated, err = makespans(e)
+		return took, err
+	}
+	return benchCase{
+		name: "dag, workflow " + name, peer: "its simulation", unit: "s", aim: 1.05, pairs: 5,
+		a: run, b: func(*bench) (float64, error) { return simulated, nil },
+	}
+}
+
+// makespans are those of a run and of its simulation, in seconds. Both stand on the times for which steps had their
+// slots.
+func makespans(e *journal.Entry) (took, simulated float64, err error) {
+	durations := make([]time.Duration, len(e.Steps))
+	first, last := time.Duration(math.MaxInt64), time.Duration(0)
+	f := &stepfile.File{Executor: stepfile.Executor{MaxConcurrent: e.Max, TagLimits: e.TagLimits}}
+	for i, s := range e.Steps {
+		a := s.Last()
+		durations[i] = a.End - a.Start
+		first, last = min(first, a.Start), max(last, a.End)
+		f.Steps = append(f.Steps, s.Step)
+	}
+	spans, _, err := plan.Simulate(f, plan.Options{MaxConcurrent: e.Max, TagLimits: e.TagLimits}, plan.World{Durations: durations})
+	for _, span := range spans {
+		simulated = max(simulated, span.End.Seconds())
+	}
+	return (last - first).Seconds(), simulated, err
 }
 
 // graph times a run of so many steps, in a chain or independent, in seconds.
