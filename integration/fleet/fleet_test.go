@@ -106,7 +106,13 @@ while :; do sleep 1; done
 		}))
 	}
 	v.keeper = await(t, time.Second, "there is a keeper", func() int { return childOf(v.Process.Pid, "__keeper") })
-	v.fence = await(t, 5*time.Second, "there is a third guard", func() int { return childOf(v.keeper, "__fence") })
+	v.fence = await(t, 10*time.Second, "there is a third guard, under its own name", func() int {
+		fence := childOf(v.keeper, "__fence")
+		if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", fence)); string(name) != "claim-fence\n" {
+			return 0
+		}
+		return fence
+	})
 	t.Cleanup(func() { syscall.Kill(v.keeper, syscall.SIGKILL) }) // it may be stopped
 	return v
 }
