@@ -65,6 +65,9 @@ type loop struct {
 // whole group.
 const sameSignal = 200 * time.Millisecond
 
+// maxStale is how old at most what the journal says of blocked steps may be.
+const maxStale = time.Second
+
 // lateGrace is how long the steps with when: always or on_failure, and the file's on_failure and on_exit, may take in
 // all after the run was cancelled or has timed out.
 const lateGrace = 30 * time.Second
@@ -202,7 +205,7 @@ func (l *loop) suspend() {
 }
 
 // tellBlocked writes into the journal, and as an event, what blocks each step where that has changed. It looks at all
-// that wait, and takes at most a hundredth of the loop's time for it.
+// that wait, which takes at most a hundredth of the loop's time, but never less often than maxStale says.
 func (l *loop) tellBlocked() {
 	now := l.now()
 	if now < l.lookAt {
@@ -235,7 +238,7 @@ func (l *loop) tellBlocked() {
 		l.journal.Blocked(told[group])
 	}
 	l.journal.Flush()
-	l.lookAt = now + 100*(l.now()-now)
+	l.lookAt = now + min(100*(l.now()-now), maxStale)
 }
 
 // setTimer lets the timer go off when the plan has something to do, or what blocks steps is to be looked at again.
