@@ -59,7 +59,7 @@ func (l *loop) stepEnvironment(e *execution, s *journal.Step) ([]string, error) 
 			outputs = append(outputs, stepfile.Var{Name: "OUT_" + name + "_" + stepfile.VariableName(o.Name), Value: o.Value})
 		}
 	}
-	inputs, err := l.inputs(s, e.number, outputs)
+	inputs, err := l.inputs(e, s, outputs)
 	return wrap.Setenv(l.env, append(added, inputs...)), err
 }
 
@@ -77,11 +77,12 @@ const maxInputs = 256 << 10
 
 // inputs hands the outputs of its needs to a step: each as a file in the directory $LIMIT_INPUTS, and as a variable of
 // the same name, unless they are too much for an environment.
-func (l *loop) inputs(s *journal.Step, attempt int, outputs []stepfile.Var) ([]string, error) {
+func (l *loop) inputs(e *execution, s *journal.Step, outputs []stepfile.Var) ([]string, error) {
 	if len(outputs) == 0 {
 		return nil, nil
 	}
-	dir := l.journal.InputName(s.ID, attempt)
+	dir := l.journal.InputName(s.ID, e.number)
+	e.inputs = dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("handing on outputs: %w", err)
 	}
@@ -144,9 +145,11 @@ func (l *loop) find(s *journal.Step, env []string) (string, error) {
 }
 
 // outputs reads what a step has written to its output file, and removes that.
-func (l *loop) outputs(s *journal.Step, attempt int) ([]stepfile.Var, error) {
-	os.RemoveAll(l.journal.InputName(s.ID, attempt))
-	path := l.journal.OutputName(s.ID, attempt)
+func (l *loop) outputs(e *execution, s *journal.Step) ([]stepfile.Var, error) {
+	if e.inputs != "" {
+		os.RemoveAll(e.inputs)
+	}
+	path := l.journal.OutputName(s.ID, e.number)
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil

@@ -29,6 +29,7 @@ type execution struct {
 	process   *process.Process
 	capture   *capture // nil: the step has the terminal
 	claim     *claim
+	inputs    string // the directory of what it was handed, if any
 }
 
 // suspend stops the command for as long as limit is stopped. The terminal has reached one of its own group.
@@ -230,7 +231,7 @@ func (l *loop) finish(e *execution, exit plan.Exit, c *capture) {
 	var outputs []stepfile.Var
 	if e.process != nil {
 		var err error
-		if outputs, err = l.outputs(s, e.attempt.Number); err != nil && exit.Code == 0 {
+		if outputs, err = l.outputs(e, s); err != nil && exit.Code == 0 {
 			exit.Code, exit.Reason = 1, l.mask.String(err.Error())
 		}
 	}
