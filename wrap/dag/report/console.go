@@ -59,6 +59,7 @@ type Console struct {
 	region   region
 	next     []string // what the region is to be
 	lent     bool     // the terminal is a step's
+	halting  bool     // the run is being stopped
 	behind   int64    // bytes of live output that nobody has read yet
 	spoke    time.Time
 	active   map[int]*journal.Step
@@ -224,6 +225,9 @@ func (c *Console) ended(s *journal.Step, a *journal.Attempt, word, why string) {
 
 // Halting says that the run is being stopped.
 func (c *Console) Halting(reason string, running int) {
+	c.mu.Lock()
+	c.halting = true
+	c.mu.Unlock()
 	if c.Progress == None {
 		return
 	}
@@ -370,19 +374,32 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// describe is what blocks, in words: pool:db 2/2 held by x, y.
+// describe is what blocks, in words: pool db (2 of 2), held by x, y.
 func describe(blocks []backend.Block, names map[string]string) string {
 	texts := make([]string, len(blocks))
 	for i, b := range blocks {
-		texts[i] = clean(b.String())
-		if b.Why == backend.WhyPaused {
-			texts[i] = clean(b.Limit) + " (paused)"
-		}
-		if by := holders(b.By, names); by != "" {
-			texts[i] += " held by " + by
+		texts[i] = describeLimit(b)
+		if by := holders(b.By, names); by != "" && b.Limit != backend.ExecutorNames().Runs { // those run, as anyone sees
+			texts[i] += ", held by " + by
 		}
 	}
-	return strings.Join(texts, ", ")
+	return strings.Join(texts, ", and ")
+}
+
+// describeLimit is pool db (2 of 2).
+func describeLimit(b backend.Block) string {
+	name := strings.Replace(clean(b.Limit), ":", " ", 1)
+	switch {
+	case b.Why == backend.WhyPaused:
+		return name + " (paused)"
+	case b.Capacity == backend.Unlimited:
+		return name
+	case b.Why == backend.WhyRate:
+		return fmt.Sprintf("%s (%d of %d starts)", name, b.Used, b.Capacity)
+	case b.Why == backend.WhyBehind || b.Why == backend.WhyReserved:
+		return fmt.Sprintf("%s (%d of %d, the rest kept for an earlier claim)", name, b.Used, b.Capacity)
+	}
+	return fmt.Sprintf("%s (%d of %d)", name, b.Used, b.Capacity)
 }
 
 // holders names the first few.

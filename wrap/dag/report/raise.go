@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -92,31 +93,71 @@ func again(r *journal.Run, raised string) time.Duration {
 			opt.TagLimits[i].Limit *= 2
 		}
 	}
-	if len(r.PoolLimits) > 0 && !r.Pools {
-		settings := backend.NewSettings()
-		settings.Pools = map[string]backend.Pool{}
-		for _, s := range r.Steps {
-			for name := range s.Pools {
-				settings.Pools[name] = backend.Pool{Limit: backend.Unlimited}
-			}
-		}
-		for name, limit := range r.PoolLimits {
-			if raised == backend.StoreNames().Pool+name {
-				limit *= 2
-			}
-			settings.Pools[name] = backend.Pool{Limit: limit}
-		}
-		world.Pools = &settings
-	}
+	world.Pools = poolsOf(r, raised)
 	spans, _, err := plan.Simulate(f, opt, world)
 	if err != nil {
 		return 0
 	}
+	return endOf(spans)
+}
+
+func endOf(spans []plan.Span) time.Duration {
 	var end time.Duration
 	for _, s := range spans {
 		end = max(end, s.End)
 	}
 	return end
+}
+
+// poolsOf are the limits of the pools that the steps of a run claim, with twice as much of the one that is raised, ""
+// for none; nil where they claim none.
+func poolsOf(r *journal.Run, raised string) *backend.Settings {
+	if len(r.PoolLimits) == 0 || r.Pools {
+		return nil
+	}
+	settings := backend.NewSettings()
+	settings.Pools = map[string]backend.Pool{}
+	for _, s := range r.Steps {
+		for name := range s.Pools {
+			settings.Pools[name] = backend.Pool{Limit: backend.Unlimited}
+		}
+	}
+	for name, limit := range r.PoolLimits {
+		if raised == backend.StoreNames().Pool+name {
+			limit *= 2
+		}
+		settings.Pools[name] = backend.Pool{Limit: limit}
+	}
+	return &settings
+}
+
+// Remaining is how long the rest of a run will take, by a simulation from where it stands: the steps that run now
+// first, each for what is left of what it is expected to take. What other runs hold of a pool is not simulated. 0: not
+// known.
+func Remaining(r *journal.Run, expected []time.Duration, now time.Duration) time.Duration {
+	if expected == nil {
+		return 0
+	}
+	f := &stepfile.File{Steps: make([]*stepfile.Step, len(r.Steps))}
+	world := plan.World{Durations: slices.Clone(expected), Pools: poolsOf(r, "")}
+	opt := plan.Options{MaxConcurrent: r.Max, TagLimits: r.TagLimits, Weights: expected, Done: map[int]plan.Outcome{}}
+	for i, s := range r.Steps {
+		f.Steps[i] = s.Step
+		if s.Outcome.State != plan.Pending {
+			opt.Done[i] = s.Outcome
+		}
+		if s.Runs() {
+			first := *s.Step
+			first.Priority, first.If = math.MaxInt32, ""
+			f.Steps[i] = &first
+			world.Durations[i] = max(0, expected[i]-(now-s.Last().Start))
+		}
+	}
+	spans, p, err := plan.Simulate(f, opt, world)
+	if err != nil || !p.Done() {
+		return 0
+	}
+	return endOf(spans)
 }
 
 // stepsThatRan is the run as a simulation plays it again: each step runs once, as long as all its attempts, and ends as
