@@ -3,20 +3,35 @@ package recipes
 import (
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-
-	"gopkg.in/yaml.v3"
 )
 
-// job is what of a workflow or a pipeline the tests read.
-type job struct {
-	Variables map[string]string `yaml:"variables"` // GitLab
-	Script    []string          `yaml:"script"`
-	Steps     []struct {        // GitHub
-		Env map[string]string `yaml:"env"`
-		Run string            `yaml:"run"`
-	} `yaml:"steps"`
+// pipeline is one of GitLab, with the keys that recipes use.
+type pipeline map[string]struct {
+	Variables map[string]string
+	Script    []string
+	Retry     struct {
+		Max       int
+		ExitCodes []int `yaml:"exit_codes"`
+	}
+	Artifacts struct {
+		When    string
+		Reports struct{ JUnit string }
+	}
+}
+
+// workflow is one of GitHub, with the keys that recipes use.
+type workflow struct {
+	On   []string
+	Jobs map[string]struct {
+		RunsOn string `yaml:"runs-on"`
+		Steps  []struct {
+			Name, Uses, Run string
+			Env             map[string]string
+		}
+	}
 }
 
 // variables adds those of a recipe, but for the store, which is the kitchen's.
@@ -32,49 +47,54 @@ func (k *kitchen) variables(of map[string]string) {
 func TestAGitLabJobDeploysInTheShellOfItsRunner(t *testing.T) {
 	t.Parallel()
 	k := newKitchen(t)
-	k.need("bash", "bash")
-	var pipeline map[string]job
-	k.must(yaml.Unmarshal([]byte(k.recipe("GitLab CI.")), &pipeline))
-	deploy := pipeline["deploy"]
+	var p pipeline
+	k.strictly(k.recipe("GitLab CI."), &p)
+	deploy := p["deploy"]
 	k.variables(deploy.Variables)
 	k.env = append(k.env, "CI=true", "GITLAB_CI=true", "CI_PROJECT_PATH=shop/web", "CI_PIPELINE_ID=4711", "CI_JOB_ID=9")
 	k.write("deploy.sh", "#!/bin/sh\nlimit status\n[ ! -e broken ]\n")
-	// A runner feeds bash on standard input, and each line is what eval gets.
-	script := "set -eo pipefail\nset +o noclobber\n: | eval '" + strings.ReplaceAll(strings.Join(deploy.Script, "\n"), "'", `'"'"'`) + "'\n"
-	shell := func(code int) string {
-		cmd := k.command("bash")
-		cmd.Stdin = strings.NewReader(script)
-		return k.ended(code, cmd)
-	}
 	k.run(0, "limit", "pool", "set", "deploy", "1")
-	if out := shell(0); !strings.Contains(out, "shop/web 4711") || strings.Contains(out, "limit: ") {
+	if out := k.gitlab(0, deploy.Script); !strings.Contains(out, "shop/web 4711") || strings.Contains(out, "limit: ") {
 		t.Errorf("the job prints\n%s", out)
 	}
 	k.write("broken", "")
-	shell(1)
+	k.gitlab(1, deploy.Script)
+}
+
+// gitlab runs a script as a runner of GitLab does, which feeds bash on standard input; each line is what eval gets.
+func (k *kitchen) gitlab(code int, script []string) string {
+	k.Helper()
+	call := "eval '" + strings.ReplaceAll(strings.Join(script, "\n"), "'", `'"'"'`) + "'"
+	if slices.Contains(k.env, "FF_USE_NEW_BASH_EVAL_STRATEGY=true") {
+		call = "(" + call + ")" // or bash exits with 1, whatever the script exits with
+	}
+	cmd := k.command(k.need("bash", "bash"))
+	cmd.Stdin = strings.NewReader("set -eo pipefail\nset +o noclobber\n: | " + call + "\n")
+	return k.ended(code, cmd)
+}
+
+// github runs a step as a runner of GitHub does.
+func (k *kitchen) github(code int, run string) string {
+	k.Helper()
+	return k.run(code, k.need("bash", "bash"), "--noprofile", "--norc", "-eo", "pipefail", k.write("step.sh", run))
 }
 
 func TestAGitHubStepTestsInTheShellOfItsRunner(t *testing.T) {
 	t.Parallel()
 	k := newKitchen(t)
-	k.need("bash", "bash")
-	var workflow struct {
-		Jobs map[string]job `yaml:"jobs"`
-	}
-	k.must(yaml.Unmarshal([]byte(k.recipe("GitHub Actions**")), &workflow))
-	step := workflow.Jobs["test"].Steps[0]
+	var w workflow
+	k.strictly(k.recipe("GitHub Actions**"), &w)
+	step := w.Jobs["test"].Steps[0]
 	k.variables(step.Env)
 	summary := k.write("summary", "")
 	k.env = append(k.env, "CI=true", "GITHUB_ACTIONS=true", "GITHUB_REPOSITORY=shop/web", "GITHUB_RUN_ID=12", "GITHUB_SHA=abc", "GITHUB_STEP_SUMMARY="+summary)
 	k.write("test.sh", "#!/bin/sh\nlimit status devices; echo \"sha $1\"\n[ ! -e broken ]\n")
-	script := k.write("step.sh", step.Run)
 	k.run(0, "limit", "pool", "set", "devices", "2")
-	shell := func(code int) string { return k.run(code, "bash", "--noprofile", "--norc", "-eo", "pipefail", script) }
-	if out := shell(0); !strings.Contains(out, "shop/web#12") || !strings.Contains(out, "sha abc") || k.read("summary") != "tested\n" {
+	if out := k.github(0, step.Run); !strings.Contains(out, "shop/web#12") || !strings.Contains(out, "sha abc") || k.read("summary") != "tested\n" {
 		t.Errorf("the step prints\n%s\nand sums up %q", out, k.read("summary"))
 	}
 	k.write("broken", "")
-	shell(1)
+	k.github(1, step.Run)
 	if k.read("summary") != "tested\n" {
 		t.Error("a step that failed went on")
 	}

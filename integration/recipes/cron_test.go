@@ -4,11 +4,51 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
+
+// now is a line of a crontab that is due at once, for another file. cron starts @reboot lines as it starts others at
+// their minute.
+func (k *kitchen) now(line, file, other string) string {
+	at := strings.Index(line, " root ")
+	line = "@reboot " + strings.ReplaceAll(strings.Replace(line[at+1:], file, other, 1), "%", `\%`)
+	return line + "; echo $? >>" + k.dir + "/ended\n"
+}
+
+// lastRun is a run of a pool that still works.
+func (k *kitchen) lastRun(pool string) {
+	k.Helper()
+	holder := k.command("limit", "run", "--pool", pool, "--name", "the last run", "--", "sleep", "1000")
+	k.must(holder.Start())
+	k.Cleanup(func() {
+		holder.Process.Signal(syscall.SIGTERM)
+		holder.Wait()
+	})
+	k.until(20*time.Second, "the last run still works", func() bool { return len(k.held()) == 1 })
+}
+
+// ends waits for as many lines as there are exit statuses, in any order.
+func (k *kitchen) ends(want ...string) {
+	k.Helper()
+	ended := func() []string { return strings.Fields(k.read("ended")) }
+	k.until(time.Minute, "the lines of the crontab have ended", func() bool { return len(ended()) == len(want) })
+	if got := slices.Sorted(slices.Values(ended())); !slices.Equal(got, want) {
+		k.Errorf("they end with %v, want %v", got, want)
+	}
+}
+
+// mail expects one mail, with these words and without a complaint of limit.
+func (k *kitchen) mail(words string) {
+	k.Helper()
+	k.until(20*time.Second, "there is mail of the job that fails", func() bool { return strings.Contains(k.read("mail"), words) })
+	if mail := k.read("mail"); strings.Count(mail, "Subject:") != 1 || strings.Contains(mail, "limit: ") || !strings.Contains(mail, "To: ann") {
+		k.Errorf("the mail is\n%s", mail)
+	}
+}
 
 // startCron starts Debian's cron with a crontab of its own, in namespaces of its own: its directories and the mailer
 // are the test's. Mail goes to the file mail. Everything in it ends with the test.
@@ -23,7 +63,9 @@ func (k *kitchen) startCron(crontab string) {
 	k.must(err)
 	k.must(os.WriteFile(filepath.Join(k.dir, "cron"), cron, 0o755))
 	k.write("sendmail", "#!/bin/sh\ncat >>"+k.dir+"/mail\n")
-	k.write("crontab", crontab)
+	k.write("crontab", fmt.Sprintf("MAILTO=ann\nPATH=%[1]s/bin:/usr/bin:/bin\nLIMIT_BACKEND=local:%[1]s/store\n"+
+		"LIMIT_CONFIG=%[1]s/limit.yaml\n", k.dir)+crontab)
+	k.write("limit.yaml", "dag: {log_dir: runs}\n")
 	k.write("empty", "")
 	k.write("start", fmt.Sprintf(`#!/bin/sh
 set -e
@@ -56,42 +98,23 @@ func TestCronSkipsWhatStillRunsRunsOnceInAFleetAndMailsWhatMatters(t *testing.T)
 	if len(lines) != 2 {
 		t.Fatalf("the recipe has the lines %q", lines)
 	}
-	// cron starts @reboot lines at once, as it starts others at their minute.
-	now := func(line, program, script string) string {
-		at := strings.Index(line, " root ")
-		line = "@reboot " + strings.ReplaceAll(strings.Replace(line[at+1:], program, script, 1), "%", `\%`)
-		return line + "; echo $? >>" + k.dir + "/ended\n"
-	}
 	job := k.write("job", k.recordScript("0.1"))
 	broken := k.write("broken", "#!/bin/sh\necho the disk is full >&2\nexit 3\n")
-	header := fmt.Sprintf("MAILTO=ann\nPATH=%[1]s/bin:/usr/bin:/bin\nLIMIT_BACKEND=local:%[1]s/store\n", k.dir)
 	for _, pool := range []string{"sync", "report", "other"} {
 		k.run(0, "limit", "pool", "set", pool, "1")
 	}
-	holder := k.command("limit", "run", "--pool", "sync", "--name", "the last run", "--", "sleep", "1000")
-	k.must(holder.Start())
-	t.Cleanup(func() {
-		holder.Process.Signal(syscall.SIGTERM)
-		holder.Wait()
-	})
-	k.until(20*time.Second, "the last run still works", func() bool { return len(k.held()) == 1 })
-	sync := now(lines[0], "/usr/local/bin/sync", job)
-	report := now(lines[1], "/usr/local/bin/report", job)
-	failing := now(strings.Replace(lines[0], "--pool sync", "--pool other", 1), "/usr/local/bin/sync", broken)
-	k.startCron(header + sync + report + report + failing)
+	k.lastRun("sync")
+	sync := k.now(lines[0], "/usr/local/bin/sync", job)
+	report := k.now(lines[1], "/usr/local/bin/report", job)
+	failing := k.now(strings.Replace(lines[0], "--pool sync", "--pool other", 1), "/usr/local/bin/sync", broken)
+	k.startCron(sync + report + report + failing)
 
 	// Those that end: the skipped sync, the second report, and the job that fails.
-	k.until(40*time.Second, "three have ended", func() bool { return strings.Count(k.read("ended"), "\n") == 3 })
-	if ended := k.read("ended"); strings.Count(ended, "0\n") != 2 || strings.Count(ended, "3\n") != 1 {
-		t.Errorf("they end with\n%s", ended)
-	}
+	k.ends("0", "0", "3")
 	if _, all := k.most(); all != 1 {
 		t.Errorf("of two machines %d have run the report", all)
 	}
-	k.until(10*time.Second, "there is mail of the job that fails", func() bool { return strings.Contains(k.read("mail"), "the disk is full") })
-	if mail := k.read("mail"); strings.Count(mail, "Subject:") != 1 || strings.Contains(mail, "limit: ") || !strings.Contains(mail, "To: ann") {
-		t.Errorf("the mail is\n%s", mail)
-	}
+	k.mail("the disk is full")
 	if held := k.held(); len(held) != 2 || held[1] != job {
 		t.Errorf("held are %v, want the last run and, for the minimum of time, the report", held)
 	}

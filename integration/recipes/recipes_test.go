@@ -4,6 +4,7 @@ package recipes
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gopkg.in/yaml.v3"
 
 	"limit/integration/binary"
 	"limit/integration/until"
@@ -140,19 +143,45 @@ func (k *kitchen) held() []string {
 	return names
 }
 
-// recipe returns the first block of code after a recipe's title in the manual.
-func (k *kitchen) recipe(title string) string {
+// recipe returns the first block of code of a recipe, by the first words of its title.
+func (k *kitchen) recipe(title string) string { k.Helper(); return k.recipes(title, 1)[0] }
+
+// recipes returns the first blocks of code of a recipe.
+func (k *kitchen) recipes(title string, blocks int) []string {
 	k.Helper()
-	page, err := os.ReadFile(filepath.Join("..", "..", "wrap", "cli", "manual", "recipes.md"))
+	return k.blocks("recipes", "\n**"+title, blocks)
+}
+
+// blocks returns so many blocks of code that follow a text in a page of the manual.
+func (k *kitchen) blocks(page, after string, n int) (blocks []string) {
+	k.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "wrap", "cli", "manual", page+".md"))
 	k.must(err)
-	_, after, found := strings.Cut(string(page), "\n**"+title)
-	_, after, opened := strings.Cut(after, "\n```")
-	_, after, _ = strings.Cut(after, "\n")
-	text, _, closed := strings.Cut(after, "\n```")
-	if !found || !opened || !closed {
-		k.Fatalf("the manual has no recipe %q", title)
+	_, rest, found := strings.Cut(string(text), after)
+	for range n {
+		var block string
+		_, rest, _ = strings.Cut(rest, "\n```")
+		_, rest, _ = strings.Cut(rest, "\n")
+		block, rest, found = strings.Cut(rest, "\n```\n")
+		blocks = append(blocks, block+"\n")
 	}
-	return text + "\n"
+	if !found {
+		k.Fatalf("the page %s does not have %d blocks after %q", page, n, after)
+	}
+	return blocks
+}
+
+// strictly decodes YAML documents, which may have no other fields than those they are decoded into.
+func (k *kitchen) strictly(text string, documents ...any) {
+	k.Helper()
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	decoder.KnownFields(true)
+	for _, document := range documents {
+		k.must(decoder.Decode(document))
+	}
+	if err := decoder.Decode(new(any)); err != io.EOF {
+		k.Fatalf("there are more than %d documents: %v", len(documents), err)
+	}
 }
 
 // recordScript is a program that notes when it starts and ends, and works a little in between.
@@ -161,9 +190,15 @@ func (k *kitchen) recordScript(seconds string) string {
 }
 
 // most is how many of the record worked at once, and how many there were.
-func (k *kitchen) most() (most, all int) {
+func (k *kitchen) most() (most, all int) { return k.mostOf("") }
+
+// mostOf is most of those with a word among their arguments.
+func (k *kitchen) mostOf(word string) (most, all int) {
 	now := 0
 	for line := range strings.Lines(k.read("record")) {
+		if !strings.Contains(line, word) {
+			continue
+		}
 		if strings.HasPrefix(line, "start") {
 			now++
 			all++
