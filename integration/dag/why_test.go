@@ -114,6 +114,11 @@ func TestWhyExplainsADagInTheRunQueue(t *testing.T) {
 	until.That(t, patience, "the first run runs", func() bool { return strings.Contains(p.limit(0, "status"), "held: 1") })
 	second := p.background("dag", "run", "--log-dir", p.runs, "--progress", "none", p.write("two.yaml", "steps: {a: echo}"))
 	p.explains("a", `^a of two, run [0-9a-f]{8}, waits, as the run waits in the run queue\n[0-9a-f]{8} two waits for \d+s, position 1, .*\n  runs: 1 of 1 used, full\n +[0-9a-f]{8}  first holds run for `)
+	for _, args := range [][]string{{"list", "--state", "queued"}, {"show", "two.yaml"}} {
+		if out := p.limit(0, append([]string{"dag", args[0], "--log-dir", p.runs}, args[1:]...)...); !strings.Contains(out, "queued") {
+			t.Errorf("limit dag %s shows no queued run:\n%s", args[0], out)
+		}
+	}
 	release.open()
 	first()
 	second()

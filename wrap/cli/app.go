@@ -39,6 +39,7 @@ func Main(args []string, streams Streams) int {
 	if first := firstWord(args); first == "run" || first == "hold" { // its goroutines take turns: to wake threads for them would take longer than what they do
 		runtime.GOMAXPROCS(1)
 	}
+	streams.Out = process.Output(streams.Out)
 	p := &program{Streams: streams, args: args, env: process.Environ()}
 	if err := process.Preflight(); err != nil {
 		p.complain(err)

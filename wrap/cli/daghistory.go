@@ -226,7 +226,7 @@ func (p *program) dagListCommand() *cli.Command {
 		Description: "EXIT STATUS: 0; 2 usage; 125 limit itself failed.",
 		Flags: []cli.Flag{logDirFlag(),
 			&cli.StringFlag{Name: "name", Usage: "only runs of dags called `NAME`"},
-			&cli.StringFlag{Name: "state", Usage: "only those that are `running|succeeded|failed|cancelled|killed`"},
+			&cli.StringFlag{Name: "state", Usage: "only those that are `" + strings.Join(journal.States(), "|") + "`"},
 			durationFlag("since", 0, "only those that started so long ago at most", ""),
 			&cli.BoolFlag{Name: "json", Usage: "as a JSON array; durations in seconds"}},
 		Action: p.dagList,
@@ -237,8 +237,8 @@ func (p *program) dagList(c *cli.Context) error {
 	if c.NArg() > 0 {
 		return usageError(c, "list takes no operands")
 	}
-	if state := c.String("state"); c.IsSet("state") && !slices.Contains([]string{"running", "succeeded", "failed", "cancelled", "killed"}, state) {
-		return usageError(c, "flag --state: %q is none of running, succeeded, failed, cancelled, killed", state)
+	if state := c.String("state"); c.IsSet("state") && !slices.Contains(journal.States(), state) {
+		return usageError(c, "flag --state: %q is none of %s", state, strings.Join(journal.States(), ", "))
 	}
 	root, err := p.runsDir(c)
 	if err != nil {

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,6 +28,9 @@ func written(t *testing.T, root string) *Writer {
 	w, err := Create(root, r, f.Source, nil, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if e, err := Load(w.Dir); err != nil || e.State() != "queued" {
+		t.Fatalf("%v: before the run is granted it is %s", err, e.State())
 	}
 	w.Granted(&Run{Granted: 1, Waits: []Wait{{Limit: "runs", Long: 1}}, Pools: true, PoolLimits: map[string]int{"db": 2}})
 	w.Check("a", 1)
@@ -220,8 +224,17 @@ func TestTheOldestRunsOfEachDagArePruned(t *testing.T) {
 			}
 			add(t, root, "d", "/x/g.yaml", 500*time.Millisecond, 0)
 			add(t, root, "9", "/x/h.yaml", 100*time.Millisecond, 1)
+			unborn := [2]string{filepath.Join(root, "19700101T000000.000-"+strings.Repeat("e", 32)), filepath.Join(root, "19700101T000001.000-"+strings.Repeat("e", 32))}
+			for i, dir := range unborn {
+				if err := errors.Join(os.MkdirAll(filepath.Join(dir, logDir), 0o700), os.Chtimes(dir, now, now.Add(-time.Duration(i)*birth))); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if err := Prune(root, "/x/f.yaml", c.keep, now); err != nil {
 				t.Fatal(err)
+			}
+			if left, _ := filepath.Glob(filepath.Join(root, "19700101*-e*")); len(left) != 1 || left[0] != unborn[0] {
+				t.Errorf("of runs without a journal are left: %v", left)
 			}
 			runs, err := List(root)
 			got := ""

@@ -21,6 +21,7 @@ type Listed struct {
 	File     string
 	Started  time.Time
 	Running  bool
+	Queued   bool // it runs, and waits in the run queue
 	Finished bool
 	Code     int
 	Signal   string
@@ -29,20 +30,25 @@ type Listed struct {
 	Counts   Counts
 }
 
-// State is running, succeeded, failed, cancelled or killed.
-func (l *Listed) State() string { return stateWord(l.Running, l.Finished, l.Code, l.Signal, l.Reason) }
+// States returns the words that State begins with.
+func States() []string {
+	return []string{"queued", "running", "succeeded", "failed", "cancelled", "killed"}
+}
 
-func stateWord(running, finished bool, code int, signal, reason string) string {
+// State is one of States, and how it came to that.
+func (l *Listed) State() string {
 	switch {
-	case finished && code == 0:
+	case l.Finished && l.Code == 0:
 		return "succeeded"
-	case finished && signal != "":
-		return "cancelled (" + signal + ")"
-	case finished && strings.HasPrefix(reason, "cancelled"):
+	case l.Finished && l.Signal != "":
+		return "cancelled (" + l.Signal + ")"
+	case l.Finished && strings.HasPrefix(l.Reason, "cancelled"):
 		return "cancelled"
-	case finished:
-		return fmt.Sprintf("failed (%d)", code)
-	case running:
+	case l.Finished:
+		return fmt.Sprintf("failed (%d)", l.Code)
+	case l.Queued:
+		return "queued"
+	case l.Running:
 		return "running"
 	default:
 		return "killed"

@@ -18,14 +18,14 @@ type Keep struct {
 
 // Prune removes the runs of each dag, which is a file, that are beyond what is to be kept, the oldest first. The latest
 // run of a dag and the latest that did not succeed stay, and so does whatever lives. Bytes are counted of one file's
-// runs alone, as that takes long.
+// runs alone, as that takes long. Runs that were killed before they had a journal go too.
 func Prune(root, file string, keep Keep, now time.Time) error {
 	runs, err := List(root)
 	if err != nil {
 		return err
 	}
 	dags := map[string]*kept{}
-	var first error
+	first := removeUnborn(root, now)
 	for _, r := range runs { // the latest first
 		d := dags[r.File]
 		if d == nil {
@@ -37,6 +37,32 @@ func Prune(root, file string, keep Keep, now time.Time) error {
 		}
 		if err := removeUnlessRunning(r.Dir); err != nil && first == nil {
 			first = fmt.Errorf("removing an old run: %w", err)
+		}
+	}
+	return first
+}
+
+// birth is far more than a run takes to have a journal.
+const birth = time.Hour
+
+// removeUnborn removes directories of runs that were killed before they had a journal.
+func removeUnborn(root string, now time.Time) error {
+	names, err := runNames(root)
+	if err != nil {
+		return err
+	}
+	var first error
+	for _, name := range names {
+		dir := filepath.Join(root, name)
+		info, err := os.Stat(dir)
+		if err != nil || now.Sub(info.ModTime()) < birth {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(dir, journalName)); !errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err := os.RemoveAll(dir); err != nil && first == nil {
+			first = fmt.Errorf("removing a run without a journal: %w", err)
 		}
 	}
 	return first

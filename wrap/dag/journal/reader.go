@@ -28,13 +28,16 @@ type Entry struct {
 // StepFile is the file as it was when the run began.
 func (e *Entry) StepFile() *stepfile.File { return e.file }
 
-// State is running, succeeded, failed, cancelled or killed.
-func (e *Entry) State() string { return stateWord(e.Running, e.Finished, e.Code, e.Signal, e.Reason) }
+// State is as that of Listed.
+func (e *Entry) State() string {
+	l := e.Listed()
+	return l.State()
+}
 
 // Listed is the run as a list shows it.
 func (e *Entry) Listed() Listed {
 	return Listed{Dir: e.Dir, ID: e.ID, Name: e.Name, File: e.Run.File, Started: e.Started, Running: e.Running, Finished: e.Finished,
-		Code: e.Code, Signal: e.Signal, Reason: e.Reason, Ended: e.Ended, Counts: e.Count()}
+		Queued: e.Running && e.Granted == 0, Code: e.Code, Signal: e.Signal, Reason: e.Reason, Ended: e.Ended, Counts: e.Count()}
 }
 
 // Step returns a step by its id, or nil.

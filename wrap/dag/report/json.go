@@ -16,7 +16,7 @@ type listedJSON struct {
 	ID       string         `json:"id"`
 	Name     string         `json:"name"`
 	File     string         `json:"file"`
-	State    string         `json:"state"`     // running, succeeded, failed, cancelled or killed
+	State    string         `json:"state"`     // one of journal.States
 	ExitCode *int           `json:"exit_code"` // null: it has none
 	Signal   string         `json:"signal,omitempty"`
 	Reason   string         `json:"reason,omitempty"`

@@ -40,18 +40,21 @@ type junitSuite struct {
 }
 
 type junitCase struct {
-	Name      string       `xml:"name,attr"`
-	Class     string       `xml:"classname,attr"`
-	Time      string       `xml:"time,attr"`
-	Failure   *junitReason `xml:"failure"`
-	Skipped   *junitReason `xml:"skipped"`
-	SystemOut string       `xml:"system-out,omitempty"`
+	Name      string        `xml:"name,attr"`
+	Class     string        `xml:"classname,attr"`
+	Time      string        `xml:"time,attr"`
+	Failure   *junitReason  `xml:"failure"`
+	Skipped   *junitReason  `xml:"skipped"`
+	Flaky     []junitReason `xml:"flakyFailure"` // attempts before one that succeeded, as Maven's Surefire has it
+	Rerun     []junitReason `xml:"rerunFailure"` // and before one that failed
+	SystemOut string        `xml:"system-out,omitempty"`
 }
 
 type junitReason struct {
 	Message string `xml:"message,attr"`
 	Type    string `xml:"type,attr,omitempty"`
 	Text    string `xml:",chardata"`
+	Output  string `xml:"system-out,omitempty"`
 }
 
 // JUnit writes the run as JUnit XML: a test case for each step. Logs are read from the run's directory.
@@ -64,12 +67,14 @@ func JUnit(w io.Writer, r *journal.Run, dir string) error {
 		c := junitCase{Name: legal(s.ID), Class: legal(r.Name), Time: seconds(s.Took())}
 		switch o := s.Outcome; {
 		case o.State == plan.Failed && !o.Tolerated:
-			reason := o.Reason
-			if a := s.Last(); a != nil && reason == "" {
-				reason = how(a)
-			}
-			c.Failure = &junitReason{Message: legal(reason), Type: "failed", Text: legal(strings.Join(lastLines(s, dir), "\n"))}
+			c.Failure = &junitReason{Message: legal(whyFailed(s)), Type: "failed", Text: legal(strings.Join(lastLines(s, dir), "\n"))}
+			c.Rerun = earlierAttempts(s, dir)
 			suite.Failures++
+		case o.State == plan.Failed:
+			c.Skipped = &junitReason{Message: legal("failed, and is tolerated: " + whyFailed(s)), Type: "tolerated"}
+			suite.Skipped++
+		case o.State == plan.Succeeded:
+			c.Flaky = earlierAttempts(s, dir)
 		case o.State == plan.Skipped, o.State == plan.NotRun:
 			c.Skipped = &junitReason{Message: legal(o.Reason)}
 			suite.Skipped++
@@ -77,9 +82,7 @@ func JUnit(w io.Writer, r *journal.Run, dir string) error {
 			c.Skipped = &junitReason{Message: "did not finish"}
 			suite.Skipped++
 		}
-		if a := s.Last(); a != nil && a.Log != "" {
-			c.SystemOut = legal(tail(filepath.Join(dir, filepath.FromSlash(a.Log))))
-		}
+		c.SystemOut = outputOf(s.Last(), dir)
 		suite.Tests++
 		suite.Cases = append(suite.Cases, c)
 	}
@@ -94,6 +97,24 @@ func JUnit(w io.Writer, r *journal.Run, dir string) error {
 	}
 	_, err := io.WriteString(w, "\n")
 	return err
+}
+
+// earlierAttempts are the attempts of a step before the last.
+func earlierAttempts(s *journal.Step, dir string) []junitReason {
+	var failed []junitReason
+	for i := range max(0, len(s.Attempts)-1) {
+		a := &s.Attempts[i]
+		failed = append(failed, junitReason{Message: legal(how(a)), Type: "failed", Output: outputOf(a, dir)})
+	}
+	return failed
+}
+
+// outputOf is the end of what an attempt has printed.
+func outputOf(a *journal.Attempt, dir string) string {
+	if a == nil || a.Log == "" {
+		return ""
+	}
+	return legal(tail(filepath.Join(dir, filepath.FromSlash(a.Log))))
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }

@@ -240,6 +240,33 @@ func TestJUnitIsValid(t *testing.T) {
 	}
 }
 
+func TestJUnitMarksWhatWasTriedAgainAndWhatIsTolerated(t *testing.T) {
+	r := runOf(t, "steps: {fail1: {run: x, retry: 1}, fail2: {run: x, continue_on_error: true}, flaky: {run: x, retry: 2}}", 3)
+	*r.Steps[2].Attempt(1) = journal.Attempt{Number: 1, Ended: true, Code: 7, Log: "log/flaky.log"}
+	*r.Steps[2].Attempt(2) = journal.Attempt{Number: 2, Ended: true}
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "log", "flaky.log"), []byte("not this time"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := JUnit(&b, r, dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`tests="3" failures="1" errors="0" skipped="1"`,
+		`<failure message="exit 3" type="failed"></failure>` + "\n      " + `<rerunFailure message="exit 3" type="failed"></rerunFailure>`,
+		`<skipped message="failed, and is tolerated: exit 3" type="tolerated"></skipped>`,
+		`<flakyFailure message="exit 7" type="failed">` + "\n        <system-out>not this time</system-out>",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%s\nlacks %s", b.String(), want)
+		}
+	}
+}
+
 func TestTheTraceIsOfChromesFormat(t *testing.T) {
 	r := runOf(t, graphText, 3)
 	var b bytes.Buffer
@@ -293,7 +320,7 @@ func TestAPageHasTheLastLinesOfWhatFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := b.String()
-	for _, want := range []string{"line &lt;59&gt;</pre>", "<pre tabindex=\"0\">line &lt;10&gt;", "✗ fail", "exit 3", "not run: 1", "day = tuesday", `x \u003cy\u003e`, "k=v"} {
+	for _, want := range []string{"line &lt;59&gt;</span></pre>", "<pre tabindex=\"0\"><span>line &lt;10&gt;", "✗ fail", "exit 3", "not run: 1", "day = tuesday", `x \u003cy\u003e`, "k=v"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}
