@@ -17,7 +17,7 @@ func BenchmarkLoadWithoutFile(b *testing.B) {
 
 func BenchmarkParseAWholeFile(b *testing.B) {
 	for b.Loop() {
-		if _, err := Parse("f", "/", []byte(whole)); err != nil {
+		if _, err := parse("f", "/", []byte(whole)); err != nil {
 			b.Fatal(err)
 		}
 	}

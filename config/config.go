@@ -114,12 +114,6 @@ func (c *Config) assignments(plain bool, at Surroundings, named bool) []string {
 	return env
 }
 
-// Parse reads a configuration from data. name is what its problems call it; dir is the directory its paths are relative
-// to. Neither flags, environment nor the default directory of the embedded store are in the result.
-func Parse(name, dir string, data []byte) (*Config, error) {
-	return readDocument(yamlpos.Parse(name, data), dir)
-}
-
 func empty() *Config {
 	return &Config{Namespace: DefaultNamespace, Dag: defaultDag(), Settings: backend.NewSettings(), origins: map[string]string{}}
 }

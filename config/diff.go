@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"limit/backend"
+	"limit/config/grammar"
 )
 
 // Diff tells what differs between two settings, a line each: pool:database 1 → 2. It returns nil where both mean the
@@ -113,4 +114,11 @@ func orNone(limits map[string]string, name string) string {
 		return text
 	}
 	return "none"
+}
+
+func limitText(n int) string {
+	if n == backend.Unlimited {
+		return grammar.Unlimited
+	}
+	return strconv.Itoa(n)
 }

@@ -1,4 +1,4 @@
-// Package config finds and reads limit.yaml, lets environment and flags override it, and writes settings back.
+// Package config finds and reads limit.yaml, and lets environment and flags override it.
 //
 //	c, err := config.Load(config.Flags{Config: …, Backend: …, Namespace: …}, config.OS())
 //	c.Backend      // Etcd == nil: the embedded store in Dir; else Etcd's endpoints, files and user
@@ -7,8 +7,6 @@
 //	c.Warnings     // to be printed once, each p.Head() or p.Error()
 //	c.Values()     // for limit config: every key, its value and where it came from
 //
-//	config.Parse(name, dir, data)            a file by itself, for limit apply FILE
-//	config.Marshal(settings)                 the concurrency block of settings
 //	config.Diff(old, new)                    what differs, a line each; nil where nothing does
 //	config.Schema()                          the JSON schema of limit.yaml
 //	config.ParseBackend                      --backend

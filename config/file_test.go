@@ -21,6 +21,11 @@ func heads(err error) string {
 	return strings.Join(all, "\n")
 }
 
+// parse reads a configuration from a text, as Load reads it from a file in dir.
+func parse(name, dir string, text []byte) (*Config, error) {
+	return readDocument(yamlpos.Parse(name, text), dir)
+}
+
 const whole = `backend:
   etcd:
     endpoints: [https://etcd-1:2379, https://etcd-2:2379]
@@ -69,7 +74,7 @@ func wholeSettings() backend.Settings {
 }
 
 func TestAWholeFileIsRead(t *testing.T) {
-	c, err := Parse("f", "/etc/limit", []byte(whole))
+	c, err := parse("f", "/etc/limit", []byte(whole))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +102,7 @@ func TestDagstersExamplesAreRead(t *testing.T) {
 		{"concurrency: {runs: {max_concurrent_runs: 0}}", backend.Settings{MaxRuns: 0}},
 		{"concurrency: {pools: {default_limit: unlimited}}", backend.Settings{DefaultLimit: ptr(backend.Unlimited), MaxRuns: backend.Unlimited}},
 	} {
-		got, err := Parse("f", "/", []byte(c.text))
+		got, err := parse("f", "/", []byte(c.text))
 		if err != nil || !got.HasSettings || !reflect.DeepEqual(got.Settings, c.want) {
 			t.Errorf("%s:\n got %+v %v\nwant %+v", c.text, got, err, c.want)
 		}
@@ -106,7 +111,7 @@ func TestDagstersExamplesAreRead(t *testing.T) {
 
 func TestAFileWithoutTheBlockHasNoSettings(t *testing.T) {
 	for _, text := range []string{"", "namespace: x", "concurrency:", "backend: {local: }", "backend:"} {
-		c, err := Parse("f", "/", []byte(text))
+		c, err := parse("f", "/", []byte(text))
 		if err != nil || c.HasSettings || !reflect.DeepEqual(c.Settings, backend.NewSettings()) || c.Backend != (Backend{}) {
 			t.Errorf("%q: %+v, %v", text, c, err)
 		}
@@ -121,7 +126,7 @@ concurrency:
   pools: {granularity: op, default_limit: 1, op_granularity_run_buffer: 2}
 telemetry: {enabled: false}
 `
-	c, err := Parse("f", "/", []byte(text))
+	c, err := parse("f", "/", []byte(text))
 	if err != nil || len(c.Warnings) != 1 || *c.Settings.DefaultLimit != 1 {
 		t.Fatalf("%+v, %v", c, err)
 	}
@@ -192,14 +197,14 @@ func TestEveryMistakeIsToldWithItsPlaceAndItsRemedy(t *testing.T) {
 		{"backend: {etcd: {endpoints: ['http://h'], tls: {ca: c}}}", "1:29: tls is set, but the endpoints are not encrypted; give them https://"},
 		{"backend: {etcd: {endpoints: ['http://h', 'https://g']}}", "1:29: some endpoints are encrypted and some are not; give all of them https:// or all http://"},
 	} {
-		if _, err := Parse("f", "/", []byte(c.text)); heads(err) != c.want {
+		if _, err := parse("f", "/", []byte(c.text)); heads(err) != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.text, heads(err), c.want)
 		}
 	}
 }
 
 func TestAMistakeIsShownAsAnEditorWouldPointAtIt(t *testing.T) {
-	_, err := Parse("limit.yaml", "/", []byte("concurrency:\n  # five\n  pools:\n    defalt_limit: 5\n    limits: {a: x}\n"))
+	_, err := parse("limit.yaml", "/", []byte("concurrency:\n  # five\n  pools:\n    defalt_limit: 5\n    limits: {a: x}\n"))
 	want := `limit.yaml:4:5: unknown key "defalt_limit"; did you mean "default_limit"?
         defalt_limit: 5
         ^~~~~~~~~~~~

@@ -22,7 +22,7 @@ const systemFile = "/etc/limit/limit.yaml"
 // are what is to be told of files that were passed over.
 func read(flags Flags, at Surroundings) (doc *yamlpos.Document, notes []string, err error) {
 	if name, _ := choose(flags.Config, "--config", at, EnvConfig); name != "" {
-		doc, err := yamlpos.ReadFileUpTo(name, maxFile)
+		doc, err := yamlpos.ReadFile(name, maxFile)
 		return doc, nil, err
 	}
 	for _, name := range at.candidates() {
@@ -110,7 +110,7 @@ func foreignKind(doc *yamlpos.Document) string {
 // readCandidate reads a file that was found: the user's own and the machine's are trusted as they are.
 func (at Surroundings) readCandidate(name string) (*yamlpos.Document, error) {
 	if name == at.ownFile() || name == systemFile {
-		return yamlpos.ReadFileUpTo(name, maxFile)
+		return yamlpos.ReadFile(name, maxFile)
 	}
 	return at.readFound(name)
 }

@@ -67,7 +67,7 @@ func plain(v any) any {
 // compare holds the schema's word on a document against the parser's.
 func compare(t *testing.T, schema *jsonschema.Schema, text string) (accepted bool) {
 	t.Helper()
-	_, parser := Parse("f", "/", []byte(text))
+	_, parser := parse("f", "/", []byte(text))
 	editor := schema.Validate(asJSON(t, text))
 	if (parser == nil) != (editor == nil) {
 		t.Errorf("%s\nparser: %v\nschema: %v", text, parser, editor)
@@ -167,7 +167,7 @@ func TestSchemaAndParserAgreeOnEveryChangeOfAWholeFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, problem := Parse("f", "/", text)
+			_, problem := parse("f", "/", text)
 			if problem != nil && beyondSchema(problem.Error()) {
 				skipped++
 				return

@@ -18,6 +18,9 @@ done
 
 go tool -modfile=.ci/tools/go.mod staticcheck ./... || complain "staticcheck has findings"
 
+dead=$(go tool -modfile=.ci/tools/go.mod deadcode . ./wrap/cli/limit-keeper)
+[ -z "$dead" ] || complain "nothing calls these but tests: $dead"
+
 report=$(go tool -modfile=.ci/tools/go.mod govulncheck ${GOVULNDB:+-db "$GOVULNDB"} ./... 2>&1) && code=0 || code=$?
 case $code,$report in
 0,*) ;;

@@ -37,7 +37,7 @@ func conform(t *testing.T, c *etcdtest.Cluster, open func(testing.TB, Options) b
 }
 
 func openPlain(t testing.TB, o Options) backend.Backend {
-	s, err := Open(context.Background(), o)
+	s, err := open(context.Background(), o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,14 @@ func keep(t testing.TB, o Options, kill Kill) *keeper.Client {
 	t.Helper()
 	ours, theirs := socketPair(t)
 	served := make(chan error, 1)
-	go func() { served <- ServeKeeper(context.Background(), theirs, kill) }()
+	go func() {
+		v := newServer(theirs, kill)
+		err := v.serve(context.Background())
+		if v.store != nil {
+			v.store.Close()
+		}
+		served <- err
+	}()
 	t.Cleanup(func() {
 		ours.Close()
 		select {

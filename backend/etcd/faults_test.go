@@ -356,7 +356,7 @@ func TestAServerThatHangsUpMayNotLikeTheCertificate(t *testing.T) {
 func TestAServerThatIsNotThereIsUnreachableInTime(t *testing.T) {
 	t.Parallel()
 	for name, address := range map[string]string{"refused": etcdtest.FreeAddress(t), "silent": silent(t)} {
-		s, err := Open(t.Context(), Options{Endpoints: []string{address}, ConnectTimeout: time.Second})
+		s, err := open(t.Context(), Options{Endpoints: []string{address}, ConnectTimeout: time.Second}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,7 +50,7 @@ func help(text string) error {
 		return err
 	}
 	ctx := context.Background()
-	s, err := Open(ctx, t.Options)
+	s, err := open(ctx, t.Options, nil)
 	if err != nil {
 		return err
 	}

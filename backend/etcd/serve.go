@@ -38,22 +38,12 @@ func KeeperMain(ctx context.Context, kill Kill) error {
 	return newServer(conn, kill).serve(ctx) // the end of the process disconnects from etcd; its client takes milliseconds for that
 }
 
-// ServeKeeper serves one wrapper over conn until its end is closed. Then it stops the commands of claims that were not
-// released, releases these, passes on the gate, and disconnects.
-func ServeKeeper(ctx context.Context, conn io.ReadWriteCloser, kill Kill) error {
-	v := newServer(conn, kill)
-	err := v.serve(ctx)
-	if v.store != nil {
-		v.store.Close()
-	}
-	return err
-}
-
 func newServer(conn io.ReadWriteCloser, kill Kill) *server {
 	return &server{line: keeper.NewLine(conn), kill: kill, charges: map[int64]*charge{}, requests: map[int64]context.CancelFunc{}}
 }
 
-// serve is ServeKeeper but for disconnecting.
+// serve serves one wrapper until its end of the connection is closed. Then it stops the commands of claims that were
+// not released, releases these, and passes on the gate.
 func (v *server) serve(ctx context.Context) error {
 	serving, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -44,10 +44,8 @@ type Store struct {
 
 var _ backend.Backend = (*Store)(nil)
 
-// Open makes a Store. It connects in the background: the first request shows whether etcd can be reached. ctx is not
+// open makes a Store. It connects in the background: the first request shows whether etcd can be reached. ctx is not
 // kept.
-func Open(ctx context.Context, o Options) (*Store, error) { return open(ctx, o, nil) }
-
 func open(ctx context.Context, o Options, dial []grpc.DialOption) (*Store, error) {
 	o = o.WithDefaults()
 	if len(o.Endpoints) == 0 {

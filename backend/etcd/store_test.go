@@ -16,7 +16,7 @@ func openStore(t testing.TB, c *etcdtest.Cluster, change ...func(*Options)) *Sto
 	for _, f := range change {
 		f(&o)
 	}
-	s, err := Open(t.Context(), o)
+	s, err := open(t.Context(), o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 // Package yamlpos reads YAML written by people: every value knows its place, every mistake is told with it, and
 // all mistakes of a file are told at once.
 //
-//	doc := yamlpos.Parse("limit.yaml", data)            // or yamlpos.ReadFile("limit.yaml")
+//	doc := yamlpos.Parse("limit.yaml", data)            // or yamlpos.ReadFile("limit.yaml", yamlpos.MaxSize)
 //	if top, ok := doc.Root().Fields("name", "retries"); ok {
 //		config.Name, _ = top.Require("name").Text()
 //		config.Retries, _ = top.Get("retries").Int(0, 10)

@@ -26,11 +26,8 @@ type Document struct {
 }
 
 // ReadFile reads and parses a file, which may be a pipe. It fails, naming the file, where there is nothing to parse.
-// A directory is such a failure; a file beyond MaxSize is a problem of the document.
-func ReadFile(name string) (*Document, error) { return ReadFileUpTo(name, MaxSize) }
-
-// ReadFileUpTo is ReadFile for files that have no reason to be larger than so many bytes, at most MaxSize.
-func ReadFileUpTo(name string, size int64) (*Document, error) {
+// A directory is such a failure; a file beyond size bytes, at most MaxSize, is a problem of the document.
+func ReadFile(name string, size int64) (*Document, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -39,7 +36,7 @@ func ReadFileUpTo(name string, size int64) (*Document, error) {
 	return Read(name, file, size)
 }
 
-// Read is ReadFileUpTo for a file that is open. name is what its problems call it.
+// Read is ReadFile for a file that is open. name is what its problems call it.
 func Read(name string, file io.Reader, size int64) (*Document, error) {
 	data, err := io.ReadAll(io.LimitReader(file, size+1))
 	if err != nil {

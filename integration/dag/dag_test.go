@@ -196,10 +196,7 @@ func keepsItsLimits(t *testing.T, p *place) {
 	f := steps(t, path)
 	running, disk, most, done := 0, 0, 0, map[string]bool{}
 	for _, e := range eventsOfSteps(t, events) {
-		s, ok := f.Find(e.Step)
-		if !ok {
-			continue
-		}
+		s := f.Steps[slices.IndexFunc(f.Steps, func(s *stepfile.Step) bool { return s.ID == e.Step })]
 		switch e.Event {
 		case wrap.EventStarted:
 			running, disk = running+1, disk+s.Pools["disk"]

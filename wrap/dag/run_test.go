@@ -216,8 +216,8 @@ steps:
 	slices.SortStableFunc(all, func(a, b wrap.Event) int { return a.Time.Compare(b.Time) })
 	used := 0
 	for _, e := range all {
-		step, ok := plays[0].run.File.Find(e.Step)
-		if !ok {
+		step := stepOf(plays[0].run.File, e)
+		if step == nil {
 			continue
 		}
 		switch e.Event {

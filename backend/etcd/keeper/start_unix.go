@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-// Command is how to start a keeper: the program itself with the verb that calls etcd.ServeKeeper.
+// Command is how to start a keeper: the program itself with the verb that calls etcd.KeeperMain.
 type Command struct {
 	Path string
 	Args []string // with the program's name

@@ -351,7 +351,7 @@ steps:
 		t.Fatal(err)
 	}
 	for id, want := range map[string]string{"load[a,1]": "extract[a] lint", "load[a,2]": "extract[a] lint", "load[b,2]": "extract[b] lint", "chain[a]": "extract[b]"} {
-		s, _ := f.Find(id)
+		s := f.Steps[f.byID[id]]
 		var needs []string
 		for _, n := range s.Needs {
 			needs = append(needs, f.Steps[n].ID)

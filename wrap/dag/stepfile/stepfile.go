@@ -156,15 +156,6 @@ func contains(codes []int, code int) bool {
 	return false
 }
 
-// Find returns the step with an id such as load or extract[acme].
-func (f *File) Find(id string) (*Step, bool) {
-	i, ok := f.byID[id]
-	if !ok {
-		return nil, false
-	}
-	return f.Steps[i], true
-}
-
 // resolve returns the indices that a name stands for: one step, or all combinations of a matrix.
 func (f *File) resolve(name string) []int {
 	if i, ok := f.byID[name]; ok {

@@ -1,61 +1,12 @@
 package config
 
 import (
-	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"limit/backend"
-	"limit/config/grammar"
 )
-
-func TestSettingsAreWrittenAsABlockThatReadsBack(t *testing.T) {
-	want := `concurrency:
-  pools:
-    default_limit: 5
-    strict: true
-    granularity: run
-    limits:
-      "1": 1
-      api: {limit: 4, rate: 10/1m}
-      burst: {rate: 5/1m}
-      database: 2
-      free: unlimited
-  runs:
-    max_concurrent_runs: 10
-    tag_concurrency_limits:
-      - {key: dagster/backfill, limit: 3}
-      - {key: tenant, value: acme, limit: 1}
-      - {key: tenant, value: {applyLimitPerUniqueValue: true}, limit: 2}
-      - {key: tenant, limit: 7}
-  reserve_after: 1m
-  hide_commands: true
-  history_entries: 100
-`
-	if got := string(Marshal(wholeSettings())); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	for _, s := range []backend.Settings{wholeSettings(), backend.NewSettings(), {MaxRuns: 0}, strange()} {
-		c, err := Parse("f", "/", Marshal(s))
-		if err != nil || !reflect.DeepEqual(c.Settings, s) {
-			t.Errorf("%s reads back as %+v, %v", Marshal(s), c, err)
-		}
-	}
-}
-
-// strange are settings whose names YAML would take for something else.
-func strange() backend.Settings {
-	s := backend.Settings{MaxRuns: backend.Unlimited, Pools: map[string]backend.Pool{}}
-	for _, name := range []string{"true", "No", "null", "~", "<<", "-", "- a", "a: b", "#", "a #b", "é", "日本", "\u2028", "\ufeff", "\U000e0001",
-		"1e3", ".inf", "0x1", "'", `"`, `\`, "a\\", "*a", "&a", "!a", "%", "@", "`", " ", " a", "a ", "{", "a,b", "a]", "|", ">", "?", "=", "😀", "a\u00a0b"} {
-		if grammar.PoolFault(name) == "" {
-			s.Pools[name] = backend.Pool{Limit: 1}
-		}
-		s.TagLimits = append(s.TagLimits, backend.TagLimit{Key: "k", Value: ptr(name), Limit: 1})
-	}
-	return s
-}
 
 func TestADifferenceIsToldALineEach(t *testing.T) {
 	none := backend.NewSettings()
