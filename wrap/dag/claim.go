@@ -48,6 +48,7 @@ func addPriority(a, b int32) int32 {
 
 // hear posts what happens to the claim.
 func (c *claim) hear(n wrap.News) {
+	c.l.r.outage.hear(c, n)
 	m := message{step: c.step, claim: c, blocks: n.Blocks, reason: n.Reason, ok: n.OK}
 	switch n.Kind {
 	case wrap.Granted:

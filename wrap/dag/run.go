@@ -49,7 +49,8 @@ type Run struct {
 	Terminal bool  // there is one, for steps with console
 	LogLimit int64 // of a step's log, in bytes; 0: none
 
-	ended chan wrap.News // the run's claim is cancelled or lost
+	outage *outage
+	ended  chan wrap.News // the run's claim is cancelled or lost
 }
 
 // Do waits in the run queue, runs the steps, and gives everything back. It returns how limit is to end; an error says
@@ -168,11 +169,13 @@ func PoolLimits(f *stepfile.File, settings backend.Settings) map[string]int {
 // queue is the claim of the run, with the journal's part in its waiting.
 func (r *Run) queue() *wrap.Queue {
 	waits := newWaits(time.Since(r.Record.Started))
+	r.outage = &outage{messages: r.Messages, claims: map[*claim]struct{}{}}
 	r.ended = make(chan wrap.News, 2) // a claim is cancelled once, and lost once
 	return &wrap.Queue{
 		Life:    wrap.Life{Backend: r.Backend, Claim: r.Claim, Wait: r.Wait, Options: backend.EnterOptions{WatchBlocks: true}},
 		Signals: r.Supervisor.Signals(), Messages: r.Messages, Emit: r.emit, Busy: wrap.BusyWait, BusyExitCode: wrap.CodeBusy, Runs: "the steps",
 		Also: func(n wrap.News) {
+			r.outage.hearRun(n)
 			now := time.Since(r.Record.Started)
 			switch n.Kind {
 			case wrap.Blocked:
