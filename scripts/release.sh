@@ -30,7 +30,15 @@ page() { # topic, name of the page, section: a man page from a page of the manua
 		printf '%% %s %s "%s" "limit %s" "limit"\n# NAME\n%s - %s\n# DESCRIPTION\n' "${2^^}" "$3" \
 			"$(date -u -d "@$SOURCE_DATE_EPOCH" +%F)" "$version" "$2" "${title#*: }"
 		"$limit" help "$1" | sed -e 1d -e '/^<!--/d' -e 's/^## /# /'
-	} | go run github.com/cpuguy83/go-md2man/v2 >"$common/$2.$3"
+	} | go run github.com/cpuguy83/go-md2man/v2 | wrapped >"$common/$2.$3"
+}
+wrapped() { # the last column of each table is wrapped at the width of the page
+	awk -F '\t' -v OFS='\t' '
+		/^\.TS/ { table = 1 }
+		/^\.TE/ { table = rows = 0 }
+		rows && NF > 1 && $NF != "T{" { $NF = "T{\n" $NF "\nT}" }
+		table && sub(/l \.$/, "lx .") { rows = 1 }
+		{ print }'
 }
 page config limit.yaml 5
 page step-file limit-dag 5

@@ -2,6 +2,7 @@
 package release
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,6 +99,9 @@ func unpacked(t *testing.T, dist string) {
 			t.Error(err)
 		}
 	}
+	for _, page := range []string{"limit.1", "limit.yaml.5", "limit-dag.5", "limit-etcd.7", "limit-recipes.7"} {
+		readable(t, filepath.Join(dir, page))
+	}
 	store := "local:" + filepath.Join(to, "store")
 	out, err := exec.Command(filepath.Join(dir, "limit"), "--backend", store, "run", "--pool", "p", "-q", "--", "echo", "hello").CombinedOutput()
 	if err != nil || string(out) != "hello\n" {
@@ -142,5 +146,28 @@ func installed(t *testing.T, dist string) {
 	dpkg("-r", "limit")
 	if _, err := os.Stat("/usr/bin/limit"); !os.IsNotExist(err) {
 		t.Errorf("after its removal /usr/bin/limit is there: %v", err)
+	}
+}
+
+// readable checks a manual page with those who set it.
+func readable(t *testing.T, page string) {
+	t.Helper()
+	for _, reader := range [][]string{{"mandoc", "-Tlint", "-W", "warning"}, {"man", "--warnings", "-E", "UTF-8", "-l"}} {
+		if _, err := exec.LookPath(reader[0]); err != nil {
+			t.Skipf("SKIPPED: no %s here; apt-get install mandoc man-db", reader[0])
+		}
+		var set, complaints bytes.Buffer
+		cmd := exec.Command(reader[0], append(reader[1:], page)...)
+		cmd.Env = append(os.Environ(), "MANWIDTH=80")
+		cmd.Stdout, cmd.Stderr = &set, &complaints
+		err := cmd.Run()
+		if reader[0] == "mandoc" {
+			complaints.Write(set.Bytes())
+		} else if !strings.Contains(set.String(), "DESCRIPTION") {
+			t.Errorf("%v prints\n%s", cmd.Args, set.String())
+		}
+		if err != nil || strings.Contains(complaints.String(), "table wider") || reader[0] == "mandoc" && complaints.Len() > 0 {
+			t.Errorf("%v: %v\n%s", cmd.Args, err, complaints.String())
+		}
 	}
 }
