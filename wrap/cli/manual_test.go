@@ -8,13 +8,16 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/urfave/cli/v2"
 
 	"limit/config"
+	"limit/wrap"
 	"limit/wrap/cli/manual"
+	"limit/wrap/dag"
 	"limit/wrap/dag/stepfile"
 )
 
@@ -138,7 +141,7 @@ func (r *reference) check() {
 	}
 }
 
-func TestTheManualNamesEveryVerbFlagAndVariable(t *testing.T) {
+func TestTheManualNamesEveryVerbAndFlag(t *testing.T) {
 	var all strings.Builder
 	for _, topic := range manual.Topics() {
 		all.WriteString(topic.Text)
@@ -159,10 +162,63 @@ func TestTheManualNamesEveryVerbFlagAndVariable(t *testing.T) {
 			t.Errorf("no page names the flag %s", word)
 		}
 	}
-	for _, variable := range []string{"LIMIT_CONFIG", "LIMIT_BACKEND", "LIMIT_NAMESPACE", "LIMIT_RUN_ID", "LIMIT_CLAIM_ID",
-		"LIMIT_TOKEN", "LIMIT_POOLS", "LIMIT_SLOT_", "LIMIT_OUTPUT", "PARAM_", "MATRIX_", "OUT_"} {
-		if !strings.Contains(text, variable) {
-			t.Errorf("no page names the variable %s", variable)
+}
+
+func TestOnePageHasARowForEachVariable(t *testing.T) {
+	for _, variable := range variablesOfTheSource(t) {
+		if pages := pagesWithRow("`" + variable + "[<`]"); len(pages) != 1 {
+			t.Errorf("the variable %s has rows in the tables of %q, want one page", variable, pages)
 		}
 	}
+}
+
+func TestThePagesOfRunAndOfStepFilesHaveARowForEachExitStatus(t *testing.T) {
+	for page, codes := range map[string][]int{
+		"run":       {wrap.CodeBusy, wrap.CodeLost, wrap.CodeTimeout, wrap.CodeFailed, wrap.CodeCannotRun, wrap.CodeNotFound},
+		"step-file": {0, dag.CodeStepFailed, dag.CodeUsage, wrap.CodeBusy, wrap.CodeLost, wrap.CodeTimeout, wrap.CodeFailed},
+	} {
+		for _, code := range codes {
+			if pages := pagesWithRow(fmt.Sprintf(`\b%d\b`, code)); !slices.Contains(pages, page) {
+				t.Errorf("the page %s has no row for the exit status %d", page, code)
+			}
+		}
+	}
+}
+
+// pagesWithRow returns the pages with a table that has a row for a pattern, in its first column.
+func pagesWithRow(pattern string) (pages []string) {
+	row := regexp.MustCompile(`(?m)^\| [^|]*` + pattern)
+	for _, topic := range manual.Topics() {
+		if row.MatchString(topic.Text) {
+			pages = append(pages, topic.Name)
+		}
+	}
+	return pages
+}
+
+// variablesOfTheSource returns the names, and beginnings of names, of variables that the program has as texts.
+func variablesOfTheSource(t *testing.T) (names []string) {
+	t.Helper()
+	literal := regexp.MustCompile(`"((?:LIMIT|PARAM|MATRIX|OUT|NEED)_[A-Z_]*)`)
+	for _, dir := range []string{"../../wrap", "../../config", "../../backend"} {
+		if err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, found := range literal.FindAllStringSubmatch(string(text), -1) {
+				if found[1] != "LIMIT_" {
+					names = append(names, found[1])
+				}
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(names)
+	if names = slices.Compact(names); len(names) < 15 {
+		t.Fatalf("only the variables %q were found: is the pattern still right?", names)
+	}
+	return names
 }
