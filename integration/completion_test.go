@@ -116,3 +116,22 @@ func TestShellsCompleteCommandsFlagsPoolsAndClaims(t *testing.T) {
 		})
 	}
 }
+
+// On a terminal a topic is paged, through $PAGER or less; elsewhere it is printed.
+func TestATopicIsPagedOnATerminal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	topic := w.must("help", "pools")
+	w.write("pager", "#!/bin/sh\n{ echo paged; cat; } >paged\n")
+	expect(t, "chmod", os.Chmod(filepath.Join(w.dir, "pager"), 0o755), nil)
+	s := startShell(t, w, "bash", "--norc", "--noprofile", "-i")
+	out := filepath.Join(w.dir, "out")
+	expect(t, "the shell", s.line(out, "PAGER=./pager limit help pools >/dev/tty; cat paged"), "paged\n"+topic)
+	expect(t, "elsewhere", s.line(out, "PAGER=./pager limit help pools"), topic)
+	index := w.must("help")
+	for _, name := range []string{"run", "pools", "queue", "step-file", "config", "etcd", "recipes", "security", "reliability", "troubleshooting", "coming-from"} {
+		if !strings.Contains(index, "\n   "+name+" ") {
+			t.Errorf("limit help does not list the topic %s:\n%s", name, index)
+		}
+	}
+}
