@@ -2,6 +2,7 @@ package backend
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -55,6 +56,25 @@ func (s *State) Explain(now time.Duration) []WaitingClaim {
 		explained[i] = w
 	}
 	return explained
+}
+
+// Asks yields the limits that a claim of the State meets, Used being the slots that it asks or holds.
+func (s *State) Asks(id string) iter.Seq[Usage] {
+	return func(yield func(Usage) bool) {
+		m, ok := s.members[id]
+		if !ok {
+			return
+		}
+		for _, n := range m.needs {
+			u := Usage{Limit: n.limit.name, Kind: n.limit.key.kind, Pool: n.limit.key.pool, Capacity: n.limit.capacity, Used: n.slots}
+			if u.Kind == KindTag {
+				u.Tag = s.settings.TagLimits[n.limit.key.tag]
+			}
+			if !yield(u) {
+				return
+			}
+		}
+	}
 }
 
 // BlocksOf returns what blocks one waiting claim at now.

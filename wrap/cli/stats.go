@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
+	"limit/backend/simulate"
 	"limit/wrap"
 )
 
@@ -79,40 +80,19 @@ type stats struct {
 }
 
 type limitStats struct {
-	Limit    string    `json:"limit"`    // pool:NAME or runs
-	Capacity *int      `json:"capacity"` // of now; null: unlimited
-	Ended    int       `json:"ended"`
-	Left     int       `json:"left"` // without a slot
-	Waited   quantiles `json:"waited"`
-	Held     quantiles `json:"held"`
-	Peak     int       `json:"peak"` // slots held at once
-	Mean     float64   `json:"mean"` // slots held, over time
-	Busy     *float64  `json:"busy"` // Mean of Capacity; null without a capacity
-}
-
-type quantiles struct {
-	Median  seconds `json:"median"`
-	P95     seconds `json:"p95"`
-	Longest seconds `json:"longest"`
+	Limit    string             `json:"limit"`    // pool:NAME or runs
+	Capacity *int               `json:"capacity"` // of now; null: unlimited
+	Ended    int                `json:"ended"`
+	Left     int                `json:"left"` // without a slot
+	Waited   simulate.Quantiles `json:"waited"`
+	Held     simulate.Quantiles `json:"held"`
+	Peak     int                `json:"peak"` // slots held at once
+	Mean     float64            `json:"mean"` // slots held, over time
+	Busy     *float64           `json:"busy"` // Mean of Capacity; null without a capacity
 }
 
 // seconds is a duration that JSON shows as a number.
-type seconds time.Duration
-
-// MarshalJSON implements json.Marshaler.
-func (s seconds) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, time.Duration(s).Seconds(), 'f', -1, 64), nil
-}
-
-// quantilesOf sorts and picks. Quantiles are nearest ranks: values that occurred.
-func quantilesOf(values []time.Duration) quantiles {
-	if len(values) == 0 {
-		return quantiles{}
-	}
-	slices.Sort(values)
-	rank := func(percent int) seconds { return seconds(values[(len(values)*percent+99)/100-1]) }
-	return quantiles{rank(50), rank(95), rank(100)}
-}
+type seconds = simulate.Seconds
 
 func poolLimit(name string) string { return "pool:" + name }
 
@@ -188,7 +168,7 @@ func (u *usage) add(p backend.Past, slots, of int) {
 
 func (u *usage) stats(limit string, capacity *int, window time.Duration) limitStats {
 	l := limitStats{Limit: limit, Capacity: capacity, Ended: len(u.waited), Left: u.left,
-		Waited: quantilesOf(u.waited), Held: quantilesOf(u.held), Peak: peak(u.stays)}
+		Waited: simulate.QuantilesOf(u.waited), Held: simulate.QuantilesOf(u.held), Peak: peak(u.stays)}
 	total := 0.0
 	for _, s := range u.stays {
 		total += float64(s.slots) * s.to.Sub(s.from).Seconds()

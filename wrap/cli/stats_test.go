@@ -63,22 +63,6 @@ func TestNoPeakIsAboveTheCapacityThenInForce(t *testing.T) {
 	}
 }
 
-func TestQuantilesAreValuesThatOccurred(t *testing.T) {
-	var values []time.Duration
-	for i := 100; i > 0; i-- {
-		values = append(values, time.Duration(i))
-	}
-	if q := quantilesOf(values); q != (quantiles{50, 95, 100}) {
-		t.Errorf("of 1 to 100: %+v", q)
-	}
-	if q := quantilesOf([]time.Duration{7}); q != (quantiles{7, 7, 7}) {
-		t.Errorf("of 7: %+v", q)
-	}
-	if q := quantilesOf(nil); q != (quantiles{}) {
-		t.Errorf("of nothing: %+v", q)
-	}
-}
-
 func TestBriefDurationsTakeFiveCharactersAtMost(t *testing.T) {
 	for d := time.Duration(1); d < 9999*time.Hour; d += d/7 + 1 {
 		if s := brief(seconds(d)); len(s) > 5 {
