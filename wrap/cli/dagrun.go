@@ -338,7 +338,7 @@ func (d *dagRun) begin(s *store, mask *dag.Mask, root, absolute string) (*journa
 	}
 	r.ID = d.claim.ID
 	r.File, r.Hash, r.Host, r.PID, r.Started = absolute, journal.Hash(d.file.Source), d.claim.Host, d.claim.PID, time.Now()
-	r.Max, r.TagLimits = d.options.MaxConcurrent, d.options.TagLimits
+	r.Max = d.options.MaxConcurrent
 	if d.options.Selected != nil {
 		r.Selected = []string{}
 	}

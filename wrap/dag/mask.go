@@ -230,7 +230,14 @@ func (m *Mask) Hide(r *journal.Run) {
 	if m == nil {
 		return
 	}
-	r.Name = m.String(r.Name)
+	r.Name, r.TagLimits = m.String(r.Name), slices.Clone(r.TagLimits)
+	for i, t := range r.TagLimits {
+		r.TagLimits[i].Key = m.String(t.Key)
+		if t.Value != nil {
+			value := m.String(*t.Value)
+			r.TagLimits[i].Value = &value
+		}
+	}
 	taken := map[string]bool{}
 	for _, s := range r.Steps {
 		taken[s.ID] = true

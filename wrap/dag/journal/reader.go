@@ -150,7 +150,7 @@ func Load(dir string) (*Entry, error) {
 	for name, value := range h.Params {
 		params[name] = unsealed(value)
 	}
-	file, _, err := stepfile.Parse(h.File, source, stepfile.Options{Params: params})
+	file, _, err := stepfile.Parse(h.File, source, stepfile.Options{Params: params, Masked: true})
 	if err != nil {
 		return nil, fmt.Errorf("reading the step file of the run: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 // Options modify Parse.
 type Options struct {
 	Params map[string]string // in place of the file's values
+	Masked bool              // secrets in Params are masked: they need not be among the choices
 }
 
 // Read reads and parses a step file.
@@ -41,7 +42,7 @@ func Parse(path string, data []byte, o Options) (f *File, warnings []*yamlpos.Pr
 	if !p.parse(o) {
 		return nil, doc.Warnings(), doc.Err()
 	}
-	if err := p.unknownParams(o.Params); err != nil {
+	if err := p.unknownParams(o); err != nil {
 		return nil, doc.Warnings(), err
 	}
 	return p.file, doc.Warnings(), nil
@@ -231,14 +232,14 @@ func (p *parser) param(e yamlpos.Entry) Param {
 // takes reports whether a value is one of the parameter's choices.
 func (p Param) takes(value string) bool { return p.Choices == nil || slices.Contains(p.Choices, value) }
 
-func (p *parser) unknownParams(given map[string]string) error {
+func (p *parser) unknownParams(o Options) error {
 	var known []string
 	for _, param := range p.file.Params {
 		known = append(known, param.Name)
 	}
-	for name, value := range given {
+	for name, value := range o.Params {
 		if at := slices.Index(known, name); at >= 0 {
-			if param := p.file.Params[at]; !param.takes(value) {
+			if param := p.file.Params[at]; !o.Masked && !param.takes(value) {
 				return fmt.Errorf("parameter %s cannot be %q; choose one of %s", name, value, strings.Join(param.Choices, ", "))
 			}
 			continue
