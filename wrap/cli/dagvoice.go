@@ -51,6 +51,10 @@ func (v *voice) end(ctx context.Context, stopped bool) error {
 		case <-ctx.Done():
 		}
 	})
+	told := time.AfterFunc(time.Second, func() {
+		v.messages.Info("the steps have ended; waiting for whoever reads the output or the events, up to %s where nothing is read", patience)
+	})
+	defer told.Stop()
 	lost := v.out.Close(patience, ctx.Done())
 	if lost != nil {
 		lost = fmt.Errorf("writing standard output: %w; 'limit dag show' and 'limit dag logs' have what was lost", lost)
