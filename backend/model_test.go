@@ -413,12 +413,14 @@ func (m *model) impossible(c *Claim) string {
 }
 
 // circle is the last to come of the claims that wait for each other for ever, and the limit that it waits for. o may
-// not have entered yet.
+// not have entered yet. A claim that is nested in nothing keeps nothing from others: it may wait for a circle, and is
+// of none.
 func (m *model) circle(o *modelMember) (last *modelMember, limit string) {
 	in := slices.DeleteFunc(slices.Clone(m.members), func(w *modelMember) bool { return w.held || w.aside || w == o })
 	if o != nil {
 		in = append(in, o)
 	}
+	in = slices.DeleteFunc(in, func(w *modelMember) bool { return len(m.ancestors(&w.claim)) == 0 })
 	keeps := func(w *modelMember, limit string) int {
 		kept := 0
 		for _, h := range m.members {

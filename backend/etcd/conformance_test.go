@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 func conform(t *testing.T, c *etcdtest.Cluster, open func(testing.TB, Options) backend.Backend) {
 	t.Run("suite", func(t *testing.T) { // ends after the parallel tests within
 		backendtest.Run(t, func(t *testing.T) func() backend.Backend {
-			o := Options{Endpoints: c.Endpoints(), Namespace: t.Name(), TTL: 10 * time.Second}
+			o := Options{Endpoints: c.Endpoints(), Namespace: t.Name(), TTL: time.Minute, Grace: time.Second}
 			return func() backend.Backend { return open(t, o) }
 		})
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -166,6 +167,7 @@ func enter(t *testing.T, s *Store, pool string) backend.Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { runtime.KeepAlive(e) }) // an entry that nobody has any more is closed, and its claim ends
 	return e
 }
 
