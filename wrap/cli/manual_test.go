@@ -37,6 +37,8 @@ type property struct {
 	AnyOf       []property
 	Items       *property
 	Deprecated  bool
+
+	AdditionalProperties json.RawMessage // true, false, or what the value of each further key is
 }
 
 func TestTheReferenceOfKeysIsThatOfTheSchemas(t *testing.T) {
@@ -84,28 +86,52 @@ func (r *reference) keys(prefix string, of property) {
 		if err := decoder.Decode(&p); err != nil {
 			r.Fatal(err)
 		}
-		def := r.defs[strings.TrimPrefix(p.Ref, "#/$defs/")]
-		if p.Description == "" {
-			p.Description = def.Description
-		}
+		p = r.resolved(p)
 		if p.Deprecated || p.Description == "Dagster's; ignored." {
+			continue
+		}
+		heading := fmt.Sprintf("`%s%s`", prefix, name)
+		list := r.out.String()[strings.LastIndex(r.out.String(), "## "):]
+		if strings.Contains(list, "- "+heading+":") { // in another variant
 			continue
 		}
 		if p.Description == "" {
 			r.Errorf("%s: the schema does not say what %s%s is", r.page, prefix, name)
 		}
-		r.entry(fmt.Sprintf("`%s%s`", prefix, name), p.Description)
-		if len(p.Properties) == 0 {
-			p.Properties = def.Properties
-		}
-		r.keys(fmt.Sprintf("%s%s.", prefix, name), p)
-		for _, variant := range append(append(p.OneOf, p.AnyOf...), append(def.OneOf, def.AnyOf...)...) {
-			r.keys(fmt.Sprintf("%s%s.", prefix, name), variant)
-		}
-		if p.Items != nil {
-			r.keys(fmt.Sprintf("%s%s[].", prefix, name), r.defs[strings.TrimPrefix(p.Items.Ref, "#/$defs/")])
+		r.entry(heading, p.Description)
+		if name != "steps" { // they have a list of their own
+			r.below(fmt.Sprintf("%s%s", prefix, name), p)
 		}
 	}
+}
+
+// below writes the keys of what a key may have as its value.
+func (r *reference) below(key string, value property) {
+	value = r.resolved(value)
+	r.keys(key+".", value)
+	for _, variant := range append(value.OneOf, value.AnyOf...) {
+		r.below(key, variant)
+	}
+	if value.Items != nil {
+		r.below(key+"[]", *value.Items)
+	}
+	var further property
+	if json.Unmarshal(value.AdditionalProperties, &further) == nil {
+		r.below(key+".NAME", further)
+	}
+}
+
+// resolved is what a property refers to, with its own description.
+func (r *reference) resolved(p property) property {
+	def, refers := r.defs[strings.TrimPrefix(p.Ref, "#/$defs/")]
+	if !refers {
+		return p
+	}
+	if p.Description != "" {
+		def.Description = p.Description
+	}
+	def.Deprecated = def.Deprecated || p.Deprecated
+	return def
 }
 
 // code matches what Markdown would take for markup, and what is to be typed.

@@ -18,7 +18,7 @@ const schema = `{
     "tags": {"$ref": "#/$defs/tags", "description": "Tags of the run, matched by the tag limits of the run queue."},
     "priority": {"$ref": "#/$defs/priority", "description": "Priority of the run in the run queue, and of its steps before pools. Higher comes first. Default: 0."},
     "params": {
-      "description": "Parameters with their defaults; null means required. --param NAME=VALUE sets one. Steps see $PARAM_<NAME>. A mapping in place of the default says more.",
+      "description": "Parameters with their defaults; null means required. --param NAME=VALUE sets one. Steps see $PARAM_<NAME>. In place of the default, a mapping may have the keys below.",
       "type": ["object", "null"],
       "propertyNames": {"pattern": "[A-Za-z0-9]"},
       "additionalProperties": {
@@ -85,8 +85,8 @@ const schema = `{
         "slots": {"$ref": "#/$defs/slots"}
       }
     },
-    "on_failure": {"description": "runs at the end of a run that has not succeeded, also after a timeout or a cancel; finds LIMIT_STATUS, LIMIT_FAILED_STEPS, LIMIT_REPORT", "oneOf": [{"$ref": "#/$defs/command"}, {"type": "null"}]},
-    "on_exit": {"description": "runs at the end of a run, however it ends, after on_failure", "oneOf": [{"$ref": "#/$defs/command"}, {"type": "null"}]},
+    "on_failure": {"description": "A command that runs at the end of a run that has not succeeded, also after a timeout or a cancel.", "oneOf": [{"$ref": "#/$defs/command"}, {"type": "null"}]},
+    "on_exit": {"description": "A command that runs at the end of every run, after on_failure.", "oneOf": [{"$ref": "#/$defs/command"}, {"type": "null"}]},
     "steps": {
       "description": "The steps, by name. A text in place of a mapping is the step's command.",
       "type": "object",
@@ -114,7 +114,7 @@ const schema = `{
     },
     "dir": {"description": "Working directory, relative to that of the file.", "oneOf": [{"type": "string", "minLength": 1}, {"type": "null"}]},
     "shell": {
-      "description": "The shell that runs commands. Default: /bin/sh -e. bash is run with -e -o pipefail. Another program stands with its option, such as python3 -c.",
+      "description": "The shell that runs commands. Default: /bin/sh -e. bash is run with -e -o pipefail. Another program is written with its option, such as python3 -c.",
       "oneOf": [
         {"type": "string", "pattern": "^\\s*(\\S*/)?(sh|bash|dash|ash|ksh|mksh|zsh)\\s*$"},
         {"type": "string", "pattern": "\\S\\s+\\S"},
