@@ -1,6 +1,7 @@
 package wrap
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/rivo/uniseg"
@@ -51,4 +52,12 @@ func split(s string, cells int) (head, tail string) {
 		b.WriteString(g.Str())
 	}
 	return b.String(), s[b.Len():]
+}
+
+// Plural is 1 step, 2 steps.
+func Plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

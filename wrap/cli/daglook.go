@@ -13,6 +13,7 @@ import (
 
 	"limit/backend"
 	"limit/config/yamlpos"
+	"limit/wrap"
 	"limit/wrap/dag"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/plan"
@@ -57,7 +58,7 @@ func (p *program) dagValidate(c *cli.Context) error {
 		bad = bad || err != nil
 		problems = append(append(problems, found...), warnings...)
 		if err == nil && format == "text" {
-			fmt.Fprintf(p.Out, "%s: valid, %s\n", path, steps(len(f.Steps)))
+			fmt.Fprintf(p.Out, "%s: valid, %s\n", path, wrap.Plural(len(f.Steps), "step"))
 		}
 	}
 	if err := writeProblems(p.Out, format, problems); err != nil {
@@ -67,13 +68,6 @@ func (p *program) dagValidate(c *cli.Context) error {
 		return exitWith(dag.CodeUsage)
 	}
 	return nil
-}
-
-func steps(n int) string {
-	if n == 1 {
-		return "1 step"
-	}
-	return fmt.Sprintf("%d steps", n)
 }
 
 func writeProblems(w io.Writer, format string, problems []*yamlpos.Problem) error {

@@ -30,9 +30,9 @@ func writeDiagnosis(w io.Writer, d *diagnosis, width int) error {
 	broken, warnings := d.count(backend.Broken), d.count(backend.Warning)
 	switch {
 	case broken > 0:
-		h.line("\nas it is, nothing can be granted: %d broken, %d warnings", broken, warnings)
+		h.line("\nnothing can be granted: %s, %s", wrap.Plural(broken, "fault"), wrap.Plural(warnings, "warning"))
 	case warnings > 0:
-		h.line("\nit works: %d warnings", warnings)
+		h.line("\nit works, with %s", wrap.Plural(warnings, "warning"))
 	default:
 		h.line("\nall is well")
 	}

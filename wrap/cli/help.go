@@ -38,7 +38,7 @@ func (p *program) showHelp(app *cli.App, words []string) error {
 	for _, word := range words {
 		next := find(commands, word)
 		if next == nil {
-			return fmt.Errorf("%s; see 'limit --help'", noCommandNamed(word, commands))
+			return fmt.Errorf("%s; see 'limit help'", noCommandNamed(word, commands))
 		}
 		command, commands = next, next.Subcommands
 		name += " " + next.Name

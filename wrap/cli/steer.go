@@ -82,10 +82,10 @@ func (p *program) endOrphan(ctx context.Context, messages *wrap.Messages, s *sto
 		pids := snapshot.Held[i].PIDs
 		names := strings.Trim(fmt.Sprint(pids), "[]")
 		if len(pids) == 0 || time.Now().After(giveUp) {
-			return fmt.Errorf("%s is held by what its limit has left behind (pids: %s), which cannot be ended from here; kill that", short(id), names)
+			return fmt.Errorf("%s is held by processes that its limit process left (pids: %s), which cannot be ended from here; kill them", short(id), names)
 		}
 		if len(told) == 0 {
-			messages.Info("the limit of %s is gone: ending what it has left behind (pids: %s)", short(id), names)
+			messages.Info("the limit process of %s was killed: ending the processes that it left (pids: %s)", short(id), names)
 		}
 		for _, pid := range pids {
 			if told[pid] == signal {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -43,6 +44,9 @@ func (p *program) help(app *cli.App, words []string) error {
 		if topic, ok := manual.Find(words[0]); ok {
 			return p.page(topic.Text)
 		}
+		if near := closest(words[0], topicNames()); near != "" && find(app.Commands, words[0]) == nil {
+			return fmt.Errorf("there is no command or topic %q; did you mean 'limit help %s'?", words[0], near)
+		}
 	}
 	if err := p.showHelp(app, words); err != nil || len(words) > 0 {
 		return err
@@ -54,6 +58,13 @@ func (p *program) help(app *cli.App, words []string) error {
 	}
 	_, err := io.WriteString(p.Out, h.out.String())
 	return err
+}
+
+func topicNames() (names []string) {
+	for _, t := range manual.Topics() {
+		names = append(names, t.Name)
+	}
+	return names
 }
 
 // page writes text through a pager where standard output is a terminal and a pager is there.

@@ -231,7 +231,7 @@ func (c *Console) Halting(reason string, running int) {
 	if c.Progress == None {
 		return
 	}
-	c.say("%s %s: stopping %s", c.mark("stop"), clean(reason), plural(running, "step"))
+	c.say("%s %s: stopping %s", c.mark("stop"), clean(reason), wrap.Plural(running, "step"))
 	c.show()
 }
 
@@ -364,14 +364,6 @@ func (c *Console) mark(word string) string {
 		return "limit:"
 	}
 	return "limit: " + word
-}
-
-// plural is 1 step, 2 steps.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // describe is what blocks, in words: pool db (2 of 2), held by x, y.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/plan"
 )
@@ -77,7 +78,7 @@ func WriteSummary(w io.Writer, r *journal.Run, dir string, shown bool, retry str
 }
 
 func describeCounts(c journal.Counts) string {
-	parts := []string{plural(c.Total, "step")}
+	parts := []string{wrap.Plural(c.Total, "step")}
 	for _, p := range []struct {
 		n    int
 		word string
@@ -203,7 +204,7 @@ func writeWaited(w io.Writer, r *journal.Run, blame [][][]journal.Wait) {
 		}
 		text := fmt.Sprintf("%s %.1fs", clean(l.Limit), l.Waited.Seconds())
 		if l.Steps > 0 {
-			text += " (" + plural(l.Steps, "step") + ")"
+			text += " (" + wrap.Plural(l.Steps, "step") + ")"
 		}
 		texts = append(texts, text)
 	}
