@@ -1,10 +1,14 @@
 package local
 
 import (
+	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"limit/backend"
 
@@ -89,4 +93,46 @@ func TestTwoPathsToOneDirectoryGiveNoSlotTwice(t *testing.T) {
 	defer through.Close()
 	defer enter(t, through, "p").Release(t.Context())
 	busy(t, direct, "p") // the other way about the mount may show what it has remembered: it is refused for that, too
+}
+
+// TestAFileOfAnotherOnAMountThatHangsHoldsNobodyUp: who looks for orphans looks at the files of every process.
+func TestAFileOfAnotherOnAMountThatHangsHoldsNobodyUp(t *testing.T) {
+	needRoot(t)
+	base, mount := t.TempDir(), t.TempDir()
+	bindfs := exec.Command("bindfs", "-f", "-o", "attr_timeout=0", base, mount)
+	if err := bindfs.Start(); err != nil {
+		t.Skipf("SKIPPED: no FUSE can be mounted here: %v: apt-get install bindfs fuse3", err)
+	}
+	sleeper := exec.Command("sleep", "600")
+	t.Cleanup(func() { // the mount first: without its server it fails, and hangs no more
+		bindfs.Process.Kill()
+		bindfs.Wait()
+		if sleeper.Process != nil {
+			sleeper.Process.Kill()
+			sleeper.Wait()
+		}
+		for _, f := range sleeper.ExtraFiles {
+			f.Close()
+		}
+		unmount(mount)
+	})
+	eventually(t, "the mount is there", func() bool {
+		var st unix.Statfs_t
+		return unix.Statfs(mount, &st) == nil && st.Type == unix.FUSE_SUPER_MAGIC
+	})
+	file, err := os.OpenFile(filepath.Join(mount, "file"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sleeper.ExtraFiles = []*os.File{file}
+	if err := errors.Join(sleeper.Start(), bindfs.Process.Signal(syscall.SIGSTOP)); err != nil {
+		t.Fatal(err)
+	}
+	looked := make(chan []inode, 1)
+	go func() { looked <- openFiles(sleeper.Process.Pid) }()
+	select {
+	case <-looked:
+	case <-time.After(patience):
+		t.Error("it waits for the file system")
+	}
 }

@@ -102,9 +102,8 @@ func openFiles(pid int) []inode {
 		if err != nil || link.Mode()&0o600 != 0o600 {
 			continue
 		}
-		var st unix.Stat_t
-		if unix.Stat(dir+"/"+e.Name(), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO {
-			open = append(open, inode{uint64(st.Dev), st.Ino})
+		if at, ok := fifoAt(dir + "/" + e.Name()); ok {
+			open = append(open, at)
 		}
 	}
 	return open
