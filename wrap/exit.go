@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,6 +25,16 @@ const (
 type Exit struct {
 	Code   int
 	Signal syscall.Signal
+	Told   bool // a signal asked the command to end
+}
+
+// Patience is how long the last events and messages wait for a reader that does not read, when all else is done. Who
+// has sent a signal does not want to wait.
+func (e Exit) Patience() time.Duration {
+	if e.Told || e.Signal != 0 {
+		return 200 * time.Millisecond
+	}
+	return 2 * time.Second
 }
 
 // String is exited 3, was killed by SIGTERM.
@@ -38,13 +49,13 @@ func (e Exit) String() string {
 func exitOf(e process.Exit) Exit {
 	switch {
 	case e.Reason == process.TimedOut:
-		return Exit{Code: CodeTimeout}
+		return Exit{Code: CodeTimeout, Told: e.Told}
 	case e.Reason == process.Lost:
-		return Exit{Code: CodeLost}
+		return Exit{Code: CodeLost, Told: e.Told}
 	case e.Signal != 0:
-		return Exit{Signal: e.Signal}
+		return Exit{Signal: e.Signal, Told: e.Told}
 	default:
-		return Exit{Code: e.Code}
+		return Exit{Code: e.Code, Told: e.Told}
 	}
 }
 

@@ -65,6 +65,41 @@ func (o *Outlet) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Prompt returns a writer for messages that stand before what others write to the same place next: it waits until they are written.
+// A reader that does not read costs promptness once, and nothing as long as earlier text waits for it.
+func (o *Outlet) Prompt() io.Writer { return prompt{o} }
+
+type prompt struct{ o *Outlet }
+
+// promptness is how long a message waits to be written.
+const promptness = 100 * time.Millisecond
+
+func (p prompt) Write(b []byte) (int, error) {
+	ready := p.o.Idle()
+	n, err := p.o.Write(b)
+	if ready {
+		p.o.flushWithin(promptness)
+	}
+	return n, err
+}
+
+// flushWithin is Flush that does not wait longer.
+func (o *Outlet) flushWithin(d time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	late := false
+	timer := time.AfterFunc(d, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		late = true
+		o.change.Broadcast()
+	})
+	defer timer.Stop()
+	for !o.idle() && !late {
+		o.change.Wait()
+	}
+}
+
 // Later queues a function that writes when its turn has come: what it writes needs no room until then.
 func (o *Outlet) Later(write func(io.Writer) error) {
 	o.mu.Lock()

@@ -446,7 +446,7 @@ func TestTheLifeOfAClaim(t *testing.T) {
 			events: granted + "exited=1 retrying started exited=0 released run_finished=0", calls: []string{}, says: []string{"follows in 0s"}},
 		{name: "is not run again when it was asked to end", set: func(s *scene) { s.run.Retries = 1 },
 			play: func(s *scene) { s.command().end(process.Exit{Code: 1, Told: true}) },
-			exit: Exit{Code: 1}, events: granted + "exited=1 released run_finished=1", calls: []string{}},
+			exit: Exit{Code: 1, Told: true}, events: granted + "exited=1 released run_finished=1", calls: []string{}},
 		{name: "is not run again after a cancellation", set: func(s *scene) { s.run.Retries = 1 },
 			play: func(s *scene) { s.command(); s.space.Open().Cancel(s.Context(), "c", "enough") },
 			exit: Exit{Signal: syscall.SIGTERM}, events: granted + "cancelled exited=SIGTERM released run_finished=SIGTERM",

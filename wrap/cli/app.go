@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/hashicorp/go-multierror"
 	"github.com/urfave/cli/v2"
@@ -28,6 +29,7 @@ type program struct {
 	args       []string            // as typed, with the name of the program
 	env        []string            // as this process was given it
 	supervisor *process.Supervisor // of the verbs that run commands
+	outlet     *wrap.Outlet        // what Err writes to, after queueMessages
 }
 
 // Main runs limit with its arguments, args[0] being its name, and returns the code to exit with. Where the
@@ -46,23 +48,26 @@ func Main(args []string, streams Streams) int {
 		return wrap.CodeFailed
 	}
 	app := p.app(firstWord(args))
-	err := p.call(app, args)
-	var end *exitError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &end):
-		if end.err != nil {
-			p.complain(end.err)
-		}
-		if end.exit.Signal != 0 {
-			return process.DieOf(end.exit.Signal)
-		}
-		return end.exit.Code
-	default:
+	exit, err := exitOr(p.call(app, args), 0)
+	if err != nil {
 		p.complain(err)
-		return wrap.CodeFailed
 	}
+	if p.outlet != nil {
+		p.outlet.Close(exit.Patience(), nil)
+	}
+	if exit.Signal != 0 {
+		return process.DieOf(exit.Signal)
+	}
+	return exit.Code
+}
+
+// queueMessages lets what is written to Err from now on wait for a reader that does not read, so that nothing else
+// does. It returns what Err was.
+func (p *program) queueMessages() io.Writer {
+	stderr := p.Err
+	p.outlet = wrap.NewOutlet(stderr)
+	p.Err = p.outlet.Prompt()
+	return stderr
 }
 
 func firstWord(args []string) string {
@@ -107,6 +112,20 @@ func (e *exitError) Error() string {
 }
 
 func (e *exitError) Unwrap() error { return e.err }
+
+// exitOr is the end of limit by a signal, or as err has it, and what is to be told of err.
+func exitOr(err error, sig syscall.Signal) (wrap.Exit, error) {
+	var end *exitError
+	switch {
+	case sig != 0:
+		return wrap.Exit{Signal: sig}, nil
+	case err == nil:
+		return wrap.Exit{}, nil
+	case errors.As(err, &end):
+		return end.exit, end.err
+	}
+	return wrap.Exit{Code: wrap.CodeFailed}, err
+}
 
 // exitWith ends limit with a code and says nothing.
 func exitWith(code int) error { return &exitError{exit: wrap.Exit{Code: code}} }

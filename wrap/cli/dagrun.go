@@ -9,7 +9,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -210,18 +209,6 @@ func (d *dagRun) carryOut(v *voice, mask *dag.Mask, root, absolute string, repor
 		}
 	}
 	return exit, errors.Join(err, reports.write(d.record, writer.Dir))
-}
-
-// exitOr is the end of a run that did not begin: by a signal, or as err has it.
-func exitOr(err error, sig syscall.Signal) (wrap.Exit, error) {
-	var end *exitError
-	switch {
-	case sig != 0:
-		return wrap.Exit{Signal: sig}, nil
-	case errors.As(err, &end):
-		return end.exit, end.err
-	}
-	return wrap.Exit{Code: wrap.CodeFailed}, err
 }
 
 // check finds what is wrong with the call before anything is opened.

@@ -33,8 +33,11 @@ func newVoice(p *program, c *cli.Context, events *wrap.Events) *voice {
 	return v
 }
 
-// restore gives standard error back to the program.
-func (v *voice) restore() { v.p.Err = v.stderr }
+// restore gives standard error back to the program, whose last messages wait for its reader no longer than others do.
+func (v *voice) restore() {
+	v.p.Err = v.stderr
+	v.p.queueMessages()
+}
 
 // end writes what is left to say, and returns what could not be. A reader that does not read is waited for a while, and
 // no longer once a signal comes; a run that was stopped waits for nobody.

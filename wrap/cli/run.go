@@ -117,7 +117,8 @@ func (p *program) run(c *cli.Context) error {
 }
 
 // carryOut does what was asked for, from the first message to the release.
-func (p *program) carryOut(c *cli.Context, r *request) error {
+func (p *program) carryOut(c *cli.Context, r *request) (err error) {
+	stderr := p.queueMessages()
 	messages := p.messages(c)
 	supervisor, err := process.NewSupervisor()
 	if err != nil {
@@ -131,7 +132,7 @@ func (p *program) carryOut(c *cli.Context, r *request) error {
 				return nil, cannotStart(misplaced(c, err))
 			}
 		}
-		events, err = wrap.OpenEvents(c.String("events"), p.Err, nil)
+		events, err = wrap.OpenEvents(c.String("events"), stderr, nil)
 		return nil, err
 	})
 	switch {
@@ -141,7 +142,10 @@ func (p *program) carryOut(c *cli.Context, r *request) error {
 		return err
 	}
 	events.Queue()
-	defer p.drain(events, messages)
+	defer func() {
+		exit, _ := exitOr(err, 0)
+		p.drain(events, messages, exit.Patience())
+	}()
 	if sig := sleepRandomly(r.splay, supervisor); sig != 0 {
 		return &exitError{exit: wrap.Exit{Signal: sig}}
 	}
@@ -181,14 +185,11 @@ func (p *program) carryOut(c *cli.Context, r *request) error {
 	return &exitError{exit: exit, err: err}
 }
 
-// patienceForEvents is how long the last events wait for a reader that does not read, when all else is done.
-const patienceForEvents = 2 * time.Second
-
 // drain writes the events that are left. A signal ends the waiting for their reader.
-func (p *program) drain(events *wrap.Events, messages *wrap.Messages) {
+func (p *program) drain(events *wrap.Events, messages *wrap.Messages, patience time.Duration) {
 	hurry := make(chan struct{})
 	done := make(chan error, 1)
-	go func() { done <- errors.Join(events.Drain(patienceForEvents, hurry), events.Close()) }()
+	go func() { done <- errors.Join(events.Drain(patience, hurry), events.Close()) }()
 	var err error
 	select {
 	case err = <-done:
