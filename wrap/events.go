@@ -46,6 +46,18 @@ type Event struct {
 	Waited    *float64        `json:"waited,omitempty"` // seconds from queued to granted
 	Token     int64           `json:"token,omitempty"`
 	Reason    string          `json:"reason,omitempty"`
+
+	// What the claim asks for, of queued and granted, so that it can be replayed.
+	Pools    map[string]int    `json:"pools,omitempty"`
+	Runs     int               `json:"runs,omitempty"`
+	Tags     map[string]string `json:"tags,omitempty"`
+	Priority int32             `json:"priority,omitempty"`
+}
+
+// Asking returns the event with what a claim asks for.
+func (e Event) Asking(c backend.Claim) Event {
+	e.Pools, e.Runs, e.Tags, e.Priority = c.Pools, c.Runs, c.Tags, c.Priority
+	return e
 }
 
 // Events writes an event stream. Its methods may be called by several goroutines, and on a nil

@@ -59,7 +59,7 @@ func (q *Queue) Begin(ctx context.Context) {
 		WatchBlocks: q.Options.WatchBlocks || q.Messages.Verbose(),
 	}
 	q.Hear = q.hear
-	q.Emit(Event{Event: EventQueued})
+	q.Emit(Event{Event: EventQueued}.Asking(q.Claim))
 	q.Life.Begin(ctx)
 }
 
@@ -239,7 +239,7 @@ func (q *Queue) announceGrant() {
 	q.granted = time.Now()
 	c := q.Held()
 	waited := q.granted.Sub(q.began).Seconds()
-	q.Emit(Event{Event: EventGranted, Token: c.Grant.Token, Waited: &waited})
+	q.Emit(Event{Event: EventGranted, Token: c.Grant.Token, Waited: &waited}.Asking(c))
 	q.Messages.Debug("granted %s, token %d, after %.3f s", describeGrant(c), c.Grant.Token, waited)
 }
 

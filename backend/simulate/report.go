@@ -59,7 +59,7 @@ const noise = 10 * time.Millisecond
 
 func (w *Work) accuracy(replayed Waits) Accuracy {
 	m := w.Measured()
-	off := func(replayed, measured Seconds, noise time.Duration) float64 {
+	off := func(replayed, measured Seconds) float64 {
 		difference := time.Duration(replayed - measured).Abs()
 		if difference <= noise {
 			return 0
@@ -67,8 +67,8 @@ func (w *Work) accuracy(replayed Waits) Accuracy {
 		return difference.Seconds() / max(time.Duration(measured), noise).Seconds()
 	}
 	return Accuracy{
-		Measured: m, Handover: Seconds(w.handover), Median: off(replayed.Median, m.Median, noise), P95: off(replayed.P95, m.P95, noise),
-		Sum: off(replayed.Sum, m.Sum, noise*time.Duration(len(w.pasts))),
+		Measured: m, Handover: Seconds(w.handover),
+		Median: off(replayed.Median, m.Median), P95: off(replayed.P95, m.P95), Sum: off(replayed.Sum, m.Sum),
 	}
 }
 

@@ -64,11 +64,16 @@ func (p *program) history(c *cli.Context) error {
 
 // endedSince keeps what --since asks for.
 func endedSince(c *cli.Context, pasts []backend.Past, now time.Time) []backend.Past {
-	since, set := durationOf(c, "since")
-	if !set {
-		return pasts
+	since := sinceOf(c, now)
+	return slices.DeleteFunc(pasts, func(past backend.Past) bool { return past.Ended.Before(since) })
+}
+
+// sinceOf is the moment that --since means, the zero time where it is not given.
+func sinceOf(c *cli.Context, now time.Time) time.Time {
+	if since, set := durationOf(c, "since"); set {
+		return now.Add(-since)
 	}
-	return slices.DeleteFunc(pasts, func(past backend.Past) bool { return past.Ended.Before(now.Add(-since)) })
+	return time.Time{}
 }
 
 func (p *program) writeHistory(pasts []backend.Past) error {
@@ -131,6 +136,7 @@ type pastClaim struct {
 	Runs      int               `json:"runs"`
 	Tags      map[string]string `json:"tags"`
 	Priority  int32             `json:"priority"`
+	Seq       int64             `json:"seq"` // order of arrival
 	Host      string            `json:"host"`
 	PID       int               `json:"pid"`
 	User      string            `json:"user"`
@@ -150,7 +156,7 @@ func newHistory(pasts []backend.Past, in *store) history {
 	for _, past := range pasts {
 		row := pastClaim{
 			ID: past.ID, RunID: past.RunID, Name: past.Name, Pools: orEmpty(past.Pools), Runs: past.Runs, Tags: orEmpty(past.Tags),
-			Priority: past.Priority, Host: past.Host, PID: past.PID, User: past.User, QueuedAt: past.Queued(), EndedAt: past.Ended,
+			Priority: past.Priority, Seq: past.Seq, Host: past.Host, PID: past.PID, User: past.User, QueuedAt: past.Queued(), EndedAt: past.Ended,
 			Waited: seconds(past.Waited), Held: seconds(past.Held), Outcome: string(past.How), ExitCode: past.Code, Signal: past.Signal,
 			Reason: past.Reason,
 		}

@@ -51,6 +51,11 @@ func (p *program) configuration(c *cli.Context, file string) (*config.Config, er
 	if file == "" {
 		file = text(c, "config")
 	}
+	return p.configurationIn(c, file)
+}
+
+// configurationIn is that of a file, or where it is "" the one that is found, with flags and environment over it.
+func (p *program) configurationIn(c *cli.Context, file string) (*config.Config, error) {
 	at := config.OS()
 	at.Env = func(name string) string { return wrap.Getenv(p.env, name) }
 	return config.Load(config.Flags{Config: file, Backend: text(c, "backend"), Namespace: text(c, "namespace")}, at)

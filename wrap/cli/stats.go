@@ -26,7 +26,8 @@ func (p *program) statsCommand() *cli.Command {
 			"long, of what the limit of now would have allowed. A store remembers the last 10,000 ends, or\n" +
 			"concurrency.history_entries of them: 'limit history' shows each.\n\n" +
 			"Waits that are long while BUSY is high ask for a higher limit, or for priorities; long waits at low\n" +
-			"BUSY come from claims for several limits at once: 'limit why' tells which.\n\n" +
+			"BUSY come from claims for several limits at once: 'limit why' tells which. The last line says what 'limit\n" +
+			"simulate' would raise.\n\n" +
 			"EXIT STATUS: 0; 125 limit itself failed.",
 		Flags: []cli.Flag{
 			durationFlag("since", 0, "count only what ended so long ago at most", ""),
@@ -58,7 +59,11 @@ func (p *program) showStats(c *cli.Context, s *store) error {
 		return err
 	}
 	now := time.Now()
+	work := newWork(pasts, snapshot, simulate.Options{From: sinceOf(c, now)})
 	st := newStats(endedSince(c, pasts, now), snapshot, now)
+	if st.Ended > 0 {
+		st.Advice = simulate.Compare(work, snapshot.Settings, nil).Advice
+	}
 	if pool := c.Args().First(); pool != "" {
 		st.Limits = slices.DeleteFunc(st.Limits, func(l limitStats) bool { return l.Limit != poolLimit(pool) })
 	}
@@ -77,6 +82,7 @@ type stats struct {
 	Until     time.Time    `json:"until"`
 	Ended     int          `json:"ended"`
 	Limits    []limitStats `json:"limits"`
+	Advice    string       `json:"advice"` // of 'limit simulate', for all limits
 }
 
 type limitStats struct {
@@ -242,7 +248,10 @@ func writeStats(w io.Writer, st stats, width int) error {
 			briefOf(l.Ended, l.Waited.Median), briefOf(l.Ended, l.Waited.P95), briefOf(l.Ended, l.Waited.Longest),
 			briefOf(l.Ended-l.Left, l.Held.Median), briefOf(l.Ended-l.Left, l.Held.P95), briefOf(l.Ended-l.Left, l.Held.Longest), busy)
 	}
-	return t.write(w, width)
+	if err := t.write(w, width); err != nil || st.Advice == "" {
+		return err
+	}
+	return writeLine(w, "simulated: %s", st.Advice)
 }
 
 // briefOf is brief, or - where there was nothing to measure.

@@ -60,7 +60,9 @@ func (l *loop) prepare(a plan.Action) {
 		waited := (now - attempt.Ready).Seconds()
 		e := wrap.Event{Event: wrap.EventGranted, Attempt: a.Attempt, Waited: &waited}
 		if c := l.claims[a.Step]; c != nil {
-			e.Claim, e.Token = c.Claim.ID, c.Held().Grant.Token
+			held := c.Held()
+			e.Claim, e.Token = held.ID, held.Grant.Token
+			e = e.Asking(held)
 		}
 		l.emit(a.Step, e)
 	}
