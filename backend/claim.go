@@ -3,6 +3,7 @@ package backend
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"strconv"
 	"time"
 )
 
@@ -12,7 +13,7 @@ type Claim struct {
 	ID    string `json:"id"`     // 128 random bits in hexadecimal, see NewID
 	RunID string `json:"run_id"` // the run it belongs to: its own ID, where it is the first claim of a run
 
-	Pools map[string]int    `json:"pools,omitempty"` // slots asked of each pool, each at least 1
+	Pools map[string]int    `json:"pools,omitempty"` // slots asked of each pool, each at least 1, or AllSlots
 	Runs  int               `json:"runs,omitempty"`  // slots asked of the run queue (a run: 1), 0 for a claim within a run
 	Tags  map[string]string `json:"tags,omitempty"`  // matched by tag limits where Runs > 0; a tag without value has ""
 
@@ -43,6 +44,28 @@ type Claim struct {
 	Holds    int       `json:"holds,omitempty"` // the process that the claim is held for, which PID has not started; 0: a command of PID
 
 	Grant *Grant `json:"grant,omitempty"` // nil while waiting
+}
+
+// AllSlots in place of a number of slots asks for the whole limit of the pool as it is at the grant, which settles the
+// number.
+const AllSlots = -1
+
+// Whole reports whether the claim asks for all slots of a pool, whose number no grant has settled yet.
+func (c *Claim) Whole() bool {
+	for _, slots := range c.Pools {
+		if slots == AllSlots {
+			return true
+		}
+	}
+	return false
+}
+
+// SlotsText is a number of slots as a claim asks for it.
+func SlotsText(slots int) string {
+	if slots == AllSlots {
+		return "all"
+	}
+	return strconv.Itoa(slots)
 }
 
 // Within names the run that a claim says it is nested in, and the claim of that run whose command asks.

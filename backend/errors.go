@@ -48,6 +48,8 @@ func (e *ImpossibleError) Error() string {
 	case e.Undeclared != "":
 		return fmt.Sprintf("asks for pool %q, which has no limit of its own, and concurrency.pools.strict refuses that; "+
 			"'limit pool set %s N' gives it one", e.Undeclared, e.Undeclared)
+	case e.Asked == AllSlots:
+		return fmt.Sprintf("asks all slots of %s, which is unlimited; give it a limit", e.Limit)
 	case len(e.Circle) > 0:
 		return fmt.Sprintf("asks %d of %s and would wait for ever, as claims wait for each other: %s; "+
 			"raise the limit or claim all of it once, outside", e.Asked, e.Limit, joinBinds(e.Circle))

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"time"
 )
@@ -57,6 +58,18 @@ func (s Settings) Capacities(pools map[string]int, runs int) map[string]int {
 		capacities[names.Runs] = s.MaxRuns
 	}
 	return capacities
+}
+
+// Met notes the capacities of the limits that the claim has met when it ends. All slots of a pool that it never had are
+// told as the number of them.
+func (p *Past) Met(capacities map[string]int) {
+	p.Of = capacities
+	for name, slots := range p.Pools {
+		if slots == AllSlots {
+			p.Pools = maps.Clone(p.Pools) // the claim has it too
+			p.Pools[name] = max(1, capacities[StoreNames().Pool+name])
+		}
+	}
 }
 
 // Queued is when the claim entered the store.

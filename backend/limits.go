@@ -94,9 +94,13 @@ func (s *State) needsOf(c *Claim) []need {
 	needs := s.needs[:0]
 	for _, name := range s.pools {
 		pool, _ := s.settings.Pool(name)
-		needs = append(needs, need{s.poolLimit(name, pool), c.Pools[name]})
+		slots := c.Pools[name]
+		if slots == AllSlots && pool.Limit != Unlimited { // else it stays so, and nothing admits it
+			slots = max(pool.Limit, 1)
+		}
+		needs = append(needs, need{s.poolLimit(name, pool), slots})
 		if pool.Rate != nil {
-			needs = append(needs, need{s.rateLimit(name, pool.Rate), c.Pools[name]})
+			needs = append(needs, need{s.rateLimit(name, pool.Rate), slots})
 		}
 	}
 	if nested, _ := s.nesting(c); c.Runs > 0 && !nested {

@@ -3,6 +3,7 @@ package backend
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -44,14 +45,15 @@ type modelNeed struct {
 
 func (m *model) needs(c *Claim) []modelNeed {
 	var needs []modelNeed
-	for _, pool := range sortedKeys(c.Pools) {
+	is := m.settled(c)
+	for _, pool := range sortedKeys(is.Pools) {
 		p, _ := m.settings.Pool(pool)
-		needs = append(needs, modelNeed{"pool:" + pool, "pool:" + pool, c.Pools[pool], p.Limit, nil})
+		needs = append(needs, modelNeed{"pool:" + pool, "pool:" + pool, is.Pools[pool], p.Limit, nil})
 		if p.Rate != nil {
-			needs = append(needs, modelNeed{"rate:" + pool, "pool:" + pool, c.Pools[pool], p.Rate.Slots, p.Rate})
+			needs = append(needs, modelNeed{"rate:" + pool, "pool:" + pool, is.Pools[pool], p.Rate.Slots, p.Rate})
 		}
 	}
-	if m.settled(c).Runs == 0 {
+	if is.Runs == 0 {
 		return needs
 	}
 	needs = append(needs, modelNeed{"runs", "runs", c.Runs, m.settings.MaxRuns, nil})
@@ -70,10 +72,16 @@ func (m *model) needs(c *Claim) []modelNeed {
 	return needs
 }
 
-// settled is a claim as it counts now: of the run that it says it is in, if a claim of that is held, or of its own.
+// settled is a claim as it counts now: of the run that it says it is in, if a claim of that is held, or of its own; and for
+// the whole of a pool as it is now.
 func (m *model) settled(c *Claim) Claim {
 	is := *c
-	is.Within = nil
+	is.Within, is.Pools = nil, maps.Clone(c.Pools)
+	for pool, slots := range is.Pools {
+		if p, _ := m.settings.Pool(pool); slots == AllSlots && p.Limit != Unlimited {
+			is.Pools[pool] = max(1, p.Limit)
+		}
+	}
 	if c.Within == nil {
 		return is
 	}
@@ -231,6 +239,8 @@ func (p *modelPass) obstacle(o *modelMember, n modelNeed) (string, *modelMember)
 	switch {
 	case n.capacity == 0 || p.m.paused(n) != nil:
 		return WhyPaused, nil
+	case n.capacity == Unlimited && n.slots == AllSlots:
+		return WhyFull, nil
 	case n.capacity == Unlimited:
 		return "", nil
 	case n.slots > room && n.rate != nil:
@@ -470,6 +480,8 @@ func (m *model) alone(c *Claim) string {
 			}
 		}
 		switch {
+		case n.slots == AllSlots:
+			return n.name
 		case n.capacity <= 0:
 		case n.slots > n.capacity:
 			return n.name

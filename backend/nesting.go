@@ -43,9 +43,18 @@ func (s *State) Witness(w *Within) *Claim {
 // isOf reports whether the member is a held claim of a run.
 func (m *member) isOf(run string) bool { return m.held && m.claim.RunID == run }
 
-// settled is the member's claim as its nesting makes it now: a claim of the outer run, or a run of its own.
+// settled is the member's claim as a grant would make it now: a claim of the outer run, or a run of its own, for slots
+// in numbers.
 func (m *member) settled() Claim {
 	c := *m.claim
+	if c.Whole() {
+		c.Pools = maps.Clone(c.Pools)
+		for _, n := range m.needs {
+			if n.limit.key.kind == KindPool {
+				c.Pools[n.limit.key.pool] = n.slots
+			}
+		}
+	}
 	if c.Within != nil && m.nested {
 		c.RunID, c.Runs, c.Ancestors = c.Within.Run, 0, m.ancestors
 	}
@@ -56,12 +65,13 @@ func (m *member) settled() Claim {
 // Follow takes over from a claim as a store has it what a grant settles, and the grant; or what it was before, where
 // there is none.
 func (c *Claim) Follow(as *Claim) {
-	c.RunID, c.Runs, c.Ancestors, c.Within, c.Grant = as.RunID, as.Runs, as.Ancestors, as.Within, as.Grant
+	c.RunID, c.Pools, c.Runs, c.Ancestors = as.RunID, as.Pools, as.Runs, as.Ancestors
+	c.Within, c.Grant = as.Within, as.Grant
 }
 
 // settle makes the claim so for as long as it is held.
 func (s *State) settle(m *member) {
-	if m.claim.Within == nil {
+	if m.claim.Within == nil && !m.claim.Whole() {
 		return
 	}
 	s.forgetDescent(m)

@@ -149,7 +149,7 @@ func (s *State) block(m *member, report func(n need, why string, by *member)) bo
 		if report != nil {
 			report(n, why, by)
 		}
-		if m.index == 0 || why == WhyReserved && by.line == m.line {
+		if n.slots != AllSlots && (m.index == 0 || why == WhyReserved && by.line == m.line) {
 			l.blocked = append(l.blocked, m)
 		}
 	}
@@ -177,6 +177,8 @@ func (s *State) obstacle(l *limit, m *member, slots int) (why string, by *member
 	switch room := l.room(); {
 	case l.shut():
 		return WhyPaused, nil
+	case l.capacity == Unlimited && slots == AllSlots:
+		return WhyFull, nil
 	case l.capacity == Unlimited:
 		return "", nil
 	case slots > room && l.key.kind == KindRate:

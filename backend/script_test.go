@@ -216,7 +216,9 @@ func claimOf(args []string) *Claim {
 			if c.Pools == nil {
 				c.Pools = map[string]int{}
 			}
-			c.Pools[name] = max(n, 1)
+			if c.Pools[name] = max(n, 1); value == "all" {
+				c.Pools[name] = AllSlots
+			}
 		}
 	}
 	return c

@@ -151,7 +151,7 @@ func (q *sequence) enter() {
 		if c.Pools == nil {
 			c.Pools = map[string]int{}
 		}
-		c.Pools[modelPools[from+q.pick(len(modelPools)-from)]] = []int{1, 1, 2, 1, 3}[q.pick(5)]
+		c.Pools[modelPools[from+q.pick(len(modelPools)-from)]] = []int{1, 1, 2, 1, 3, AllSlots}[q.pick(6)]
 	}
 	q.note("%s enter %s", q.model.now, claimText(c))
 	err := q.state.Check(c)
@@ -473,7 +473,7 @@ func (q *sequence) compareUsage() {
 		}
 		waiting := 0
 		for _, o := range q.model.members {
-			if !o.held && !o.aside && q.model.asks(&o.claim, limit) > 0 {
+			if !o.held && !o.aside && q.model.asks(&o.claim, limit) != 0 {
 				waiting++
 			}
 		}

@@ -12,7 +12,7 @@ const MaxSlots = math.MaxInt32
 // written.
 func (c *Claim) Sound() error {
 	for pool, slots := range c.Pools {
-		if slots < 1 || slots > MaxSlots {
+		if (slots < 1 || slots > MaxSlots) && (slots != AllSlots || c.Grant != nil) {
 			return fmt.Errorf("it asks for %d slots of pool %q, which is not from 1 to %d", slots, pool, MaxSlots)
 		}
 	}

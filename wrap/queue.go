@@ -345,7 +345,7 @@ func joinBlocks(blocks []backend.Block) string {
 func joinNeeds(c backend.Claim) string {
 	var needs []string
 	for _, pool := range slices.Sorted(maps.Keys(c.Pools)) {
-		needs = append(needs, fmt.Sprintf("pool:%s %d", pool, c.Pools[pool]))
+		needs = append(needs, fmt.Sprintf("pool:%s %s", pool, backend.SlotsText(c.Pools[pool])))
 	}
 	if c.Runs > 0 {
 		needs = append(needs, "a run slot")

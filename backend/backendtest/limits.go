@@ -3,6 +3,7 @@ package backendtest
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"time"
 
 	"limit/backend"
@@ -20,7 +21,10 @@ func limits() []testCase {
 		{"an unset pool falls back to the default", unsetting},
 		{"a pool without any limit is a lock", builtin},
 		{"a waiter that a lower limit makes impossible is refused", refusedLater},
+		{"a claim that stands up after a limit has made it impossible is refused", refusedOnStandingUp},
 		{"an unlimited pool never blocks", unlimited},
+		{"a claim for all slots takes the whole limit, however often that changes before", allSlots},
+		{"a claim for all slots of an unlimited pool is refused", allOfUnlimited},
 	}
 }
 
@@ -151,5 +155,79 @@ func unlimited(k *kit) {
 	k.limit("p", backend.Unlimited)
 	for range 20 {
 		k.enter(pool("p", 1000)).holds()
+	}
+}
+
+func refusedOnStandingUp(k *kit) {
+	k.limit("p", 3)
+	k.limit("q", 1)
+	k.enter(pool("r", 1)).holds()
+	k.enterWith(k.other, backend.EnterOptions{}, pool("r", 1)).waits() // somebody decides already
+	for _, m := range []*member{k.enter(pool("p", 3)), k.enter(pool("q", backend.AllSlots))} {
+		m.holds()
+		k.limit("p", 2)
+		k.limit("q", backend.Unlimited)
+		k.must(m.StandAside(k.ctx))
+		k.must(m.StandUp(k.ctx))
+		var never *backend.ImpossibleError
+		if ev := m.event(backend.Refused); !errors.As(ev.Err, &never) {
+			k.Fatalf("event %+v, want it to be impossible", ev)
+		}
+		k.limit("p", 3)
+		k.limit("q", 1)
+	}
+}
+
+func allSlots(k *kit) {
+	k.limit("p", 2)
+	reader := k.enter(pool("p", 1), pool("q", 1)).holds()
+	writer := k.enter(pool("p", backend.AllSlots), run()).waits()
+	behind := k.enter(pool("p", 1)).waits()
+	for _, limit := range []int{4, 1, 0, 3} {
+		k.limit("p", limit)
+		writer.waits()
+		if got, want := k.snapshot().Waiting[0].Pools["p"], max(limit, 1); got != want {
+			k.Fatalf("it waits for %d slots of a limit of %d, want %d", got, limit, want)
+		}
+	}
+	reader.release()
+	writer.holds().has("p", 0, 1, 2)
+	behind.waits()
+	k.refuses(pool("p", 1))
+
+	k.must(writer.StandAside(k.ctx))
+	behind.holds()
+	k.limit("p", 2)
+	k.must(writer.StandUp(k.ctx))
+	writer.waits()
+	behind.release()
+	writer.holds().has("p", 0, 1)
+	k.limit("p", 3)
+	k.admits(pool("p", 1))
+	k.refuses(pool("p", 2))
+	k.refuses(pool("p", backend.AllSlots))
+	writer.release()
+	k.admits(pool("p", backend.AllSlots))
+}
+
+// has fails the test unless the claim holds these slots of a pool.
+func (m *member) has(pool string, slots ...int) {
+	m.k.Helper()
+	if c := m.Claim(); c.Pools[pool] != len(slots) || !slices.Equal(c.Grant.Slots[pool], slots) {
+		m.k.Fatalf("%s, want the slots %v of pool %s", describe(c), slots, pool)
+	}
+}
+
+func allOfUnlimited(k *kit) {
+	k.limit("p", 1)
+	k.enter(pool("p", 1)).holds()
+	writer := k.enter(pool("p", backend.AllSlots)).waits()
+	k.limit("p", backend.Unlimited)
+	var never *backend.ImpossibleError
+	if ev := writer.event(backend.Refused); !errors.As(ev.Err, &never) || never.Asked != backend.AllSlots {
+		k.Fatalf("event %+v, want that an unlimited pool has no whole", ev)
+	}
+	if _, err := k.b.Enter(k.ctx, claim(pool("p", backend.AllSlots)), backend.EnterOptions{}); !errors.As(err, &never) {
+		k.Fatalf("error %v, want that an unlimited pool has no whole", err)
 	}
 }

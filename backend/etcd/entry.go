@@ -224,7 +224,7 @@ func (e *entry) Release(ctx context.Context) error {
 		e.session.unsubscribe(e)
 		e.mail.Close()
 		past := e.stay.End(&e.claim)
-		past.Of = e.capacities
+		past.Met(e.capacities)
 		past.Name = backend.BriefText(past.Name)
 		if e.lost { // a claim that is lost, as a rule because etcd does not answer, ends without our help
 			bounded, cancel := context.WithTimeout(ctx, lostPatience)

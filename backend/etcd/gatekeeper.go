@@ -144,14 +144,15 @@ func (k *gatekeeper) follow(resp clientv3.WatchResponse) error {
 }
 
 // mayRefuse reports whether an event may have made a claim impossible: other limits, or a nested claim that has come to
-// wait, which may close a circle with others. Who came with it has seen too little to know.
+// wait, which may close a circle with others. Who came with it has seen too little to know; who stands up, as it has
+// waited before, has not looked.
 func (k *gatekeeper) mayRefuse(event *clientv3.Event) bool {
 	switch kind, id, _ := k.s.keys.parse(string(event.Kv.Key)); kind {
 	case keySettings:
 		return true
 	case keyClaim:
 		s, ok := k.l.seats[id]
-		return ok && s.Grant == nil && (s.Within != nil || len(s.Ancestors) > 0)
+		return ok && s.Grant == nil && (s.Within != nil || len(s.Ancestors) > 0 || s.Waited > 0)
 	}
 	return false
 }

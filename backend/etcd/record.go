@@ -45,7 +45,10 @@ type record struct {
 // recordFormat is the format of records that is written, and the newest that is read. A record that older programs may
 // read without knowing all its fields keeps its format: they preserve those fields. 0 is the format of the first
 // releases.
-const recordFormat = 0
+const recordFormat = wholeFormat
+
+// wholeFormat is that of a waiting claim with backend.AllSlots, which the first releases would take for a number.
+const wholeFormat = 1
 
 type grant struct {
 	Slots map[string][]int `json:"slots,omitempty"`
@@ -63,13 +66,18 @@ const batchBits = 5
 func (g *grant) token(revision int64) int64 { return revision<<batchBits | g.Index }
 
 func recordOf(c *backend.Claim) record {
-	return record{RunID: c.RunID, Pools: c.Pools, Runs: c.Runs, Tags: c.Tags, Priority: c.Priority,
-		Ancestors: c.Ancestors, Replaces: c.Replaces, Within: c.Within, Seq: c.Seq}
+	r := record{Tags: c.Tags, Priority: c.Priority, Replaces: c.Replaces, Seq: c.Seq}
+	r.settle(c)
+	return r
 }
 
-// settle makes the record that of a claim which the rule has granted: it knows now which run the claim is of.
+// settle makes the record that of a claim which the rule has granted: it knows now which run the claim is of, and how
+// many slots it has.
 func (r *record) settle(c *backend.Claim) {
-	r.RunID, r.Runs, r.Ancestors, r.Within = c.RunID, c.Runs, c.Ancestors, c.Within
+	r.RunID, r.Pools, r.Runs, r.Ancestors, r.Within = c.RunID, c.Pools, c.Runs, c.Ancestors, c.Within
+	if r.Format = 0; c.Whole() {
+		r.Format = wholeFormat
+	}
 }
 
 // claim is the record as the rule wants it, a new value at each call.
@@ -81,6 +89,9 @@ func (r *record) claim(id string) *backend.Claim {
 // sound fails for a record that the rule cannot count with: a panic here would be one of every gatekeeper.
 func (r *record) sound() error {
 	c := backend.Claim{Pools: r.Pools, Runs: r.Runs}
+	if r.Grant != nil {
+		c.Grant = &backend.Grant{}
+	}
 	return c.Sound()
 }
 

@@ -69,7 +69,7 @@ func TestFieldsOfANewerVersionSurviveEveryRewrite(t *testing.T) {
 
 func TestARecordOfANewerFormatIsNamedAndNotCalledDamaged(t *testing.T) {
 	for value, want := range map[string]string{
-		`{"format":1,"pools":["a"]}`: `k has the format 1, of a newer limit; update limit on this machine`,
+		`{"format":2,"pools":["a"]}`: `k has the format 2, of a newer limit; update limit on this machine`,
 		`{"pools":["a"],"format":7}`: `k has the format 7, of a newer limit; update limit on this machine`,
 		`[1]`:                        `reading k: json: cannot unmarshal array into Go value of type etcd.record; was it written by a newer limit?`,
 	} {
@@ -87,5 +87,33 @@ func TestSettingsThatNeedAFeatureThatIsLackingAreRefused(t *testing.T) {
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: %v\nwant %s", value, err, want)
 		}
+	}
+}
+
+func TestAClaimForAllSlotsHasAFormatThatTheFirstReleasesRefuse(t *testing.T) {
+	c := etcdtest.Start(t, etcdtest.Options{})
+	s := openStore(t, c)
+	setPool(t, s, backend.Pool{Limit: 2})
+	holder := enter(t, s, one(), backend.EnterOptions{})
+	writer := enter(t, openStore(t, c), claim(map[string]int{"p": backend.AllSlots}), backend.EnterOptions{}).(*entry)
+	format := func() int {
+		t.Helper()
+		resp, err := s.client.Get(t.Context(), s.keys.claim(writer.id))
+		if err != nil || len(resp.Kvs) != 1 {
+			t.Fatalf("reading the record: %+v, %v", resp, err)
+		}
+		seat, err := readSeat(writer.id, resp.Kvs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return seat.Format
+	}
+	if got := format(); got != 1 {
+		t.Errorf("while it waits its record has the format %d, want 1", got)
+	}
+	release(t, holder)
+	await(t, writer, backend.Granted, 10*time.Second)
+	if got := format(); got != 0 {
+		t.Errorf("once it holds 2 slots its record has the format %d, want 0", got)
 	}
 }

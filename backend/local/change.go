@@ -252,7 +252,7 @@ func (c *change) commit() error {
 		return err
 	}
 	c.img.forgetStarts(c.now)
-	c.head.unsure = false
+	c.head.unsure, c.head.whole = false, c.img.anyWhole()
 	if err := c.s.writeState(&c.head, c.img); err != nil {
 		return err
 	}
@@ -281,7 +281,7 @@ func (c *change) epitaph(r *record) backend.Past {
 	claim := *r.claim()
 	decodeDetails(c.readDetails(r), &claim)
 	p := backend.NewPast(&claim)
-	p.Of = c.img.settings.Capacities(claim.Pools, claim.Runs)
+	p.Met(c.img.settings.Capacities(claim.Pools, claim.Runs))
 	p.Ended, p.Waited, p.Outcome = wallClock(), max(0, c.now-r.since), backend.Outcome{How: backend.Abandoned}
 	if r.asked {
 		p.Reason = "asked to stop: " + r.reason
@@ -370,8 +370,8 @@ func (c *change) outer(granted []*backend.Claim) []id {
 func (c *change) grant(r *record, granted *backend.Claim) {
 	c.img.token++
 	c.touched = c.touched || r.id != c.within
-	if r.shape.decoded().Within != nil {
-		r.shape = c.img.intern(granted) // the rule has settled what run it is of
+	if asks := r.shape.decoded(); asks.Within != nil || asks.Whole() {
+		r.shape = c.img.intern(granted) // the rule has settled what run it is of, and its number of slots
 	}
 	r.grant = &backend.Grant{Token: c.img.token, Slots: granted.Grant.Slots, GrantedAt: wallClock()}
 	for pool, slots := range granted.Pools {

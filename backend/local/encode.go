@@ -3,6 +3,7 @@ package local
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -217,12 +218,15 @@ func (d *decoder) grant() *backend.Grant {
 	return g
 }
 
+// allSlots is backend.AllSlots in a shape. The header has a version of its own while a claim has it, see wholeVersion.
+const allSlots = math.MaxUint64
+
 // appendAsks is the shape of a claim.
 func appendAsks(b []byte, c *backend.Claim) []byte {
 	b = binary.AppendUvarint(b, uint64(len(c.Pools)))
 	for _, pool := range sortedKeys(c.Pools) {
 		b = appendString(b, pool)
-		b = binary.AppendUvarint(b, uint64(c.Pools[pool]))
+		b = binary.AppendUvarint(b, uint64(c.Pools[pool])) // of AllSlots: allSlots
 	}
 	b = binary.AppendUvarint(b, uint64(c.Runs))
 	b = binary.AppendUvarint(b, uint64(len(c.Tags)))
@@ -263,7 +267,12 @@ func (s *shape) decoded() *backend.Claim {
 	c := &backend.Claim{Pools: map[string]int{}}
 	for range d.count(1) {
 		pool := d.string()
-		c.Pools[pool] = int(max(1, min(d.uvarint(), backend.MaxSlots)))
+		switch slots := d.uvarint(); slots {
+		case allSlots:
+			c.Pools[pool] = backend.AllSlots
+		default:
+			c.Pools[pool] = int(max(1, min(slots, backend.MaxSlots)))
+		}
 	}
 	c.Runs = int(min(d.uvarint(), backend.MaxSlots))
 	for range d.count(1) {

@@ -312,7 +312,7 @@ func (e *entry) Release(ctx context.Context) error {
 		if err == nil {
 			e.life.Close()
 			e.handGateOn(ctx, heirs)
-			past.Of = settings.Capacities(past.Pools, past.Runs)
+			past.Met(settings.Capacities(past.Pools, past.Runs))
 			e.s.remember(ctx, past, settings)
 		}
 		e.closeFiles()

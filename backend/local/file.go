@@ -22,7 +22,12 @@ const (
 const (
 	headerUnsure = 1 << iota
 	headerNeedy
+	headerWhole
 )
+
+// A header has the version wholeVersion while a claim asks for all slots of a pool, which earlier programs would take
+// for a number: they refuse it.
+const wholeVersion = needyVersion + 1
 
 // errNoState says that a state file has no header yet, or one that a loss of power has damaged.
 var errNoState = errors.New("no valid state")
@@ -31,6 +36,7 @@ var errNoState = errors.New("no valid state")
 type header struct {
 	unsure bool   // the file settings may be newer than the image: it is being replaced
 	needy  bool   // the settings need features: the file says which, before anything is decided
+	whole  bool   // a claim asks for all slots of a pool
 	gen    uint64 // grows with every change
 	off    int64  // of the image
 	size   int
@@ -44,14 +50,17 @@ type header struct {
 func (h *header) encode() []byte {
 	b := make([]byte, 0, headerSize)
 	b = append(b, magic...)
-	version, flags := uint32(formatVersion), uint32(0)
+	flags := uint32(0)
 	if h.unsure {
 		flags |= headerUnsure
 	}
 	if h.needy {
-		version, flags = needyVersion, flags|headerNeedy
+		flags |= headerNeedy
 	}
-	b = binary.LittleEndian.AppendUint32(b, version)
+	if h.whole {
+		flags |= headerWhole
+	}
+	b = binary.LittleEndian.AppendUint32(b, h.version())
 	b = binary.LittleEndian.AppendUint32(b, flags)
 	b = binary.LittleEndian.AppendUint64(b, h.gen)
 	b = binary.LittleEndian.AppendUint64(b, uint64(h.off))
@@ -64,6 +73,17 @@ func (h *header) encode() []byte {
 	return binary.LittleEndian.AppendUint32(b, checksum(b))
 }
 
+// version is the lowest of the programs that may read what the header stands for.
+func (h *header) version() uint32 {
+	switch {
+	case h.whole:
+		return wholeVersion
+	case h.needy:
+		return needyVersion
+	}
+	return formatVersion
+}
+
 // decodeHeader fails with errNoState or with the error of a newer format.
 func (s *Store) decodeHeader(b []byte) (header, error) {
 	var h header
@@ -71,13 +91,13 @@ func (s *Store) decodeHeader(b []byte) (header, error) {
 		return h, errNoState
 	}
 	version, flags := binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[12:])
-	if version != formatVersion && (version != needyVersion || flags&headerNeedy == 0) {
+	h.unsure, h.needy, h.whole = flags&headerUnsure != 0, flags&headerNeedy != 0, flags&headerWhole != 0
+	if version != h.version() {
 		return h, newerError(s.file("state"))
 	}
 	if binary.LittleEndian.Uint32(b[headerSize-4:]) != checksum(b[:headerSize-4]) {
 		return h, errNoState
 	}
-	h.unsure, h.needy = flags&headerUnsure != 0, flags&headerNeedy != 0
 	h.gen = binary.LittleEndian.Uint64(b[16:])
 	h.off = int64(binary.LittleEndian.Uint64(b[24:]))
 	h.size = int(binary.LittleEndian.Uint64(b[32:]))
@@ -141,6 +161,7 @@ func (s *Store) readState(buf *[]byte) (header, *image, error) {
 		}
 		return h, nil, errNoState
 	}
+	m.whole = h.whole
 	return h, m, nil
 }
 

@@ -23,6 +23,7 @@ type image struct {
 	settings    backend.Settings
 	settingsSet bool
 
+	whole  bool // a claim may ask for all slots of a pool; it stands in the header
 	shapes []*shape
 	claims []record          // in order of arrival
 	files  uint32            // the numbers of claims' files are below
@@ -114,7 +115,13 @@ func (m *image) intern(c *backend.Claim) *shape {
 	}
 	s := &shape{encoded: encoded}
 	m.shapes = append(m.shapes, s)
+	m.whole = m.whole || c.Whole()
 	return s
+}
+
+// anyWhole reports whether a claim asks for all slots of a pool.
+func (m *image) anyWhole() bool {
+	return m.whole && slices.ContainsFunc(m.claims, func(r record) bool { return r.shape.decoded().Whole() })
 }
 
 // claim returns the deciding part of a record as the rule takes it. Its maps are shared by all of the shape.

@@ -124,6 +124,32 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
+func TestAClaimForAllSlotsGivesTheHeaderAVersionThatTheFirstReleasesRefuse(t *testing.T) {
+	s := open(t, t.TempDir())
+	version := func() uint32 {
+		t.Helper()
+		h, _, err := s.readState(&s.buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h.version()
+	}
+	holder := enter(t, s, "p")
+	e, err := s.Enter(t.Context(), newClaim("p", backend.AllSlots), backend.EnterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Release(t.Context())
+	if got := version(); got != wholeVersion {
+		t.Errorf("while it waits the header has the version %d, want %d", got, wholeVersion)
+	}
+	holder.Release(t.Context())
+	awaitGrant(t, t.Context(), e)
+	if got := version(); got != formatVersion {
+		t.Errorf("once it holds its slot the header has the version %d, want %d", got, formatVersion)
+	}
+}
+
 // TestTheFirstOfEachLineDecideAsEverybodyDoes compares what the store feeds to the rule with feeding it everybody.
 func TestTheFirstOfEachLineDecideAsEverybodyDoes(t *testing.T) {
 	for seed := range uint64(250) {

@@ -72,7 +72,7 @@ func (e *entry) StandUp(context.Context) error {
 	defer e.space.mu.Unlock()
 	e.aside = false
 	e.space.state.Aside(e.claim.ID, false)
-	e.space.settle()
+	e.space.refuse()
 	return nil
 }
 
@@ -91,7 +91,7 @@ func (e *entry) Release(context.Context) error {
 		e.ended = true
 		claim := e.current()
 		past := e.stay.End(&claim)
-		past.Of = e.space.state.Settings().Capacities(past.Pools, past.Runs)
+		past.Met(e.space.state.Settings().Capacities(past.Pools, past.Runs))
 		e.space.remember(past)
 	}
 	if e.space.entries[e.claim.ID] == e {

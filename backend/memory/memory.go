@@ -200,13 +200,18 @@ func (b *Store) ChangeSettings(_ context.Context, change func(s *backend.Setting
 	}
 	s.set = true
 	s.state.Configure(settings)
+	s.refuse()
+	return nil
+}
+
+// refuse takes away who can never be granted, and settles. Called where that may have become true of somebody.
+func (s *Space) refuse() {
 	for _, r := range s.state.Refuse() {
 		e := s.entries[r.Claim.ID]
 		delete(s.entries, r.Claim.ID)
 		e.send(backend.Event{Kind: backend.Refused, Err: r.Err})
 	}
 	s.settle()
-	return nil
 }
 
 // Cancel implements backend.Backend.

@@ -147,7 +147,9 @@ func (r *Run) claimPools(ctx context.Context) error {
 			if r.Claim.Pools == nil {
 				r.Claim.Pools = map[string]int{}
 			}
-			r.Claim.Pools[name] = max(r.Claim.Pools[name], slots)
+			if most := r.Claim.Pools[name]; slots == backend.AllSlots || most != backend.AllSlots && slots > most {
+				r.Claim.Pools[name] = slots
+			}
 		}
 	}
 	return backend.CheckPools(r.Claim.Pools)

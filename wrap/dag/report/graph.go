@@ -35,7 +35,7 @@ func GraphText(w io.Writer, f *stepfile.File) error {
 func notes(s *stepfile.Step) []string {
 	var out []string
 	for _, name := range sortedKeys(s.Pools) {
-		out = append(out, fmt.Sprintf("pool %s=%d", name, s.Pools[name]))
+		out = append(out, fmt.Sprintf("pool %s=%s", name, backend.SlotsText(s.Pools[name])))
 	}
 	for _, key := range sortedKeys(s.Tags) {
 		out = append(out, key+"="+s.Tags[key])

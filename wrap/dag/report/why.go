@@ -54,7 +54,7 @@ func (l *Look) asks(s *journal.Step) string {
 		if l.Pools {
 			whose = " (the run holds it)"
 		}
-		asks = append(asks, fmt.Sprintf("%d of pool:%s%s", s.Pools[name], name, whose))
+		asks = append(asks, fmt.Sprintf("%s of pool:%s%s", backend.SlotsText(s.Pools[name]), name, whose))
 	}
 	return strings.Join(asks, ", ")
 }
