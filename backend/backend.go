@@ -101,11 +101,14 @@ type Entry interface {
 	Release(ctx context.Context) error
 }
 
-// Surveyed is an Entry that has learnt on entering which of the claim's pools nobody has given a limit, where reading
-// the settings for that would take a round trip more.
-type Surveyed interface {
-	// Unset names these pools, in order.
-	Unset() []string
+// Surveyed is an Entry that has learnt on entering what people are to know of the claim's limits, where reading the
+// settings for that would take a round trip more.
+type Surveyed interface{ Survey() Survey }
+
+// Survey is what a claim's limits are worth.
+type Survey struct {
+	Unset     []string `json:"unset,omitempty"`     // pools of the claim, in order, that nobody has given a limit
+	Unlimited bool     `json:"unlimited,omitempty"` // no limit concerns it: it never waits
 }
 
 // EventKind says what happened to a claim.

@@ -47,7 +47,7 @@ func (e *ImpossibleError) Error() string {
 	switch {
 	case e.Undeclared != "":
 		return fmt.Sprintf("asks for pool %q, which has no limit of its own, and concurrency.pools.strict refuses that; "+
-			"'limit pool set %s N' gives it one", e.Undeclared, e.Undeclared)
+			"'limit pool set %s N' gives it one", e.Undeclared, ShellWord(e.Undeclared))
 	case e.Asked == AllSlots:
 		return fmt.Sprintf("asks all slots of %s, which is unlimited; give it a limit", e.Limit)
 	case len(e.Circle) > 0:

@@ -20,6 +20,18 @@ func SlotVariable(pool string) string {
 	}, pool)
 }
 
+// ShellWord is a text as one word of a command for people to type: as it stands where that does, else in double quotes,
+// for hints stand in single ones.
+func ShellWord(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+=:,@%", r)
+	}
+	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
+		return text
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(text) + `"`
+}
+
 // SlotVariables is what the names of all these variables begin with.
 const SlotVariables = "LIMIT_SLOT_"
 

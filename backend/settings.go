@@ -151,6 +151,13 @@ func (s Settings) Unset(pools map[string]int) []string {
 	return unset
 }
 
+// Survey tells of the limits that concern a claim, whatever it is nested in.
+func (s Settings) Survey(c *Claim) Survey {
+	state := NewState(s, StoreNames())
+	unlimited := !slices.ContainsFunc(state.needsOf(c), func(n need) bool { return n.limit.capacity != Unlimited || n.limit.shut() })
+	return Survey{Unset: s.Unset(c.Pools), Unlimited: unlimited}
+}
+
 // PauseOf returns the pause of a limit, by its name in StoreNames; nil where it is not paused.
 func (s Settings) PauseOf(limit string) *Pause {
 	if p, ok := s.Paused[limit]; ok {

@@ -227,7 +227,7 @@ func flatten(responses []*pb.ResponseOp) []*pb.RangeResponse {
 // settle brings the claim into the store, held or waiting.
 func (e *entry) settle(ctx context.Context, v *view) error {
 	for try := 0; ; try++ {
-		e.remembered, e.unset = v.settings.Remembered(), v.settings.Unset(e.claim.Pools)
+		e.remembered, e.survey = v.settings.Remembered(), v.settings.Survey(&e.claim)
 		e.capacities = v.settings.Capacities(e.claim.Pools, e.claim.Runs)
 		e.told = v.settings.Conceal(e.claim).Brief()
 		if v.own != nil {

@@ -28,7 +28,7 @@ type entry struct {
 	arrived    *view             // what it had read when it began to wait; nil: used
 	remembered int               // how many ended claims the store is to remember
 	capacities map[string]int    // of its limits, when it entered
-	unset      []string          // pools that nobody has given a limit, when it entered
+	survey     backend.Survey    // of its limits, when it entered
 
 	mu        sync.Mutex
 	stay      backend.Stay
@@ -96,8 +96,8 @@ func (e *entry) Started(...int) {}
 // Events tells what happens to the claim.
 func (e *entry) Events() <-chan backend.Event { return e.mail.Events() }
 
-// Unset names the claim's pools that nobody had given a limit when it entered.
-func (e *entry) Unset() []string { return e.unset }
+// Survey implements backend.Surveyed.
+func (e *entry) Survey() backend.Survey { return e.survey }
 
 // Obstacles tells what stands in the way of the claim, the first time from what was read on entering. Its place in the
 // order is not read.

@@ -279,7 +279,7 @@ func (v *server) enter(ctx context.Context, r keeper.Request) error {
 	claim := e.Claim()
 	m := keeper.Message{Claim: &claim}
 	if surveyed, ok := e.(backend.Surveyed); ok {
-		m.Unset = surveyed.Unset()
+		m.Survey = surveyed.Survey()
 	}
 	v.answer(r, nil, m) // from here on it may be released
 	return nil

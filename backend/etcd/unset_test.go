@@ -25,9 +25,12 @@ func TestAClaimKnowsOfItsPoolsWithoutALimitOnceItHasEntered(t *testing.T) {
 			pools := map[string]int{"set": 1, "zeal": 1, "air": 1}
 			for _, who := range []string{"the holder", "the waiter"} {
 				e := enter(t, s, claim(pools), backend.EnterOptions{})
-				if got, want := e.(backend.Surveyed).Unset(), []string{"air", "zeal"}; !slices.Equal(got, want) {
-					t.Errorf("%s of %v: pools without a limit %q, want %q", who, pools, got, want)
+				if got, want := e.(backend.Surveyed).Survey(), []string{"air", "zeal"}; !slices.Equal(got.Unset, want) || got.Unlimited {
+					t.Errorf("%s of %v: %+v, want the pools %q without a limit", who, pools, got, want)
 				}
+			}
+			if e := enter(t, s, claim(nil), backend.EnterOptions{}); !e.(backend.Surveyed).Survey().Unlimited {
+				t.Error("a claim without pools and a store without a limit of runs: want nothing to limit it")
 			}
 		})
 	}

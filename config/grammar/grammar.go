@@ -3,11 +3,13 @@
 package grammar
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"limit/backend"
 )
@@ -23,13 +25,23 @@ func HasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || r == unicode.ReplacementChar })
 }
 
+// invisible reports whether nobody sees the character: two names that differ by it look the same.
+func invisible(r rune) bool {
+	return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
+}
+
 // NameFault says why a name cannot be; "" where it can.
 func NameFault(name string) string {
-	switch {
+	switch hidden := strings.IndexFunc(name, invisible); {
 	case name == "":
 		return "is empty"
 	case HasControl(name):
 		return "has a character in it that is not text"
+	case hidden >= 0:
+		r, _ := utf8.DecodeRuneInString(name[hidden:])
+		return fmt.Sprintf("has a character in it that cannot be seen, %U", r)
+	case strings.TrimSpace(name) != name:
+		return "begins or ends with a blank"
 	}
 	return ""
 }
@@ -44,24 +56,37 @@ func TagKeyFault(key string) string {
 
 // PoolFault is NameFault for pools, whose names commas and equal signs separate where several are asked for.
 func PoolFault(name string) string {
-	switch {
-	case strings.ContainsAny(name, ",="):
+	if strings.ContainsAny(name, ",=") {
 		return `has "," or "=" in it; give several pools as a=1,b=2`
-	case strings.TrimSpace(name) != name:
-		return "begins or ends with a blank"
 	}
 	return NameFault(name)
 }
 
-// Pool reads NAME[=SLOTS].
+// AllSlots is the word for every slot of a pool.
+const AllSlots = "all"
+
+// Number reads a whole number as it is printed: not 010, 0x8, +8 or 1_000, which mean one thing here and another there.
+func Number(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || strconv.Itoa(n) != text {
+		return 0, errors.New("no whole number in decimal")
+	}
+	return n, nil
+}
+
+// Pool reads NAME[=SLOTS]; backend.AllSlots for NAME=all.
 func Pool(text string) (name string, slots int, err error) {
 	name, slots = text, 1
 	if i := strings.LastIndexByte(text, '='); i >= 0 {
-		n, err := strconv.Atoi(text[i+1:])
-		if err != nil || n < 1 || n > MaxSlots {
-			return "", 0, fmt.Errorf("pool %q: the slots must be a number of at least 1; give NAME=SLOTS", text)
+		count := text[i+1:]
+		name = text[:i]
+		slots, err = Number(count)
+		switch {
+		case count == AllSlots:
+			slots = backend.AllSlots
+		case err != nil || slots < 1 || slots > MaxSlots:
+			return "", 0, fmt.Errorf("pool %q: the slots must be a number of at least 1, or %s; give NAME=SLOTS", text, AllSlots)
 		}
-		name, slots = text[:i], n
 	}
 	if fault := PoolFault(name); fault != "" {
 		return "", 0, fmt.Errorf("pool %q: the name %s", text, fault)
@@ -81,12 +106,25 @@ func Pools(texts []string) (map[string]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		if before, twice := pools[name]; twice {
-			return nil, fmt.Errorf("pool %q is named twice; give %s=%d for all its slots", name, name, before+slots)
+		if err := AddPool(pools, name, slots); err != nil {
+			return nil, err
 		}
-		pools[name] = slots
 	}
 	return pools, backend.CheckPools(pools)
+}
+
+// AddPool adds slots of a pool to those asked for.
+func AddPool(pools map[string]int, name string, slots int) error {
+	before, twice := pools[name]
+	if !twice {
+		pools[name] = slots
+		return nil
+	}
+	sum := backend.SlotsText(before + slots)
+	if before == backend.AllSlots || slots == backend.AllSlots {
+		sum = AllSlots
+	}
+	return fmt.Errorf("pool %q is named twice; give %q", name, name+"="+sum)
 }
 
 // Tag reads KEY[=VALUE]. A tag without value has the value "".
@@ -125,7 +163,7 @@ func Limit(text string) (int, error) {
 	if text == Unlimited {
 		return backend.Unlimited, nil
 	}
-	n, err := strconv.Atoi(text)
+	n, err := Number(text)
 	if err != nil || n < 0 || n > MaxSlots {
 		return 0, fmt.Errorf("%q is not a limit; use a number from 0 to %d, or %s", text, MaxSlots, Unlimited)
 	}
@@ -135,7 +173,7 @@ func Limit(text string) (int, error) {
 // Rate reads N/PERIOD: 10/1m, 5/2s; a period without number is one of its unit: 10/m.
 func Rate(text string) (backend.Rate, error) {
 	count, period, found := strings.Cut(text, "/")
-	slots, err := strconv.Atoi(strings.TrimSpace(count))
+	slots, err := Number(strings.TrimSpace(count))
 	switch {
 	case !found || err != nil || slots < 1:
 		return backend.Rate{}, fmt.Errorf("rate %q is not N/PERIOD with N at least 1, such as 10/1m", text)

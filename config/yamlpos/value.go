@@ -239,8 +239,7 @@ func (v Value) whole() (int, bool) {
 		v.wrong(expected, "")
 		return 0, false
 	}
-	n, err := strconv.Atoi(v.node.Value)
-	if err == nil && strconv.Itoa(n) == v.node.Value {
+	if n, err := grammar.Number(v.node.Value); err == nil {
 		return n, true
 	}
 	remedy := ""

@@ -194,7 +194,7 @@ func prepare(commands []*cli.Command) {
 		c.HideHelpCommand, c.HideHelp = true, true
 		c.OnUsageError = onUsageError
 		if len(c.Subcommands) == 0 {
-			c.Flags = named(append(c.Flags, commonFlags()...))
+			c.Flags, c.Before = named(append(c.Flags, commonFlags()...)), checkLoudness
 			continue
 		}
 		prepare(c.Subcommands)

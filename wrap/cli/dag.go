@@ -160,7 +160,7 @@ func sameFile(a, b string) bool {
 // slots is how many slots the executor has: -j, what the file says, or the number of CPUs. A step that asks for more
 // than the number of CPUs gets them all.
 func slots(c *cli.Context, f *stepfile.File) (int, error) {
-	n := c.Int("j")
+	n := numberOf(c, "j")
 	switch {
 	case c.IsSet("j") && n < 1:
 		return 0, usageError(c, "flag -j: %d is not at least 1", n)
@@ -177,7 +177,7 @@ func slots(c *cli.Context, f *stepfile.File) (int, error) {
 }
 
 func jFlag() cli.Flag {
-	return &cli.IntFlag{Name: "j", Usage: "`N` slots, in place of the file's max_concurrent", Category: "Steps"}
+	return numberFlag("j", 0, "`N` slots, in place of the file's max_concurrent", "Steps")
 }
 
 // detachJobs lets -j4 be typed as make and ninja have it: the library knows -j 4 alone.

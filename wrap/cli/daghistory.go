@@ -311,7 +311,7 @@ a step that runs, or is yet to run, to its end.
 EXIT STATUS: 0; 2 usage, or there is no such run or step; 125 limit itself failed.`,
 		Flags: []cli.Flag{logDirFlag(),
 			&cli.BoolFlag{Name: "f", Usage: "follow until the step has ended"},
-			&cli.IntFlag{Name: "attempt", Usage: "that of attempt `N`, in place of the last one's"}},
+			numberFlag("attempt", 0, "that of attempt `N`, in place of the last one's", "")},
 		Action: p.dagLogs,
 	}
 }
@@ -336,7 +336,7 @@ func (p *program) dagLogs(c *cli.Context) error {
 		return failWith(dag.CodeUsage, fmt.Errorf("run %s has no step %q; 'limit dag show %s' shows those it has", short(e.ID), id, short(e.ID)))
 	}
 	if !c.Bool("f") {
-		return p.copyLog(e, s, c.Int("attempt"))
+		return p.copyLog(e, s, numberOf(c, "attempt"))
 	}
 	return p.followLog(c, e, s)
 }

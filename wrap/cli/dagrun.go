@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -72,9 +71,9 @@ func dagRunFlags() []cli.Flag {
 	return append([]cli.Flag{
 		jFlag(),
 		&cli.StringFlag{Name: "fail-mode", Value: "continue", Usage: "`continue|stop|kill`: after a failure: go on with what does not need it; start nothing further; stop what runs too", Category: steps},
-		&cli.IntFlag{Name: "max-failures", Usage: "start nothing further when `N` steps have failed; with --fail-mode kill, stop what runs then", Category: steps},
+		numberFlag("max-failures", 0, "start nothing further when `N` steps have failed; with --fail-mode kill, stop what runs then", steps),
 		&cli.StringSliceFlag{Name: "tag", Usage: "tag the run, `KEY[=VALUE]`, for the tag limits of the run queue; repeatable", Category: claim},
-		&cli.IntFlag{Name: "priority", Usage: "`N`: higher first, in place of the file's", Category: claim},
+		numberFlag("priority", 0, "`N`: higher first, in place of the file's", claim),
 		durationFlag("wait", 0, "give up waiting for the run queue or for a pool after this", claim),
 		&cli.StringFlag{Name: "output", Value: string(report.Group), Usage: "`group|prefix|interleave|failed|quiet`: what the steps print: together when a step has ended; each line at once after the step's name; as it comes; of failed steps alone; not at all", Category: reports},
 		&cli.StringFlag{Name: "progress", Value: "auto", Usage: "`auto|tty|plain|none`", Category: reports},
@@ -221,7 +220,7 @@ func (d *dagRun) check() (*dag.Mask, error) {
 		return nil, err
 	}
 	d.file.Env = append(variables, d.file.Env...)
-	if d.options.MaxFailures = d.c.Int("max-failures"); d.options.MaxFailures < 0 || d.c.IsSet("max-failures") && d.options.MaxFailures == 0 {
+	if d.options.MaxFailures = numberOf(d.c, "max-failures"); d.options.MaxFailures < 0 || d.c.IsSet("max-failures") && d.options.MaxFailures == 0 {
 		return nil, usageError(d.c, "flag --max-failures: %d is not at least 1", d.options.MaxFailures)
 	}
 	if d.options.MaxConcurrent, err = slots(d.c, d.file); err != nil {
@@ -253,7 +252,7 @@ func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
 	}
 	d.given.Tags, d.claim.Tags = tags, merge(d.claim.Tags, tags)
 	if d.c.IsSet("priority") {
-		priority := d.c.Int("priority")
+		priority := numberOf(d.c, "priority")
 		if int(int32(priority)) != priority {
 			return nil, usageError(d.c, "flag --priority: %d is no 32-bit number", priority)
 		}
@@ -261,7 +260,7 @@ func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
 		d.given.Priority = &d.claim.Priority
 	}
 	if d.c.IsSet("j") {
-		d.given.Slots = d.c.Int("j")
+		d.given.Slots = numberOf(d.c, "j")
 	}
 	if d.c.IsSet("fail-mode") {
 		d.given.FailMode = d.c.String("fail-mode")
@@ -399,20 +398,9 @@ func (d *dagRun) addSummary(path, dir string) error {
 func (d *dagRun) retryCommand() string {
 	command := "limit dag retry " + short(d.record.ID)
 	if dir := d.c.String("log-dir"); dir != "" {
-		command += " --log-dir " + quote(dir)
+		command += " --log-dir " + backend.ShellWord(dir)
 	}
 	return command
-}
-
-// quote is a word for a shell.
-func quote(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+=:,@%", r)
-	}
-	if strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // maskOf returns the mask of a file's secrets, and the variables that its env_file and its secrets' files give.

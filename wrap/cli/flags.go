@@ -2,6 +2,7 @@ package cli
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -55,6 +56,14 @@ func isOn(c *cli.Context, name string) bool {
 	return at != nil && at.Bool(name)
 }
 
+// checkLoudness refuses -q with -v.
+func checkLoudness(c *cli.Context) error {
+	if isOn(c, "q") && isOn(c, "v") {
+		return usageError(c, "-q is to say less and -v to say more; leave one of the two out")
+	}
+	return nil
+}
+
 // messages returns where a command says what it does, as loud as -q and -v ask for.
 func (p *program) messages(c *cli.Context) *wrap.Messages {
 	level := wrap.Normal
@@ -65,6 +74,40 @@ func (p *program) messages(c *cli.Context) *wrap.Messages {
 		level = wrap.Verbose
 	}
 	return wrap.NewMessages(p.Err, level)
+}
+
+// number is a flag's value in decimal, as files and operands have it: the library would read 010 as 8.
+type number int
+
+func numberFlag(name string, value int, usage, category string) *cli.GenericFlag {
+	n := number(value)
+	return &cli.GenericFlag{Name: name, Usage: usage, Category: category, Value: &n}
+}
+
+// Set implements flag.Value.
+func (n *number) Set(s string) error {
+	value, err := grammar.Number(s)
+	if err != nil {
+		return err
+	}
+	*n = number(value)
+	return nil
+}
+
+// String is the number as help shows it: none, where it is 0.
+func (n *number) String() string {
+	if *n == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(*n))
+}
+
+// numberOf returns the value of a number flag.
+func numberOf(c *cli.Context, name string) int {
+	if n, ok := c.Generic(name).(*number); ok {
+		return int(*n)
+	}
+	return 0
 }
 
 // duration is a flag's value as timeout(1) reads it, and as Go does: 10 (seconds), 1.5m, 2d, 1h30m.

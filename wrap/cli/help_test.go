@@ -100,7 +100,7 @@ func TestEveryFlagKnowsItsNames(t *testing.T) {
 	check := func(name string, flags []cli.Flag) {
 		for _, f := range flags {
 			switch f.(type) {
-			case boolFlag, intFlag, stringFlag, listFlag, otherFlag:
+			case boolFlag, stringFlag, listFlag, otherFlag:
 			default:
 				t.Errorf("%s: flag %v is a %T", name, f.Names(), f)
 			}

@@ -80,7 +80,7 @@ func holdFlags() []cli.Flag {
 		return slices.Contains([]string{"c", "hold-tree", "retry", "retry-delay"}, f.Names()[0])
 	})
 	return append(flags,
-		&cli.IntFlag{Name: "pid", Usage: "hold while the process `N` lives, instead of the one that calls", Category: "Command"})
+		numberFlag("pid", 0, "hold while the process `N` lives, instead of the one that calls", "Command"))
 }
 
 func (p *program) releaseCommand() *cli.Command {
@@ -94,7 +94,7 @@ func (p *program) releaseCommand() *cli.Command {
 }
 
 func (p *program) hold(c *cli.Context) error {
-	pid := c.Int("pid")
+	pid := numberOf(c, "pid")
 	if !c.IsSet("pid") {
 		if pid = process.Caller(); pid == 0 {
 			return usageError(c, "the process that calls limit cannot be seen from here; name it: --pid $$")

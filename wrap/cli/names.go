@@ -7,14 +7,12 @@ import "github.com/urfave/cli/v2"
 // their names as they stand.
 type (
 	boolFlag   struct{ *cli.BoolFlag }
-	intFlag    struct{ *cli.IntFlag }
 	stringFlag struct{ *cli.StringFlag }
 	listFlag   struct{ *cli.StringSliceFlag }
 	otherFlag  struct{ *cli.GenericFlag }
 )
 
 func (f boolFlag) Names() []string   { return namesOf(f.Name, f.Aliases) }
-func (f intFlag) Names() []string    { return namesOf(f.Name, f.Aliases) }
 func (f stringFlag) Names() []string { return namesOf(f.Name, f.Aliases) }
 func (f listFlag) Names() []string   { return namesOf(f.Name, f.Aliases) }
 func (f otherFlag) Names() []string  { return namesOf(f.Name, f.Aliases) }
@@ -28,12 +26,10 @@ func named(flags []cli.Flag) []cli.Flag {
 		switch f := f.(type) {
 		case *cli.BoolFlag:
 			f.Hidden, flags[i] = true, boolFlag{f}
-		case *cli.IntFlag:
-			f.Hidden, flags[i] = true, intFlag{f}
 		case *cli.StringFlag:
 			f.Hidden, flags[i] = true, stringFlag{f}
 		case *cli.StringSliceFlag:
-			f.Hidden, flags[i] = true, listFlag{f}
+			f.Hidden, f.KeepSpace, flags[i] = true, true, listFlag{f} // what is a blank is for the grammar to say
 		case *cli.GenericFlag:
 			f.Hidden, flags[i] = true, otherFlag{f}
 		}

@@ -190,18 +190,6 @@ func abridge(differences []string) string {
 	return fmt.Sprintf("%s and %d more", differences[0], len(differences)-1)
 }
 
-// warnOfUnsetPools says that pools without any limit have the limit 1, as locks have.
-func (s *store) warnOfUnsetPools(ctx context.Context, messages *wrap.Messages, pools map[string]int) {
-	if len(pools) == 0 {
-		return // no round trip for nothing
-	}
-	settings, _, err := s.Settings(ctx)
-	if err != nil {
-		return // what is done with the store will tell
-	}
-	tellUnset(messages, settings, pools)
-}
-
 // warnOfTags says which tags of a run no limit of the run queue holds for, and look like a misspelling of one that has
 // a limit.
 func warnOfTags(settings backend.Settings, messages *wrap.Messages, tags map[string]string) {
@@ -233,14 +221,27 @@ func tellUnset(messages *wrap.Messages, settings backend.Settings, pools map[str
 		question = "did you mean " + strings.Join(meant, ", ") + "? "
 	}
 	messages.Info("pool %s has no limit and there is no default: one slot, as a lock has; %s'limit pool set %s N' sets one",
-		strings.Join(unset, ", "), question, unset[0])
+		strings.Join(unset, ", "), question, backend.ShellWord(unset[0]))
 }
 
-// warnOfUnset is warnOfUnsetPools for a claim that has entered. It asks the store only where entering has not
-// shown already that there is nothing to say.
-func (s *store) warnOfUnset(ctx context.Context, messages *wrap.Messages, e backend.Entry, pools map[string]int) {
-	if surveyed, ok := e.(backend.Surveyed); ok && len(surveyed.Unset()) == 0 {
-		return
+// warnOfLimits tells once what people are to know of the limits of a claim that has entered. It asks the store only where
+// entering has not shown that already.
+func (s *store) warnOfLimits(ctx context.Context, messages *wrap.Messages, e backend.Entry) {
+	var survey backend.Survey
+	surveyed, known := e.(backend.Surveyed)
+	if known {
+		survey = surveyed.Survey()
 	}
-	s.warnOfUnsetPools(ctx, messages, pools)
+	claim := e.Claim()
+	if !known || len(survey.Unset) > 0 {
+		settings, _, err := s.Settings(ctx)
+		if err != nil {
+			return // what is done with the store will tell
+		}
+		survey = settings.Survey(&claim)
+		tellUnset(messages, settings, claim.Pools)
+	}
+	if survey.Unlimited && len(claim.Pools) == 0 && claim.RunID == claim.ID {
+		messages.Info("nothing limits this run: it names no pool, and no limit of the run queue concerns it; give --pool NAME")
+	}
 }

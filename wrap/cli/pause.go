@@ -12,7 +12,7 @@ import (
 func (p *program) queueCommand() *cli.Command {
 	whole := func(c *cli.Context) (string, error) {
 		if c.NArg() > 0 {
-			return "", usageError(c, "no operand is taken; did you mean 'limit pool %s %s'?", c.Command.Name, c.Args().First())
+			return "", usageError(c, "no operand is taken; did you mean 'limit pool %s %s'?", c.Command.Name, backend.ShellWord(c.Args().First()))
 		}
 		return backend.StoreNames().Runs, nil
 	}

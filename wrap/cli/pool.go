@@ -64,7 +64,7 @@ func (p *program) poolSetCommand() *cli.Command {
 				return nil
 			})
 			if err == nil && pause != nil {
-				p.messages(c).Info("pool %s stays %s; 'limit pool resume %s' lets claims in", name, wrap.PauseText(pause, time.Now()), name)
+				p.messages(c).Info("pool %s stays %s; 'limit pool resume %s' lets claims in", name, wrap.PauseText(pause, time.Now()), backend.ShellWord(name))
 			}
 			return err
 		},
@@ -83,7 +83,10 @@ func (p *program) poolUnsetCommand() *cli.Command {
 			}
 			name := c.Args().First()
 			return p.changeSettings(c, func(s *backend.Settings) error {
-				if _, ok := s.Pools[name]; !ok {
+				if _, ok := s.Pools[name]; !ok { // an odd name may be there: earlier versions took it
+					if err := checkPoolName(name); err != nil {
+						return usageError(c, "%v", err)
+					}
 					return fmt.Errorf("pool %q has no limit of its own; 'limit pool list' shows those that have", name)
 				}
 				delete(s.Pools, name)
@@ -132,7 +135,7 @@ func (p *program) poolListCommand() *cli.Command {
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as a JSON array, with the fields of 'limit status --json'"}},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usageError(c, "no operand is taken; did you mean 'limit pool get %s'?", c.Args().First())
+				return usageError(c, "no operand is taken; did you mean 'limit pool get %s'?", backend.ShellWord(c.Args().First()))
 			}
 			return p.onlyLooking(c, func(s *store) error {
 				snapshot, err := s.Snapshot(c.Context)

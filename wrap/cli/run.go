@@ -57,19 +57,19 @@ func (p *program) runCommand() *cli.Command {
 func runFlags() []cli.Flag {
 	const claim, command, store = "Claim", "Command", "Store"
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "pool", Usage: "claim slots of a pool, `NAME[=SLOTS]`; repeatable", Category: claim},
+		&cli.StringSliceFlag{Name: "pool", Usage: "claim slots of a pool, `NAME[=SLOTS|=all]`; repeatable; all is the whole limit", Category: claim},
 		&cli.StringSliceFlag{Name: "tag", Usage: "tag the run, `KEY[=VALUE]`, for the tag limits of the run queue; repeatable", Category: claim},
-		&cli.IntFlag{Name: "priority", Usage: "`N`: higher first", Category: claim},
+		numberFlag("priority", 0, "`N`: higher first", claim),
 		&cli.StringFlag{Name: "if-busy", Value: string(wrap.BusyWait), Usage: "`wait|fail|skip|replace`: when not granted at once: queue; exit 75; exit 0; cancel the oldest holders in the way, then queue", Category: claim},
 		durationFlag("wait", 0, "give up waiting after this and exit 75, or do what --if-busy fail or skip says; 0 is --if-busy fail", claim),
-		&cli.IntFlag{Name: "busy-exit-code", Value: wrap.CodeBusy, Usage: "`N`, 0 to 255, instead of 75", Category: claim},
+		numberFlag("busy-exit-code", wrap.CodeBusy, "`N`, 0 to 255, instead of 75", claim),
 		durationFlag("splay", 0, "sleep a random time up to this first", claim),
 		&cli.StringFlag{Name: "name", Usage: "`LABEL` shown in status (default: the command)", Category: claim},
 		&cli.StringFlag{Name: "c", Usage: "run sh -c `STRING` in place of CMD", Category: command},
 		durationFlag("timeout", 0, "run time of the command: TERM, then KILL after --grace; exit 124", command),
 		durationFlag("grace", defaultGrace, "between the first signal and KILL: after --timeout, cancellation, loss, and a TERM, INT or HUP that is handed on", command),
 		&cli.StringFlag{Name: "signal", Usage: "the signal `SIG` sent first, in place of TERM", Category: command},
-		&cli.IntFlag{Name: "retry", Usage: "run the command again after a failure or --timeout, at most `N` times; never after a TERM, INT or HUP, cancellation or loss", Category: command},
+		numberFlag("retry", 0, "run the command again after a failure or --timeout, at most `N` times; never after a TERM, INT or HUP, cancellation or loss", command),
 		durationFlag("retry-delay", 0, "give the slots back for this long before the command is run again", command),
 		&cli.BoolFlag{Name: "hold-tree", Usage: "keep the slots until all descendants of the command are gone, daemons included", Category: command},
 		durationFlag("min-hold", 0, "keep the slots at least this long", command),
@@ -176,7 +176,7 @@ func (p *program) carryOut(c *cli.Context, r *request) (err error) {
 	if err == nil {
 		defer s.Close()
 		run.Backend, run.Namespace = s, s.namespace
-		run.OnEntered = func(e backend.Entry) { s.warnOfUnset(c.Context, messages, e, r.claim.Pools) }
+		run.OnEntered = func(e backend.Entry) { s.warnOfLimits(c.Context, messages, e) }
 	}
 	exit, err := run.Do(c.Context)
 	if err != nil && exit.Code != wrap.CodeFailed {
@@ -210,9 +210,9 @@ func misplaced(c *cli.Context, err error) error {
 		return err
 	}
 	if _, number := strconv.Atoi(word); number == nil && len(pools) > 0 {
-		return fmt.Errorf("%w; did you mean --pool %s?", err, quote(pools[len(pools)-1]+"="+word))
+		return fmt.Errorf("%w; did you mean --pool %s?", err, backend.ShellWord(pools[len(pools)-1]+"="+word))
 	}
-	return fmt.Errorf("%w; did you mean --pool %s?", err, quote(word))
+	return fmt.Errorf("%w; did you mean --pool %s?", err, backend.ShellWord(word))
 }
 
 // cannotStart ends limit as a shell does that cannot execute a command.
@@ -263,7 +263,7 @@ func parseClaim(c *cli.Context, r *request) error {
 	if r.claim.Tags, err = grammar.Tags(c.StringSlice("tag")); err != nil {
 		return fmt.Errorf("flag --tag: %w", err)
 	}
-	priority := c.Int("priority")
+	priority := numberOf(c, "priority")
 	if int(int32(priority)) != priority {
 		return fmt.Errorf("flag --priority: %d is no 32-bit number", priority)
 	}
@@ -276,7 +276,7 @@ func parseTimes(c *cli.Context, r *request) error {
 	r.command.Grace, _ = durationOf(c, "grace")
 	r.minHold, _ = durationOf(c, "min-hold")
 	r.splay, _ = durationOf(c, "splay")
-	if r.retries = c.Int("retry"); r.retries < 0 {
+	if r.retries = numberOf(c, "retry"); r.retries < 0 {
 		return fmt.Errorf("flag --retry: %d is not a number of at least 0", r.retries)
 	}
 	var delayed bool
@@ -313,7 +313,7 @@ func parseChoices(c *cli.Context, r *request) error {
 	default:
 		return fmt.Errorf("flag --if-unreachable: %q is not one of fail, run", unreachable)
 	}
-	if r.busyCode = c.Int("busy-exit-code"); r.busy == wrap.BusySkip && c.IsSet("busy-exit-code") {
+	if r.busyCode = numberOf(c, "busy-exit-code"); r.busy == wrap.BusySkip && c.IsSet("busy-exit-code") {
 		return errors.New("flag --busy-exit-code: --if-busy skip exits with 0; leave one of the two out")
 	} else if r.busyCode < 0 || r.busyCode > 255 {
 		return fmt.Errorf("flag --busy-exit-code: %d is not from 0 to 255", r.busyCode)

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
+	"limit/config/grammar"
 	"limit/wrap"
 )
 
@@ -122,8 +123,8 @@ func (p *program) bumpCommand() *cli.Command {
 			if last < 0 {
 				return usageError(c, "a priority is needed, the last operand")
 			}
-			priority, err := strconv.ParseInt(c.Args().Get(last), 10, 32)
-			if err != nil {
+			priority, err := grammar.Number(c.Args().Get(last))
+			if err != nil || int(int32(priority)) != priority {
 				return usageError(c, "priority %q is not a 32-bit number", c.Args().Get(last))
 			}
 			return p.onClaims(c, c.Args().Slice()[:last], "bump", func(s *store, t target) (string, error) {
@@ -131,7 +132,7 @@ func (p *program) bumpCommand() *cli.Command {
 				if errors.Is(err, backend.ErrHeld) {
 					err = fmt.Errorf("%s does not wait any more: it is held; a priority changes nothing", short(t.ID))
 				}
-				return "%s has the priority " + strconv.Itoa(int(priority)), err
+				return "%s has the priority " + strconv.Itoa(priority), err
 			})
 		},
 	}

@@ -23,7 +23,7 @@ type entry struct {
 	unsure   *backend.Event // a grant that was read too late to be acted on before a renewal is told
 	released sync.Once
 
-	unset []string // set before Enter returns
+	survey backend.Survey // set before Enter returns
 }
 
 var _ backend.Entry = (*entry)(nil)
@@ -51,13 +51,13 @@ func (e *entry) Obstacles(ctx context.Context) (backend.Obstacles, error) {
 // Inherit is nil: the keeper keeps the claim.
 func (e *entry) Inherit() *os.File { return nil }
 
-// Unset names the claim's pools that nobody has given a limit.
-func (e *entry) Unset() []string { return e.unset }
+// Survey implements backend.Surveyed.
+func (e *entry) Survey() backend.Survey { return e.survey }
 
 // answered takes the answer to Enter; the claim has been taken from it already.
 func (e *entry) answered(m *Message, err error) error {
 	if err == nil {
-		e.unset = m.Unset
+		e.survey = m.Survey
 	}
 	return err
 }

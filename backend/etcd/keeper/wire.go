@@ -61,14 +61,14 @@ type Request struct {
 // Message is what the keeper sends: an answer (Done), or an Event of the claim that request Number entered, or a
 // change, or (number 0) a new Deadline.
 type Message struct {
-	Number    int64                   `json:"n"`
-	Done      bool                    `json:"done,omitempty"`
-	Error     Rare[Failure]           `json:"error,omitzero"`
-	Hello     Rare[Hello]             `json:"hello,omitzero"` // the answer to open
-	Claim     *backend.Claim          `json:"claim,omitempty"`
-	Event     *Event                  `json:"event,omitempty"`
-	Change    bool                    `json:"change,omitempty"`
-	Unset     []string                `json:"unset,omitempty"` // pools of the claim that nobody has given a limit
+	Number int64          `json:"n"`
+	Done   bool           `json:"done,omitempty"`
+	Error  Rare[Failure]  `json:"error,omitzero"`
+	Hello  Rare[Hello]    `json:"hello,omitzero"` // the answer to open
+	Claim  *backend.Claim `json:"claim,omitempty"`
+	Event  *Event         `json:"event,omitempty"`
+	Change bool           `json:"change,omitempty"`
+	backend.Survey
 	Obstacles Rare[backend.Obstacles] `json:"obstacles,omitzero"`
 	Snapshot  Rare[backend.Snapshot]  `json:"snapshot,omitzero"`
 	Settings  Rare[backend.Settings]  `json:"settings,omitzero"`

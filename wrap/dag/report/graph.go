@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"limit/backend"
 	"limit/wrap/dag/stepfile"
 )
 

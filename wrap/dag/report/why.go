@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"limit/backend"
 	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/plan"

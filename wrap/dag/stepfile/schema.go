@@ -129,7 +129,7 @@ const schema = `{
     "slots": {"description": "How many slots of max_concurrent the step takes. Default: 1.", "oneOf": [{"type": "integer", "minimum": 1, "maximum": 2147483647}, {"type": "null"}]},
     "exit_code": {"type": "integer", "minimum": 1, "maximum": 255},
     "pool": {
-      "description": "The pools that the step holds while it runs: NAME, NAME=SLOTS, or a list of them.",
+      "description": "The pools that the step holds while it runs: NAME, NAME=SLOTS, NAME=all for every slot of the limit in force, or a list of them.",
       "oneOf": [{"$ref": "#/$defs/pool_claim"}, {"type": "array", "items": {"$ref": "#/$defs/pool_claim"}}, {"type": "null"}]
     },
     "pool_claim": {"oneOf": [{"type": "string", "pattern": "^[^=,\\x00-\\x20\\x7f-\\x9f]([^=,\\x00-\\x1f\\x7f-\\x9f]*[^=,\\x00-\\x20\\x7f-\\x9f])?(=\\+?0*[1-9][0-9]*)?(,[^=,\\x00-\\x20\\x7f-\\x9f]([^=,\\x00-\\x1f\\x7f-\\x9f]*[^=,\\x00-\\x20\\x7f-\\x9f])?(=\\+?0*[1-9][0-9]*)?)*$|\\$\\{\\{"}, {"type": ["number", "boolean"]}]},

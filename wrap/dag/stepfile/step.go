@@ -105,8 +105,8 @@ func faultOfName(name string) string {
 		return "it begins with tag:"
 	case strings.ContainsAny(name, "+,[]* \t"):
 		return "it has one of + , [ ] * or a space"
-	case grammar.HasControl(name):
-		return "it has a control character"
+	case grammar.NameFault(name) != "":
+		return "it " + grammar.NameFault(name)
 	case len(name) > 200:
 		return "it is longer than 200 bytes"
 	}
@@ -252,13 +252,12 @@ func (p *parser) pools(v yamlpos.Value, sc scope) map[string]int {
 		}
 		for _, text := range strings.Split(p.expand(item, text, sc), ",") {
 			name, slots, err := grammar.Pool(text)
-			switch {
-			case err != nil:
-				item.Reject(err.Error(), "")
-			case pools[name] > 0:
-				item.Reject(fmt.Sprintf("pool %s is there twice", name), fmt.Sprintf("add them up: %s=%d", name, pools[name]+slots))
-			default:
-				pools[name] = slots
+			if err == nil {
+				err = grammar.AddPool(pools, name, slots)
+			}
+			if err != nil {
+				fact, remedy, _ := strings.Cut(err.Error(), "; ")
+				item.Reject(fact, remedy)
 			}
 		}
 	}
