@@ -464,6 +464,5 @@ func (l *loop) emit(step int, e wrap.Event) {
 		return
 	}
 	e.Run, e.Step = l.r.Claim.ID, l.record.Steps[step].ID
-	e.Reason = l.mask.String(e.Reason)
-	l.r.Events.Emit(e)
+	l.r.Events.Emit(l.mask.event(e))
 }

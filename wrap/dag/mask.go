@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"limit/backend"
+	"limit/wrap"
 	"limit/wrap/dag/journal"
 	"limit/wrap/dag/stepfile"
 )
@@ -215,6 +216,22 @@ func (m *Mask) blocks(blocks []backend.Block) []backend.Block {
 		masked[i].By = m.all(b.By)
 	}
 	return masked
+}
+
+// event masks what an event says.
+func (m *Mask) event(e wrap.Event) wrap.Event {
+	if m == nil {
+		return e
+	}
+	pools, tags := e.Pools, e.Tags
+	e.Reason, e.Pools, e.Tags = m.String(e.Reason), map[string]int{}, map[string]string{}
+	for name, slots := range pools {
+		e.Pools[m.String(name)] = slots
+	}
+	for key, value := range tags {
+		e.Tags[m.String(key)] = m.String(value)
+	}
+	return e
 }
 
 func (m *Mask) all(texts []string) []string {

@@ -199,8 +199,7 @@ func (r *Run) emit(e wrap.Event) {
 		return
 	}
 	e.Run, e.Claim = r.Claim.ID, r.Claim.ID
-	e.Reason = r.Mask.String(e.Reason)
-	r.Events.Emit(e)
+	r.Events.Emit(r.Mask.event(e))
 }
 
 // ancestors are the claims that those of the steps are nested in.
