@@ -271,20 +271,27 @@ func (r *replay) count(i, sign int) {
 	}
 }
 
-// calibrate finds out how long the store took from the end of a claim to the grant that followed it, by who followed
-// whom under the limits that were in force: a chain of short claims is longer by that.
+// calibrate finds out how long the store took from the end of a claim to the grant that followed it: a chain of claims
+// is longer by that. It is the time with which the replay adds up to what was waited in all, found by the secant
+// method from the median of the gaps between those who followed one another.
 func (w *Work) calibrate(settings backend.Settings) {
-	best, off := time.Duration(0), math.Inf(1)
+	measured := w.Measured().Sum
+	var gaps []time.Duration
+	off := func() float64 { return time.Duration(w.run(settings, &gaps).result().Waited.Sum - measured).Seconds() }
+	before, offBefore := time.Duration(0), off()
+	gaps = slices.DeleteFunc(gaps, func(d time.Duration) bool { return d < 0 })
+	w.handover = time.Duration(QuantilesOf(gaps).Median)
+	best, least := before, math.Abs(offBefore)
 	for range 3 {
-		var gaps []time.Duration
-		result := w.run(settings, &gaps).result()
-		if now := math.Abs(float64(result.Waited.Sum - w.Measured().Sum)); now < off {
-			best, off = w.handover, now
+		now := off()
+		if math.Abs(now) < least {
+			best, least = w.handover, math.Abs(now)
 		}
-		gaps = slices.DeleteFunc(gaps, func(d time.Duration) bool { return d < 0 })
-		if w.handover = min(time.Duration(QuantilesOf(gaps).Median), mostHandover); w.handover == best {
+		if now == offBefore {
 			break
 		}
+		next := w.handover - time.Duration(now*float64(w.handover-before)/(now-offBefore))
+		before, offBefore, w.handover = w.handover, now, min(max(next, 0), mostHandover)
 	}
 	w.handover = best
 }

@@ -111,10 +111,10 @@ func (p *program) dagPlanCommand() *cli.Command {
 		UsageText: "limit dag plan [flags] FILE",
 		Description: `Simulates the run with the durations of earlier runs, or one second for each step where there are none: the order, the critical
 path, the time, and how long steps would wait for which limit. Pools have the limits that the store has now, as if nobody else used
-them.
+them. --what-if says in one line for each what other limits would do to it: -j, pools, tag limits of the file (step-tag:KEY=VALUE).
 
 EXIT STATUS: 0; 2 usage, or FILE is not valid; 125 limit itself failed.`,
-		Flags:  append(selectFlags(), jFlag(), paramFlag(), logDirFlag()),
+		Flags:  append(selectFlags(), jFlag(), whatIfFlag(), paramFlag(), logDirFlag()),
 		Action: p.dagPlan,
 	}
 }
@@ -133,6 +133,10 @@ func (p *program) dagPlan(c *cli.Context) error {
 
 // showPlan simulates the run and prints what came out.
 func (p *program) showPlan(c *cli.Context, f *stepfile.File, selected []bool) error {
+	asked := make([]int, len(f.Steps))
+	for i, s := range f.Steps {
+		asked[i] = s.Slots
+	}
 	n, err := slots(c, f)
 	if err != nil {
 		return err
@@ -159,15 +163,29 @@ func (p *program) showPlan(c *cli.Context, f *stepfile.File, selected []bool) er
 			world.Pools = &settings
 		}
 	}
-	var pools map[string]int
-	if world.Pools != nil {
-		pools = dag.PoolLimits(f, *world.Pools)
-	}
-	spans, simulated, err := plan.Simulate(f, plan.Options{MaxConcurrent: n, TagLimits: f.Executor.TagLimits, Weights: weights, Selected: selected}, world)
+	now := forecast{file: f, slots: asked, world: world,
+		options: plan.Options{MaxConcurrent: n, TagLimits: f.Executor.TagLimits, Weights: weights, Selected: selected}}
+	run, err := now.run()
 	if err != nil {
 		return failWith(dag.CodeUsage, err)
 	}
-	return report.Plan(p.Out, f, n, pools, spans, simulated, durations, known)
+	if err := report.Plan(p.Out, run, durations, known); err != nil {
+		return err
+	}
+	for _, text := range c.StringSlice("what-if") {
+		other, err := now.whatIf(text)
+		if err != nil {
+			return failWith(dag.CodeUsage, err)
+		}
+		changed, err := other.run()
+		if err != nil {
+			return failWith(dag.CodeUsage, err)
+		}
+		if err := writeLine(p.Out, "%s", report.WhatIf(other.changes, run, changed)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // limitsNow are those of the store.

@@ -173,17 +173,20 @@ func firstLine(text string) string {
 }
 
 // Plan writes what a simulation says: order, critical path, which limits bind, and the time.
-func Plan(w io.Writer, f *stepfile.File, slots int, pools map[string]int, spans []plan.Span, p *plan.Plan, durations []time.Duration, known int) error {
+func Plan(w io.Writer, r *journal.Run, durations []time.Duration, known int) error {
 	out := bufio.NewWriter(w)
-	r := simulatedRun(f, slots, pools, spans, p)
 	rows := [][]string{{"START", "STEP", "TAKES", "WAITS", "NEEDS"}}
 	for _, b := range bars(r, Blame(r)) {
 		waited := ""
 		if b.attempt.Start > b.attempt.Ready {
 			waited = short(b.attempt.Start - b.attempt.Ready)
 		}
+		needs := make([]string, len(b.step.Needs))
+		for i, n := range b.step.Needs {
+			needs[i] = r.Steps[n].ID
+		}
 		rows = append(rows, []string{short(b.attempt.Start), clean(b.step.ID), short(durations[b.step.Index]), waited,
-			clean(strings.Join(shorten(ids(f, b.step.Needs), 4), ", "))})
+			clean(strings.Join(shorten(needs, 4), ", "))})
 	}
 	if err := table(out, rows); err != nil {
 		return err
@@ -215,8 +218,8 @@ func writePlanNotes(out io.Writer, r *journal.Run, known int) {
 	}
 }
 
-// simulatedRun is a simulation as if it had happened. What waits for pools is told as such.
-func simulatedRun(f *stepfile.File, slots int, pools map[string]int, spans []plan.Span, p *plan.Plan) *journal.Run {
+// Simulated is a simulation as if it had happened. What waits for pools is told as such.
+func Simulated(f *stepfile.File, slots int, pools map[string]int, spans []plan.Span, p *plan.Plan) *journal.Run {
 	r := journal.NewRun(f)
 	r.Max, r.PoolLimits = slots, pools
 	for _, span := range spans {

@@ -47,8 +47,8 @@ func Raise(r *journal.Run, waited []LimitWait) []Raised {
 	return raised
 }
 
-// limitOf reports whether a limit of a name, such as step-tag:k=v, comes from a tag limit of the file.
-func limitOf(t backend.TagLimit, name string) bool {
+// LimitOf reports whether a limit of a name, such as step-tag:k=v, comes from a tag limit of the file.
+func LimitOf(t backend.TagLimit, name string) bool {
 	key, ok := strings.CutPrefix(name, backend.ExecutorNames().Tag+t.Key)
 	switch {
 	case !ok:
@@ -68,7 +68,7 @@ func capacityOf(r *journal.Run, name string) (int, bool) {
 		return n, known
 	}
 	for _, t := range r.TagLimits {
-		if limitOf(t, name) {
+		if LimitOf(t, name) {
 			return t.Limit, true
 		}
 	}
@@ -89,7 +89,7 @@ func again(r *journal.Run, raised string) time.Duration {
 		opt.MaxConcurrent *= 2
 	}
 	for i := range opt.TagLimits {
-		if limitOf(opt.TagLimits[i], raised) {
+		if LimitOf(opt.TagLimits[i], raised) {
 			opt.TagLimits[i].Limit *= 2
 		}
 	}
@@ -188,4 +188,34 @@ func writeRaised(w io.Writer, raised []Raised) {
 	if len(texts) > 0 {
 		fmt.Fprintf(w, "raising it would give (simulated): %s\n", strings.Join(texts, "; "))
 	}
+}
+
+// WhatIf says in one sentence what other limits do to a run; both are simulated.
+func WhatIf(changes []string, before, after *journal.Run) string {
+	text := clean(strings.Join(changes, ", "))
+	was, is := waitedInAll(before), waitedInAll(after)
+	switch {
+	case is-was > worthTelling:
+		text += fmt.Sprintf(" adds %s to %s of waiting", short(is-was), short(was))
+	case was-is <= worthTelling || was-is < was/50:
+		text += " changes nothing of the waiting"
+	case is <= worthTelling:
+		text += " ends all of the waiting"
+	default:
+		text += fmt.Sprintf(" ends %.0f%% of the waiting", 100*(1-is.Seconds()/was.Seconds()))
+	}
+	text += fmt.Sprintf(": the run takes %s, was %s", short(after.Ended), short(before.Ended))
+	if left := Waited(after, Blame(after)); len(left) > 0 && left[0].Waited > worthTelling {
+		text += fmt.Sprintf("; then %s binds", clean(left[0].Limit))
+	}
+	return text
+}
+
+// waitedInAll is how long the steps of a run waited for limits, all together.
+func waitedInAll(r *journal.Run) time.Duration {
+	var all time.Duration
+	for _, w := range Waited(r, Blame(r)) {
+		all += w.Waited
+	}
+	return all
 }

@@ -59,7 +59,7 @@ func runIn(t testing.TB, text string, slots int, pools map[string]int) *journal.
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := simulatedRun(f, slots, pools, spans, p)
+	r := Simulated(f, slots, pools, spans, p)
 	r.ID, r.Host, r.File, r.Started, r.Finished = strings.Repeat("ab", 16), "here", "/x/test.yaml", time.Unix(1_700_000_000, 0), true
 	for _, span := range spans {
 		r.Steps[span.Step].Attempt(span.Attempt).Code = span.Exit.Code
