@@ -20,8 +20,14 @@ const patience = 20 * time.Second
 // another process would; the suite closes each.
 type Open func(t *testing.T) func() backend.Backend
 
+// Exemption is what the contract leaves to a store.
+type Exemption int
+
+// NoPosition is that a store does not know the place of a claim in the order.
+const NoPosition Exemption = iota
+
 // Run tests a store against the contract. The tests run in parallel, each in a namespace of its own.
-func Run(t *testing.T, open Open) {
+func Run(t *testing.T, open Open, but ...Exemption) {
 	for _, group := range []struct {
 		name  string
 		cases []testCase
@@ -42,7 +48,9 @@ func Run(t *testing.T, open Open) {
 			for _, c := range group.cases {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
-					c.run(newKit(t, open))
+					k := newKit(t, open)
+					k.noPosition = slices.Contains(but, NoPosition)
+					c.run(k)
 				})
 			}
 		})
@@ -62,6 +70,8 @@ type kit struct {
 	open      func() backend.Backend
 	b, other  backend.Backend
 	sentinels int
+
+	noPosition bool
 }
 
 func newKit(t *testing.T, open Open) *kit {

@@ -32,7 +32,7 @@ func conform(t *testing.T, c *etcdtest.Cluster, open func(testing.TB, Options) b
 		backendtest.Run(t, func(t *testing.T) func() backend.Backend {
 			o := Options{Endpoints: c.Endpoints(), Namespace: t.Name(), TTL: time.Minute, Grace: time.Second}
 			return func() backend.Backend { return open(t, o) }
-		})
+		}, backendtest.NoPosition)
 	})
 }
 
