@@ -3,6 +3,43 @@
 //
 // One rule decides everything: State. The embedded store, the etcd store and the executor of a
 // dag run are three places to keep its state.
+//
+// # The life of a claim
+//
+// Enter. The store adds the claim behind those that wait and asks the rule. A claim that is admitted is held when Enter
+// returns; the wrapper then starts the command.
+//
+//	embedded  One change: lock the state, read it, ask the rule, lock a file of claims/ (the claim's life, which
+//	          the command inherits), write the state, unlock.
+//	etcd      The keeper process takes a lease and reads the limits that concern the claim; one transaction grants it,
+//	          which compares that nothing was added meanwhile.
+//
+// Wait. A claim that is not admitted stays in the store in its place. One of those who wait, the gatekeeper, watches
+// for what nobody reports: deaths and time. The others sleep until they are told something.
+//
+//	embedded  Each waits for a byte in its FIFO, and for the end of the gatekeeper.
+//	etcd      Each watches its own keys, and the gate for its deletion.
+//
+// Grant. Somebody makes room and the rule admits the next in order; the owner's event is Granted.
+//
+//	embedded  Whoever makes room asks the rule in the same change, marks the next as held and wakes it. The woken
+//	          locks the state and reads its own record.
+//	etcd      The gatekeeper sees the deletion of the slot, asks the rule, and writes the grant if it still keeps the
+//	          gate. The claim's keeper sees its key change, and tells the wrapper.
+//
+// Hold. The claim lives as long as its processes.
+//
+//	embedded  The kernel keeps the lock of the claim's file until the last of them has closed it or ended; a second
+//	          witness is the file processes. There is nothing to renew.
+//	etcd      The keeper renews the lease. A claim that could not be renewed in time is Lost, and its command is ended
+//	          before another can have the slot.
+//
+// Release. The claim goes, and what it leaves is for the next.
+//
+//	embedded  One change removes it and admits who is next; then the gate is handed on, and the claim is remembered in
+//	          the history. Without a Release (kill -9) the gatekeeper sees the file closed and does the same.
+//	etcd      One transaction deletes its keys and remembers it; the lease is revoked. Without a Release the server
+//	          deletes the keys when the lease ends.
 package backend
 
 import (
