@@ -39,6 +39,10 @@ func (e *execution) suspend() {
 	}
 }
 
+// suspended reports whether a command takes part in no more until it is continued. A step's that ends gives its slots
+// back first.
+func (e *execution) suspended() bool { return e.console || e.process.Suspended() }
+
 // prepare notes in the journal that an attempt is about to start.
 func (l *loop) prepare(a plan.Action) {
 	l.starts = append(l.starts, a)

@@ -197,6 +197,11 @@ func (l *loop) suspend() {
 	if !l.suspending || l.open > len(l.active)+len(l.claims) {
 		return
 	}
+	for _, e := range l.active {
+		if !e.suspended() {
+			return
+		}
+	}
 	l.suspending = false
 	l.r.Supervisor.StopSelf()
 	for _, e := range l.active {
@@ -241,12 +246,18 @@ func (l *loop) tellBlocked() {
 	l.lookAt = now + min(100*(l.now()-now), maxStale)
 }
 
+// suspendTick is how often steps that are to stop are looked at.
+const suspendTick = 2 * time.Millisecond
+
 // setTimer lets the timer go off when the plan has something to do, or what blocks steps is to be looked at again.
 func (l *loop) setTimer(timer *time.Timer) {
 	now := l.now()
 	at, ok := l.plan.Next()
 	if now < l.lookAt && (!ok || l.lookAt < at) {
 		at, ok = l.lookAt, true
+	}
+	if l.suspending { // for the steps to stop
+		at, ok = now+suspendTick, true
 	}
 	if ok {
 		timer.Reset(max(0, at-now))

@@ -181,6 +181,13 @@ func (p *Process) Suspend() {
 	}
 }
 
+// Suspended reports whether the command has stopped; not where it ends, or has ended.
+func (p *Process) Suspended() bool {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return !p.gone && !p.stopping && stateOf(p.pid) == stopped
+}
+
 // Continue undoes Suspend.
 func (p *Process) Continue() { p.Signal(syscall.SIGCONT) }
 

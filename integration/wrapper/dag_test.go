@@ -1,0 +1,62 @@
+//go:build linux
+
+package wrapper
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+// ^Z stops a dag and its steps: who is ending then gives its slot back first. fg goes on with all of them.
+func TestADagIsStoppedWithItsSteps(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, limit(limitBinary(t)))
+	b.write("steps.yaml", `executor: {max_concurrent: 3}
+steps:
+  long: {run: "echo $$ >long-pid; until test -e go; do sleep 0.05; done; exit 7", pool: q}
+  short: {run: "test -e go || sleep 0.05", pool: p, matrix: {n: [`+countedTo(300)+`]}}
+`, 0o600)
+	term := b.shell()
+	term.enter(quoted(append(b.w.argv(b)[:3:3], "dag", "run", "--progress", "plain", "--log-dir", b.path("runs"), "steps.yaml")))
+	long := 0
+	b.eventually("the long step runs", patience, func() bool {
+		_, err := fmt.Sscan(b.read("long-pid"), &long)
+		return err == nil
+	})
+	for range 3 {
+		term.expect(`ok +short`)
+		term.send(ctrlZ)
+		term.expect(`Stopped`)
+		term.prompt()
+		b.eventually("the long step is stopped", patience, func() bool { return stopped(long) })
+		wrappers := children(term.cmd.Process.Pid)
+		short := func() bool {
+			return slices.ContainsFunc(wrappers, func(pid int) bool {
+				return slices.ContainsFunc(children(pid), func(step int) bool { return step != long && stopped(step) })
+			})
+		}
+		if !short() {
+			b.slotFree(5 * time.Second)
+		}
+		term.enter("fg")
+	}
+	if err := os.WriteFile(b.path("go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	term.expect(`301 steps, 300 succeeded, 1 failed`)
+	term.prompt()
+	term.code("1")
+	b.slotFree(5 * time.Second)
+}
+
+// countedTo are those from 1, between commas.
+func countedTo(n int) string {
+	text := "1"
+	for i := 2; i <= n; i++ {
+		text += fmt.Sprintf(",%d", i)
+	}
+	return text
+}
