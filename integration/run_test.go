@@ -171,6 +171,28 @@ func TestCancelStopsAHolderAndSendsAWaiterAway(t *testing.T) {
 	expect(t, "cancelling nobody", r.code, 125)
 }
 
+func TestCancelEndsWhatAKilledLimitHasLeftBehind(t *testing.T) {
+	w := newWorld(t)
+	w.must("pool", "set", "p", "1")
+	orphan := w.hold("orphan", "--pool", "p")
+	next := w.queue("next", "--pool", "p")
+	command := childOf(orphan.cmd.Process.Pid)
+	orphan.cmd.Process.Kill()
+	<-orphan.done
+	w.until("the claim is an orphan's", func() bool {
+		held := w.status().Held
+		return len(held) == 1 && held[0].Orphaned
+	})
+	id := w.idOf("orphan")
+	r := w.limit("cancel", id)
+	want := fmt.Sprintf("limit: the limit process of %s was killed: ending the processes that it left (pids: %d)\n", id[:8], command)
+	if r.code != 0 || r.stderr != want || !strings.HasPrefix(r.stdout, "cancelled "+id[:8]) {
+		t.Errorf("exit %d: %q, %q, want %q", r.code, r.stdout, r.stderr, want)
+	}
+	w.until("the next runs", func() bool { return slices.Contains(w.running(), "next") })
+	next.finish(0)
+}
+
 func TestANestedRunBelongsToTheOuterOne(t *testing.T) {
 	w := newWorld(t)
 	w.write("limit.yaml", "concurrency: {runs: {max_concurrent_runs: 1}, pools: {limits: {p: 2}}}\n")

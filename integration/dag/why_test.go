@@ -152,6 +152,26 @@ func (p *place) lastRun() string {
 	return id
 }
 
+func TestCancelEndsTheStepsOfADagWhoseLimitIsGone(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, embedded)
+	p.gate("never")
+	cmd := p.command("dag", "run", "--log-dir", p.runs, "--progress", "none", p.write("etl.yaml", "executor: {max_concurrent: 2}\nsteps: {a: {run: echo >up-a; read line <never, pool: p}, b: echo >up-b; read line <never & read line <never}"))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	until.That(t, patience, "both steps run", func() bool {
+		up, _ := filepath.Glob(filepath.Join(p.dir, "up-*"))
+		return len(up) == 2
+	})
+	cmd.Process.Kill()
+	cmd.Wait()
+	if out := p.limit(0, "cancel", "--name", "etl"); !strings.Contains(out, "was killed: ending the processes that it left (pids: ") {
+		t.Errorf("limit cancel says:\n%s", out)
+	}
+	p.empty()
+}
+
 // gate is a fifo that steps read a line of. What still reads when the test is over reads its end.
 type gate struct {
 	t    *testing.T
