@@ -20,13 +20,18 @@ const (
 
 // selectionFlags say which claims a verb is to act on.
 func selectionFlags() []cli.Flag {
+	return append(whoseFlags(),
+		&cli.BoolFlag{Name: "waiting", Usage: "those that wait"},
+		&cli.BoolFlag{Name: "dry-run", Usage: "say which, and do nothing"})
+}
+
+// whoseFlags say which claims are meant, held or waiting.
+func whoseFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "pool", Usage: "those that ask for slots of the pool `NAME`"},
 		&cli.StringSliceFlag{Name: "tag", Usage: "those with the tag `KEY[=VALUE]`"},
 		&cli.StringSliceFlag{Name: "name", Usage: "those with this `LABEL`, or this first word of the command"},
 		&cli.StringSliceFlag{Name: "user", Usage: "those of `USER`, a name or a number"},
-		&cli.BoolFlag{Name: "waiting", Usage: "those that wait"},
-		&cli.BoolFlag{Name: "dry-run", Usage: "say which, and do nothing"},
 	}
 }
 
