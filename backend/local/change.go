@@ -90,8 +90,9 @@ func (c *change) watchers() (files []fileNumber) {
 func (s *Store) load() (*change, error) {
 	c := &change{s: s, now: s.clock()}
 	var err error
-	c.head, c.img, err = s.readState(&s.buf)
+	c.head, c.img, err = s.readState(&s.buf, s.records)
 	if err == nil {
+		s.records = c.img.claims
 		c.passTokens()
 	}
 	switch {

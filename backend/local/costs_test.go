@@ -1,6 +1,7 @@
 package local
 
 import (
+	"reflect"
 	"testing"
 
 	"limit/backend"
@@ -72,4 +73,30 @@ func TestAWaitingClaimTakesFewBytesOfTheState(t *testing.T) {
 	if each := (s.glance().size - before) / waiting; each > most {
 		t.Errorf("a waiting claim takes %d bytes of the image, want %d at most", each, most)
 	}
+}
+
+func TestAWokenClaimFindsItsGrantAmongMany(t *testing.T) {
+	s := crowded(t, 1, newClaim)
+	holder := enter(t, s, "q")
+	defer holder.Release(t.Context())
+	crowdOf(t, s, 50, newClaim)
+	other := enter(t, s, "r")
+	defer other.Release(t.Context())
+	waiter := enter(t, s, "p")
+	defer waiter.Release(t.Context())
+	check := func(what string, e backend.Entry, want *backend.Grant) {
+		t.Helper()
+		got, err := s.ownGrant(t.Context(), e.(*entry).id)
+		if err != nil || (got == nil) != (want == nil) || got != nil && !reflect.DeepEqual(got.Grant, want) {
+			t.Errorf("%s: %+v, %v, want the grant %+v", what, got, err, want)
+		}
+	}
+	check("the first that holds", holder, holder.Claim().Grant)
+	check("the last that holds", other, other.Claim().Grant)
+	check("one that waits", waiter, nil)
+	check("one that is not there", &entry{id: id{1}}, nil)
+	if err := s.Cancel(t.Context(), other.Claim().ID, "enough"); err != nil {
+		t.Fatal(err)
+	}
+	check("one that is asked to stop", other, nil)
 }

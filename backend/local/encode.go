@@ -118,23 +118,14 @@ func (r *record) encode(b []byte) []byte {
 // recordSize is the fixed part of a record.
 const recordSize = 16 + 3*8 + 5*4
 
-// decodeImage reads what encode wrote.
-func decodeImage(b []byte) (*image, error) {
+// decodeImage reads what encode wrote. It takes memory for the records, or nil.
+func decodeImage(b []byte, memory []record) (*image, error) {
 	d := &decoder{b: b}
-	m := &image{}
-	copy(m.boot[:], d.bytes(len(m.boot)))
-	m.seq, m.token, m.ceiling = d.varint(), d.varint(), d.varint()
-	m.alarm = time.Duration(d.varint())
-	m.cursor, m.files, m.detailsFile = uint32(d.uvarint()), uint32(d.uvarint()), uint32(d.uvarint())
-	m.detailsEnd = d.varint()
-	if m.files > maxFiles {
-		d.bad = true
+	m, n := d.head()
+	if m.claims = memory[:0]; cap(memory) <= n {
+		m.claims = make([]record, 0, n+n/8+1)
 	}
-	m.settingsSet = d.bool()
-	m.settings = d.settings()
-	m.shapes = d.shapes()
-	n := d.count(recordSize)
-	m.claims = make([]record, n, n+1)
+	m.claims = m.claims[:n]
 	for i := range m.claims {
 		d.record(&m.claims[i], m)
 	}
@@ -149,6 +140,23 @@ func decodeImage(b []byte) (*image, error) {
 		return nil, errImage
 	}
 	return m, nil
+}
+
+// head reads what is before the records, and how many of those there are.
+func (d *decoder) head() (m *image, records int) {
+	m = &image{}
+	copy(m.boot[:], d.bytes(len(m.boot)))
+	m.seq, m.token, m.ceiling = d.varint(), d.varint(), d.varint()
+	m.alarm = time.Duration(d.varint())
+	m.cursor, m.files, m.detailsFile = uint32(d.uvarint()), uint32(d.uvarint()), uint32(d.uvarint())
+	m.detailsEnd = d.varint()
+	if m.files > maxFiles {
+		d.bad = true
+	}
+	m.settingsSet = d.bool()
+	m.settings = d.settings()
+	m.shapes = d.shapes()
+	return m, d.count(recordSize)
 }
 
 // shapes reads all of them, from a copy: the memory of the image is written anew before they are.
@@ -175,16 +183,21 @@ func (d *decoder) shapes() []*shape {
 // record reads one, and refuses what no change has written: those who share a store may write what they like into its
 // files, and should not make others end in a panic.
 func (d *decoder) record(r *record, m *image) {
-	b := d.bytes(recordSize)
-	if d.bad {
+	if len(d.b) < recordSize {
+		d.bad = true
 		return
 	}
-	copy(r.id[:], b)
-	r.seq, r.since = int64(binary.LittleEndian.Uint64(b[16:])), time.Duration(binary.LittleEndian.Uint64(b[24:]))
-	r.detailsOff, r.detailsSize = int64(binary.LittleEndian.Uint64(b[32:])), binary.LittleEndian.Uint32(b[40:])
-	r.priority = int32(binary.LittleEndian.Uint32(b[44:]))
+	b := (*[recordSize]byte)(d.b)
+	d.b = d.b[recordSize:]
 	shape, flags := binary.LittleEndian.Uint32(b[48:]), binary.LittleEndian.Uint32(b[52:])
-	r.file = fileNumber(binary.LittleEndian.Uint32(b[56:]))
+	*r = record{
+		id: id(b[:16]), seq: int64(binary.LittleEndian.Uint64(b[16:])),
+		since:      time.Duration(binary.LittleEndian.Uint64(b[24:])),
+		detailsOff: int64(binary.LittleEndian.Uint64(b[32:])), detailsSize: binary.LittleEndian.Uint32(b[40:]),
+		priority: int32(binary.LittleEndian.Uint32(b[44:])), file: fileNumber(binary.LittleEndian.Uint32(b[56:])),
+		aside: flags&flagAside != 0, asked: flags&flagAsked != 0, watches: flags&flagWatches != 0,
+		replaces: flags&flagReplaces != 0,
+	}
 	strayFile := r.file != noFile && uint32(r.file) >= m.files
 	strayDetails := r.detailsOff < 0 || r.detailsOff > m.detailsEnd || int64(r.detailsSize) > m.detailsEnd-r.detailsOff
 	if int64(shape) >= int64(len(m.shapes)) || strayFile || strayDetails {
@@ -192,14 +205,21 @@ func (d *decoder) record(r *record, m *image) {
 		return
 	}
 	r.shape = m.shapes[shape]
-	r.aside, r.asked, r.watches = flags&flagAside != 0, flags&flagAsked != 0, flags&flagWatches != 0
-	r.replaces = flags&flagReplaces != 0
 	if r.asked {
 		r.reason = d.string()
 	}
 	if flags&flagHeld != 0 {
 		r.grant = d.grant()
 	}
+}
+
+// skipWaiting passes over the record of a waiting claim that is not i's, and reports whether it did.
+func (d *decoder) skipWaiting(i id) bool {
+	if len(d.b) < recordSize || id(d.b[:len(i)]) == i || binary.LittleEndian.Uint32(d.b[52:])&(flagHeld|flagAsked) != 0 {
+		return false
+	}
+	d.b = d.b[recordSize:]
+	return true
 }
 
 func (d *decoder) grant() *backend.Grant {

@@ -118,7 +118,27 @@ func (h *header) place(n int) int64 {
 }
 
 // readState reads header and image into buf, which grows. It fails with errNoState where there is none that is whole.
-func (s *Store) readState(buf *[]byte) (header, *image, error) {
+// The image is decoded into the memory of earlier records, or nil.
+func (s *Store) readState(buf *[]byte, memory []record) (header, *image, error) {
+	h, b, err := s.readImage(buf)
+	if err != nil {
+		return h, nil, err
+	}
+	m, err := decodeImage(b, memory)
+	if err == nil {
+		m.whole = h.whole
+		return h, m, nil
+	}
+	if h.needy { // a newer limit may have written it: it is not damaged then
+		if _, _, err := s.readSettings(); err != nil {
+			return h, nil, err
+		}
+	}
+	return h, nil, errNoState
+}
+
+// readImage reads header and image into buf, which grows. It fails with errNoState where there is none that is whole.
+func (s *Store) readImage(buf *[]byte) (header, []byte, error) {
 	if *buf == nil {
 		*buf = make([]byte, 4*block)
 	}
@@ -152,17 +172,7 @@ func (s *Store) readState(buf *[]byte) (header, *image, error) {
 	if checksum(b) != h.crc {
 		return h, nil, errNoState
 	}
-	m, err := decodeImage(b)
-	if err != nil {
-		if h.needy { // a newer limit may have written it: it is not damaged then
-			if _, _, err := s.readSettings(); err != nil {
-				return h, nil, err
-			}
-		}
-		return h, nil, errNoState
-	}
-	m.whole = h.whole
-	return h, m, nil
+	return h, b, nil
 }
 
 // writeState writes an image and points the header to it.

@@ -18,7 +18,7 @@ func FuzzTheRuleOfWhateverImage(f *testing.F) {
 		f.Add(randomImage(rand.New(rand.NewPCG(seed, 3)), int(2+seed)).encode(nil))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := decodeImage(b)
+		m, err := decodeImage(b, nil)
 		if err != nil || len(m.claims) > 100 {
 			return
 		}

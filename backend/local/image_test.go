@@ -15,7 +15,7 @@ import (
 func TestAnImageComesBackAsItWasWritten(t *testing.T) {
 	for seed := range uint64(200) {
 		m := randomImage(rand.New(rand.NewPCG(seed, 1)), 30)
-		got, err := decodeImage(m.encode(nil))
+		got, err := decodeImage(m.encode(nil), nil)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -91,11 +91,11 @@ func FuzzDecodeImage(f *testing.F) {
 	f.Add(randomImage(rand.New(rand.NewPCG(1, 1)), 3).encode(nil))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := decodeImage(b)
+		m, err := decodeImage(b, nil)
 		if err != nil {
 			return
 		}
-		again, err := decodeImage(m.encode(nil))
+		again, err := decodeImage(m.encode(nil), nil)
 		if err != nil || text(again) != text(m) {
 			t.Errorf("%v: %s, then %s", err, text(m), text(again))
 		}
@@ -129,7 +129,7 @@ func TestAClaimForAllSlotsGivesTheHeaderAVersionThatTheFirstReleasesRefuse(t *te
 	version := func() uint32 {
 		t.Helper()
 		var own []byte // the entry's goroutine uses the store's
-		h, _, err := s.readState(&own)
+		h, _, err := s.readState(&own, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

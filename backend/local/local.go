@@ -30,8 +30,8 @@
 //
 //	Enter, Release, a grant   one lock each; the image is read, and written if it has changed: 60 bytes for each claim.
 //	                          The rule is fed H holders and the first few of each of the N queues, and a pass in which a queue ran
-//	                          dry is repeated with more of it. One process is woken for each grant.
-//	waiting                   nothing, but for the gatekeeper; a recheck after 30 s to 60 s, which with W waiters becomes 1+W/100 times
+//	                          dry is repeated with more of it. One process is woken for each grant, which decodes its own record.
+//	waiting                   nothing, but for the gatekeeper; a recheck after 30 s to 60 s, which with W waiters becomes 1+W/10 times
 //	                          as rare, reads the header alone where nothing has changed, and the image where something has.
 //	who wants to know         one byte in its FIFO for each change of what blocks it, and a read of the image, at most one in
 //	what blocks it            20 ms + 1 ms for each waiter.
@@ -102,6 +102,7 @@ type Store struct {
 
 	turn    chan struct{} // one goroutine of this process at a time changes the state
 	buf     []byte        // scratch, of whoever has the turn
+	records []record      // likewise
 	details int           // descriptor, or -1
 	opened  uint32        // the generation that details is of
 

@@ -12,7 +12,7 @@ import (
 const (
 	newsApart    = 20 * time.Millisecond // looks at what blocks a claim, and a millisecond more for each that waits
 	recheckProbe = 4                     // holders that are asked after at a recheck
-	recheckCrowd = 100                   // waiting claims for which rechecks become rarer by once
+	recheckCrowd = 10                    // waiting claims for which rechecks become rarer by once
 )
 
 // lookReason is why an entry looks at the state.
@@ -20,6 +20,7 @@ type lookReason struct {
 	suspects []fileNumber // of claims that may be dead
 	sweep    bool         // all may be
 	recheck  bool         // nobody has looked for a while
+	woken    bool         // somebody has told the claim to look
 }
 
 // add takes over another reason.
@@ -27,6 +28,9 @@ func (l *lookReason) add(o lookReason) {
 	l.suspects = append(l.suspects, o.suspects...)
 	l.sweep, l.recheck = l.sweep || o.sweep, l.recheck || o.recheck
 }
+
+// own reports whether the entry looks for its own sake alone.
+func (l *lookReason) own() bool { return l.woken && len(l.suspects) == 0 && !l.sweep && !l.recheck }
 
 // claimState is what an entry saw of its own claim.
 type claimState struct {
@@ -76,7 +80,7 @@ func (e *entry) run() {
 		case <-e.ctx.Done():
 			return
 		case <-e.woken:
-			due = true
+			why.woken, due = true, true
 		case <-e.gate.lost:
 			e.gate.closeEar()
 			due = true
@@ -209,6 +213,11 @@ func (m *image) someHolders(n int) (files []fileNumber) {
 func (e *entry) look(why lookReason) (claimState, error) {
 	e.work.Lock()
 	defer e.work.Unlock()
+	if why.own() && e.gate.hold == nil {
+		if held, err := e.s.ownGrant(e.ctx, e.id); err != nil || held != nil {
+			return e.tell(claimState{held: held}, err)
+		}
+	}
 	if why.sweep {
 		all, err := e.s.files(e.ctx)
 		if err != nil {
@@ -226,12 +235,16 @@ func (e *entry) look(why lookReason) (claimState, error) {
 		}
 		return err
 	})
-	if err != nil {
-		return st, err
+	return e.tell(st, err)
+}
+
+// tell tells the owner what a look has found.
+func (e *entry) tell(st claimState, err error) (claimState, error) {
+	if err == nil {
+		e.recovered()
+		e.act(st)
 	}
-	e.recovered()
-	e.act(st)
-	return st, nil
+	return st, err
 }
 
 // files are those of all claims.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 
+	"limit/backend"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -20,7 +22,7 @@ func (s *Store) peek(ctx context.Context, look func(c *change) error) error {
 	for range peeks {
 		c := &change{s: s, now: s.clock(), peeked: true, details: -1}
 		var err error
-		c.head, c.img, err = s.readState(&buf)
+		c.head, c.img, err = s.readState(&buf, nil)
 		switch {
 		case errors.Is(err, errNoState):
 			continue // a change was in the way, or there is none
@@ -51,6 +53,31 @@ func (s *Store) peek(ctx context.Context, look func(c *change) error) error {
 		}()
 		return look(c)
 	})
+}
+
+// ownGrant returns a claim that is held, having decoded nothing but its record, where that is all there is to know of
+// it; else nil. It takes the lock: who has woken the claim may not have written the state yet.
+func (s *Store) ownGrant(ctx context.Context, i id) (*backend.Claim, error) {
+	if err := s.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer s.unlock()
+	h, b, err := s.readImage(&s.buf)
+	if err != nil || h.unsure || h.needy {
+		return nil, nil // who has the state mended sees to it
+	}
+	d := &decoder{b: b}
+	m, n := d.head()
+	var r record
+	for ; n > 0 && !d.bad && r.id != i; n-- {
+		if !d.skipWaiting(i) {
+			d.record(&r, m)
+		}
+	}
+	if d.bad || r.id != i || r.grant == nil || r.asked || m.boot != s.boot {
+		return nil, nil
+	}
+	return r.claim(), nil
 }
 
 // detailsFile is the open file of the claims' details: the Store's for one who has the lock, else its own.
