@@ -186,19 +186,36 @@ func plainly(err error) error {
 // explain says the reason alone, and adds a remedy where one is known.
 func (s *Store) explain(err error) error {
 	err = plainly(err)
-	switch {
-	case refusedHandshake(err), hungUp(err): // the refusal may be lost with the connection
-		return fmt.Errorf("%w; check ca, cert and key of backend.etcd.tls, and http:// or https://", err)
-	case errors.Is(err, rpctypes.ErrPermissionDenied):
-		return fmt.Errorf("%w; grant the user readwrite on the prefix %s", err, s.keys.prefix)
-	case tooLarge(err):
-		return fmt.Errorf("%w; give the claim fewer or shorter tags and names", err)
-	case errors.Is(err, rpctypes.ErrAuthFailed):
-		return fmt.Errorf("%w; check username and password_file of backend.etcd", err)
-	case errors.Is(err, rpctypes.ErrUserEmpty):
-		return fmt.Errorf("%w; etcd asks for a user: set username and password_file of backend.etcd", err)
-	case errors.Is(err, rpctypes.ErrNoSpace):
-		return fmt.Errorf("%w; compact and defragment etcd, then: etcdctl alarm disarm", err)
+	if remedy := s.remedy(err, err.Error()); remedy != "" {
+		return fmt.Errorf("%w; %s", err, remedy)
 	}
 	return err
+}
+
+func (s *Store) remedy(err error, text string) string {
+	switch {
+	case strings.Contains(text, "handshake failed: EOF"), strings.Contains(text, "first record does not look like a TLS handshake"):
+		return "a server that does not speak TLS answers so: http:// in place of https:// asks without"
+	case strings.Contains(text, "server preface: EOF"):
+		return "a server that speaks TLS answers so: https:// in place of http:// asks with TLS"
+	case refusedHandshake(err), hungUp(err): // the refusal may be lost with the connection
+		return "check ca, cert and key of backend.etcd.tls, and http:// or https://"
+	case strings.Contains(text, "connection refused"):
+		return "check that etcd runs there and that this is its port for clients, 2379 as a rule"
+	case strings.Contains(text, "no such host"):
+		return "check the name of the host in the endpoint"
+	case strings.Contains(text, "i/o timeout"), errors.Is(err, context.DeadlineExceeded):
+		return "check the address, and what filters packets on the way"
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		return "grant the user readwrite on the prefix " + s.keys.prefix
+	case tooLarge(err):
+		return "give the claim fewer or shorter tags and names"
+	case errors.Is(err, rpctypes.ErrAuthFailed):
+		return "check username and password_file of backend.etcd"
+	case errors.Is(err, rpctypes.ErrUserEmpty):
+		return "etcd asks for a user: set username and password_file of backend.etcd"
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		return "compact and defragment etcd, then: etcdctl alarm disarm"
+	}
+	return ""
 }

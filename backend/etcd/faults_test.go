@@ -353,18 +353,26 @@ func TestAServerThatHangsUpMayNotLikeTheCertificate(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsNotThereIsUnreachableInTime(t *testing.T) {
+func TestAServerThatIsNotThereIsUnreachableInTimeAndTheMessageSaysWhatToCheck(t *testing.T) {
 	t.Parallel()
-	for name, address := range map[string]string{"refused": etcdtest.FreeAddress(t), "silent": silent(t)} {
-		s, err := open(t.Context(), Options{Endpoints: []string{address}, ConnectTimeout: time.Second}, nil)
+	server := etcdtest.Start(t, etcdtest.Options{})
+	secured := etcdtest.Start(t, etcdtest.Options{TLS: etcdtest.NewCerts(t)})
+	for _, c := range []struct{ what, address, remedy string }{
+		{"refused", etcdtest.FreeAddress(t), "check that etcd runs there"},
+		{"silent", silent(t), "check the address"},
+		{"no such name", "http://no.such.host.invalid:2379", "check the name of the host"},
+		{"TLS of a server without", strings.Replace(server.Endpoints()[0], "http://", "https://", 1), "http:// in place of https://"},
+		{"no TLS of a server with it", strings.Replace(secured.Endpoints()[0], "https://", "http://", 1), "https:// in place of http://"},
+	} {
+		s, err := open(t.Context(), Options{Endpoints: []string{c.address}, ConnectTimeout: time.Second}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
 		err = tryEnter(t, s)
-		t.Logf("%s: after %s: %v", name, time.Since(start).Round(time.Millisecond), err)
-		if !errors.Is(err, backend.ErrUnreachable) || time.Since(start) > 3*time.Second {
-			t.Errorf("%s: after %s: %v", name, time.Since(start), err)
+		t.Logf("%s: after %s: %v", c.what, time.Since(start).Round(time.Millisecond), err)
+		if err == nil || !strings.Contains(err.Error(), c.remedy) || !errors.Is(err, backend.ErrUnreachable) && !permanent(err) {
+			t.Errorf("%s: after %s: %v", c.what, time.Since(start), err)
 		}
 		s.Close()
 	}
