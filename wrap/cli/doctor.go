@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -103,6 +104,7 @@ func (p *program) diagnose(c *cli.Context, d *diagnosis) {
 		return
 	}
 	d.Namespace = cfg.Namespace
+	d.shell(wrap.Getenv(p.env, "SHELL"))
 	d.configuration(cfg)
 	timeout, _ := durationOf(c, "connect-timeout")
 	ctx, cancel := context.WithTimeout(c.Context, 4*timeout+time.Second) // each step has the timeout
@@ -121,6 +123,15 @@ func (p *program) diagnose(c *cli.Context, d *diagnosis) {
 		defer b.Close()
 		d.settings(ctx, b, cfg)
 		d.circle(ctx, b)
+	}
+}
+
+// shell tells users of a shell that has a command of this name itself.
+func (d *diagnosis) shell(path string) {
+	switch name := filepath.Base(path); name {
+	case "zsh", "csh", "tcsh":
+		d.add(backend.Fine, "shell", "write 'command limit' in place of 'limit'",
+			"%s has a builtin named limit, which its prompt and scripts run", name)
 	}
 }
 
