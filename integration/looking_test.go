@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -116,4 +117,35 @@ func TestMetricsAreServedUntilTERM(t *testing.T) {
 		t.Fatal("it does not end on TERM")
 	}
 	expect(t, "its exit status", status(cmd.ProcessState), 0)
+}
+
+// Who may only read a store sees all of it.
+func TestVerbsThatLookWorkOnAReadOnlyStore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.must("pool", "set", "p", "1")
+	holder := w.hold("holder", "--pool", "p")
+	waiter := w.queue("waiter", "--pool", "p")
+	file := filepath.Join(w.dir, "other.yaml")
+	if err := os.WriteFile(file, []byte("concurrency: {pools: {limits: {p: 2}}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	readOnly := t.TempDir()
+	if out, err := exec.Command("mount", "--bind", "-o", "ro", strings.TrimPrefix(w.store, "local:"), readOnly).CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED: nothing can be mounted here: %v: %s", err, out)
+	}
+	t.Cleanup(func() { exec.Command("umount", "-l", readOnly).Run() })
+	for _, args := range [][]string{
+		{"status"}, {"pool", "list"}, {"pool", "get", "p"}, {"stats"}, {"metrics"}, {"diff", file}, {"why", w.idOf("waiter")},
+		{"history"}, {"namespaces"}, {"simulate", "--pool", "p=2"},
+	} {
+		if r := w.limit(append(args, "--backend", "local:"+readOnly)...); r.code != 0 && args[0] != "diff" || r.stdout == "" || r.stderr != "" {
+			t.Errorf("limit %v: exit %d, %q", args, r.code, r.stderr)
+		}
+	}
+	if r := w.limit("run", "--backend", "local:"+readOnly, "--pool", "p", "--", "true"); r.code != 125 || !strings.Contains(r.stderr, "read-only") {
+		t.Errorf("limit run: exit %d, %q", r.code, r.stderr)
+	}
+	holder.finish(0)
+	waiter.finish(0)
 }
