@@ -1,6 +1,7 @@
 package wrap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -262,7 +263,7 @@ func (q *Queue) whyWaiting(ctx context.Context) <-chan string {
 	}
 	found := make(chan string, 1)
 	if known := q.takeKnown(); len(known.Parties) > 0 {
-		found <- "waiting for " + describeObstacles(known)
+		found <- q.describeWait(known)
 		return found
 	}
 	select {
@@ -271,14 +272,20 @@ func (q *Queue) whyWaiting(ctx context.Context) <-chan string {
 		found <- "waiting for the store to answer"
 		return found
 	}
-	go func() {
-		if now := q.look(ctx); len(now.Blocks) > 0 {
-			found <- "waiting for " + describeObstacles(now)
-			return
-		}
-		found <- fmt.Sprintf("waiting for %s for %s", joinNeeds(q.Claim), Age(time.Since(q.began)))
-	}()
+	go func() { found <- q.describeWait(q.look(ctx)) }()
 	return found
+}
+
+// describeWait says what is in the way, or where that is not known what the claim asks for.
+func (q *Queue) describeWait(o backend.Obstacles) string {
+	if len(o.Blocks) > 0 {
+		return "waiting for " + describeObstacles(o)
+	}
+	text := "waiting for " + cmp.Or(joinNeeds(q.Claim), "its turn") + " for " + Age(time.Since(q.began))
+	if o.Position > 0 {
+		text += fmt.Sprintf(", position %d", o.Position)
+	}
+	return text
 }
 
 // takeKnown returns what the store has told last of what is in the way, once.

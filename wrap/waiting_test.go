@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"testing"
+	"time"
 
 	"limit/backend"
 	"limit/backend/memory"
@@ -167,5 +168,23 @@ func TestAClaimThatCouldNotEnterHasNothingInItsWay(t *testing.T) {
 	<-q.Entered()
 	if o := q.look(t.Context()); len(o.Blocks) > 0 {
 		t.Errorf("obstacles %+v, want none", o)
+	}
+}
+
+// The store may know who is before a claim, and not what is in the way.
+func TestAWaitMessageHasNoHole(t *testing.T) {
+	for _, c := range []struct {
+		claim backend.Claim
+		known backend.Obstacles
+		want  string
+	}{
+		{backend.Claim{Pools: map[string]int{"p": 1}}, backend.Obstacles{Position: 2, Parties: []backend.Party{{ID: "other"}}}, "waiting for pool:p 1 for 0s, position 2"},
+		{backend.Claim{Runs: 1}, backend.Obstacles{}, "waiting for a run slot for 0s"},
+		{backend.Claim{}, backend.Obstacles{}, "waiting for its turn for 0s"},
+	} {
+		q := Queue{Life: Life{Claim: c.claim}, began: time.Now()}
+		if got := q.describeWait(c.known); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
 	}
 }
