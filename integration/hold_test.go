@@ -153,7 +153,7 @@ func TestCancellingAHoldEndsTheScript(t *testing.T) {
 		stubborn.granted(next)
 		stubborn.says("asked")
 		stubborn.ends(128 + 9)
-		late := w.script("sh", strings.Replace(holding, "--grace", "--timeout 50ms --grace", 1)+"read line")
+		late := w.script("sh", strings.Replace(holding, "--grace", "--timeout 2s --grace", 1)+"read line")
 		late.starts()
 		late.ends(128 + 15)
 		w.until("it is released", func() bool { return len(w.status().Held) == 0 })
