@@ -35,6 +35,8 @@ func NameFault(name string) string {
 	switch hidden := strings.IndexFunc(name, invisible); {
 	case name == "":
 		return "is empty"
+	case name == "--":
+		return "is the end of the flags; a name is missing before it"
 	case HasControl(name):
 		return "has a character in it that is not text"
 	case hidden >= 0:

@@ -32,6 +32,7 @@ func TestTheSyntaxes(t *testing.T) {
 		{pool, "db=01", `"" 0 pool "db=01": the slots must be a number of at least 1, or all; give NAME=SLOTS`},
 		{pool, "db=+1", `"" 0 pool "db=+1": the slots must be a number of at least 1, or all; give NAME=SLOTS`},
 		{pool, "db=-1", `"" 0 pool "db=-1": the slots must be a number of at least 1, or all; give NAME=SLOTS`},
+		{pool, "--", `"" 0 pool "--": the name is the end of the flags; a name is missing before it`},
 		{pool, "d\u200bb", `"" 0 pool "d\u200bb": the name has a character in it that cannot be seen, U+200B`},
 		{pool, "\u202edb", `"" 0 pool "\u202edb": the name has a character in it that cannot be seen, U+202E`},
 		{pool, "\ufeffdb", `"" 0 pool "\ufeffdb": the name has a character in it that cannot be seen, U+FEFF`},
