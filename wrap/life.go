@@ -37,6 +37,7 @@ type Life struct {
 	over    chan struct{}
 
 	mu        sync.Mutex
+	telling   sync.Mutex // held from when an end reaches the commands until it is told
 	processes map[Process]struct{}
 	fate      func(Process) // what the store has done last to the held claim
 	command   Process       // that was attached last as the claim's command
@@ -387,6 +388,8 @@ func (l *Life) end(kind NewsKind, e backend.Event, waiting error, fate func(Proc
 	if e.Reason != ReleaseReason {
 		l.note(waiting)
 	}
+	l.telling.Lock()
+	defer l.telling.Unlock()
 	l.befall(fate)
 	select {
 	case <-l.ending:
@@ -394,6 +397,12 @@ func (l *Life) end(kind NewsKind, e backend.Event, waiting error, fate func(Proc
 		close(l.ending)
 	}
 	l.Hear(News{Kind: kind, Reason: e.Reason, KillBy: e.KillBy})
+}
+
+// told returns when an end of the claim that a command has felt was told, too.
+func (l *Life) told() {
+	l.telling.Lock()
+	defer l.telling.Unlock()
 }
 
 // deny says once that the claim will not be granted.

@@ -103,9 +103,9 @@ func (q *Queue) interrupted(sig syscall.Signal) *Exit {
 	if q.ended == nil { // else its command has said how it ended
 		q.Conclude(Exit{Signal: sig}.Outcome())
 	}
-	q.Leave()
 	q.Reason = SignalName(sig)
 	q.Emit(Event{Event: EventCancelled, Reason: q.Reason})
+	q.Leave()
 	return &Exit{Signal: sig}
 }
 

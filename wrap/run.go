@@ -191,6 +191,9 @@ func (r *Run) supervise(p Process, q *Queue) (signalled bool) {
 	for {
 		select {
 		case <-p.Done():
+			if q != nil {
+				q.told()
+			}
 			return signalled
 		case <-p.Left():
 			if q != nil {
