@@ -243,11 +243,7 @@ func (s *State) tagUsage(i int, t TagLimit) []Usage {
 		rows = append(rows, u)
 	}
 	if len(rows) == 0 {
-		name := s.names.Tag + t.Key
-		if t.Value != nil {
-			name += "=" + *t.Value
-		}
-		return []Usage{{Limit: name, Kind: KindTag, Tag: t, Capacity: t.Limit}}
+		return []Usage{{Limit: s.names.TagLimit(t.Key, t.Value), Kind: KindTag, Tag: t, Capacity: t.Limit}}
 	}
 	slices.SortFunc(rows, func(a, b Usage) int { return cmp.Compare(a.Limit, b.Limit) })
 	return rows

@@ -26,6 +26,14 @@ func StoreNames() Names { return Names{Pool: "pool:", Runs: "runs", Tag: "tag:"}
 // ExecutorNames are the names of the limits of one dag run: max_concurrent, step-tag:KEY, step-tag:KEY=VALUE.
 func ExecutorNames() Names { return Names{Pool: "pool:", Runs: "max_concurrent", Tag: "step-tag:"} }
 
+// TagLimit names the limit of a tag, or of one value of it.
+func (n Names) TagLimit(key string, value *string) string {
+	if value == nil {
+		return n.Tag + key
+	}
+	return n.Tag + key + "=" + *value
+}
+
 // limitKey is what makes a limit the same limit: its kind, the pool's name or the tag limit's
 // place in the settings, and the tag's value where each value has its own.
 type limitKey struct {
@@ -162,9 +170,9 @@ func (s *State) tagLimit(i int, t TagLimit, value string) *limit {
 	if l, ok := s.limits[key]; ok {
 		return l
 	}
-	name := s.names.Tag + t.Key
+	name := s.names.TagLimit(t.Key, nil)
 	if t.PerValue || t.Value != nil {
-		name += "=" + value
+		name = s.names.TagLimit(t.Key, &value)
 	}
 	return s.newLimit(&limit{key: key, name: name, capacity: t.Limit})
 }

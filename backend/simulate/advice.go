@@ -27,7 +27,7 @@ func (r *Result) knobs() []knob {
 	for _, u := range r.Limits {
 		k := knob{of: u.of}
 		if k.of.Kind == backend.KindTag {
-			k.of.Limit = tagName(k.of.Tag)
+			k.of.Limit = backend.StoreNames().TagLimit(k.of.Tag.Key, k.of.Tag.Value)
 		}
 		if k.of.Kind == backend.KindRate {
 			pool, _ := r.settings.Pool(k.of.Pool)
@@ -43,14 +43,6 @@ func (r *Result) knobs() []knob {
 
 // mostKnobs bounds how many replays one advice costs.
 const mostKnobs = 6
-
-func tagName(t backend.TagLimit) string {
-	name := backend.StoreNames().Tag + t.Key
-	if t.Value != nil {
-		name += "=" + *t.Value
-	}
-	return name
-}
 
 // set returns the settings with the limit at another capacity.
 func (k knob) set(s backend.Settings, capacity int) backend.Settings {

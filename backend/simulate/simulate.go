@@ -277,13 +277,15 @@ func (r *replay) count(i, sign int) {
 func (w *Work) calibrate(settings backend.Settings) {
 	measured := w.Measured().Sum
 	var gaps []time.Duration
-	off := func() float64 { return time.Duration(w.run(settings, &gaps).result().Waited.Sum - measured).Seconds() }
-	before, offBefore := time.Duration(0), off()
+	off := func(gaps *[]time.Duration) float64 {
+		return time.Duration(w.run(settings, gaps).result().Waited.Sum - measured).Seconds()
+	}
+	before, offBefore := time.Duration(0), off(&gaps)
 	gaps = slices.DeleteFunc(gaps, func(d time.Duration) bool { return d < 0 })
 	w.handover = time.Duration(QuantilesOf(gaps).Median)
 	best, least := before, math.Abs(offBefore)
 	for range 3 {
-		now := off()
+		now := off(nil)
 		if math.Abs(now) < least {
 			best, least = w.handover, math.Abs(now)
 		}

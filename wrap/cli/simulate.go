@@ -324,9 +324,7 @@ func readEvents(files []string) ([]backend.Past, error) {
 	claims := &eventClaims{by: map[string]*backend.Past{}}
 	var all error
 	for _, name := range files {
-		if err := claims.read(name); err != nil {
-			all = errors.Join(all, err)
-		}
+		all = errors.Join(all, claims.read(name))
 	}
 	return claims.pasts(), all
 }

@@ -59,18 +59,14 @@ func executorLimits(r *journal.Run) []*executorLimit {
 	limits := []*executorLimit{{name: names.Runs, capacity: r.Max, check: 1, ask: func(s *journal.Step) int { return max(1, s.Slots) }}}
 	for _, t := range r.TagLimits {
 		if !t.PerValue {
-			name := names.Tag + t.Key
-			if t.Value != nil {
-				name += "=" + *t.Value
-			}
-			limits = append(limits, &executorLimit{name: name, capacity: t.Limit, ask: tagged(t.Key, t.Value)})
+			limits = append(limits, &executorLimit{name: names.TagLimit(t.Key, t.Value), capacity: t.Limit, ask: tagged(t.Key, t.Value)})
 			continue
 		}
 		values := map[string]bool{}
 		for _, s := range r.Steps {
 			if v, ok := s.Tags[t.Key]; ok && !values[v] {
 				values[v] = true
-				limits = append(limits, &executorLimit{name: names.Tag + t.Key + "=" + v, capacity: t.Limit, ask: tagged(t.Key, &v)})
+				limits = append(limits, &executorLimit{name: names.TagLimit(t.Key, &v), capacity: t.Limit, ask: tagged(t.Key, &v)})
 			}
 		}
 	}
