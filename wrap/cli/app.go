@@ -3,6 +3,7 @@ package cli
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -79,10 +80,40 @@ func firstWord(args []string) string {
 
 // call runs the command that the arguments name, or shows its help.
 func (p *program) call(app *cli.App, args []string) error {
+	c, err := directly(app, args)
+	if c != nil && err == nil && !c.Bool("help") && !c.Bool("h") {
+		return c.Command.Action(c)
+	}
 	if words, asked := helpAsked(app, args); asked {
 		return p.showHelp(app, words)
 	}
+	if err != nil {
+		return err
+	}
 	return app.Run(permute(app, args))
+}
+
+// directly reads the flags of limit run with package flag alone: the library's ways to a command, which many flags and
+// operands may lead to, take a large part of the time before the command of the user starts. c is nil for every other
+// call.
+func directly(app *cli.App, args []string) (c *cli.Context, err error) {
+	if firstWord(args) != "run" {
+		return nil, nil
+	}
+	command := app.Commands[0]
+	set := flag.NewFlagSet("run", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	for _, f := range command.Flags {
+		if err := f.Apply(set); err != nil {
+			return nil, err
+		}
+	}
+	c = cli.NewContext(app, set, nil)
+	c.Command, command.HelpName = command, "limit run"
+	if err := set.Parse(args[2:]); err != nil {
+		return c, onUsageError(c, err, true)
+	}
+	return c, checkLoudness(c)
 }
 
 // complain writes an error to standard error; several at once one after the other.
@@ -242,7 +273,7 @@ func plainParseError(why string) string {
 	case "value out of range":
 		return "out of range"
 	}
-	return "not usable: " + why
+	return why
 }
 
 func dashes(name string) string {
