@@ -16,7 +16,7 @@ type Level string
 const (
 	Fine    Level = "ok"
 	Warning Level = "warning" // it works, but not as well or not for everybody
-	Broken  Level = "broken"  // nothing can be granted as it is
+	Broken  Level = "broken"  // unusable: nothing can be granted
 )
 
 // FindingOf makes a Finding of an error, whose text is "fact; remedy".

@@ -379,7 +379,7 @@ func (d *doctor) foreign() error {
 	return nil
 }
 
-// claims tells who holds and waits, and whose limit is gone.
+// claims reports who holds and waits, and whose wrapper has died.
 func (d *doctor) claims(snapshot *backend.Snapshot) {
 	d.fine("claims", "%d held, %d waiting", len(snapshot.Held), len(snapshot.Waiting))
 	for _, h := range snapshot.Held {

@@ -71,7 +71,7 @@ const AllSlots = "all"
 func Number(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || strconv.Itoa(n) != text {
-		return 0, errors.New("no whole number in decimal")
+		return 0, errors.New("not a whole number")
 	}
 	return n, nil
 }
@@ -199,7 +199,7 @@ func Rate(text string) (backend.Rate, error) {
 // Duration reads a number of seconds as timeout(1) does, of days with d, or what Go's time.ParseDuration reads: 10,
 // 1.5m, 2d, 1h30m.
 func Duration(text string) (time.Duration, error) {
-	const remedy = "use a duration such as 10, 90s, 1h30m or 2d"
+	const remedy = "use 10, 90s, 1h30m or 2d"
 	number, unit := text, time.Second
 	if rest, ok := strings.CutSuffix(text, "d"); ok {
 		number, unit = rest, 24*time.Hour
@@ -216,7 +216,7 @@ func Duration(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	switch {
 	case err != nil || d < 0:
-		return 0, fmt.Errorf("no duration; %s", remedy)
+		return 0, fmt.Errorf("not a duration; %s", remedy)
 	case d >= 1<<62: // the sum of two is one too
 		return 0, outOfRange
 	}

@@ -29,7 +29,7 @@ func (p *program) doctorCommand() *cli.Command {
 			"EXIT STATUS:\n" +
 			"   0    all is well\n" +
 			"   1    it works, but there are warnings\n" +
-			"   125  as it is, nothing can be granted; or limit itself failed",
+			"   125  unusable: nothing can be granted; or limit itself failed",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as one JSON object"}},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

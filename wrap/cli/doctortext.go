@@ -30,7 +30,7 @@ func writeDiagnosis(w io.Writer, d *diagnosis, width int) error {
 	broken, warnings := d.count(backend.Broken), d.count(backend.Warning)
 	switch {
 	case broken > 0:
-		h.line("\nnothing can be granted: %s, %s", wrap.Plural(broken, "fault"), wrap.Plural(warnings, "warning"))
+		h.line("\nunusable: %s, %s", wrap.Plural(broken, "error"), wrap.Plural(warnings, "warning"))
 	case warnings > 0:
 		h.line("\nit works, with %s", wrap.Plural(warnings, "warning"))
 	default:

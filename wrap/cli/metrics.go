@@ -130,7 +130,7 @@ func metricsText(s *backend.Snapshot, namespace string, now time.Time) string {
 	whole := func(name, help string, v float64) { x.gauge(name, help).value(v, "namespace", namespace) }
 	whole("limit_claims_held", "Claims that are held.", float64(len(s.Held)))
 	whole("limit_claims_waiting", "Claims that wait.", float64(len(s.Waiting)))
-	whole("limit_claims_orphaned", "Held claims whose limit is gone while their command runs.", float64(orphans))
+	whole("limit_claims_orphaned", "Held claims whose wrapper has died while their command runs.", float64(orphans))
 	whole("limit_longest_hold_seconds", "Age of the oldest grant.", longest.Seconds())
 	whole("limit_longest_wait_seconds", "Age of the oldest waiting claim.", oldest.Seconds())
 	return x.end()

@@ -30,7 +30,7 @@ With --retry it finds LIMIT_ATTEMPT, from 1.
 
 DURATIONS are numbers of seconds, or such as 90s, 1h30m, 2d.
 
-EXIT STATUS: CMD's own; killed by a signal, limit dies of the same.
+EXIT STATUS: CMD's own. If a signal kills CMD, limit kills itself with the same signal.
    75   no slot: busy, gave up waiting, or cancelled while waiting
    76   the slot was lost while CMD ran, and it was stopped
    124  --timeout

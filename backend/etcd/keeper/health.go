@@ -30,5 +30,5 @@ type Member struct {
 type Problem struct {
 	Fact   string `json:"fact"`
 	Remedy string `json:"remedy"`
-	Fatal  bool   `json:"fatal,omitempty"` // nothing can be granted as it is
+	Fatal  bool   `json:"fatal,omitempty"` // unusable: nothing can be granted
 }
