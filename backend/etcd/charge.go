@@ -3,7 +3,6 @@ package etcd
 import (
 	"context"
 	"sync"
-	"syscall"
 	"time"
 
 	"limit/backend"
@@ -16,11 +15,12 @@ import (
 // milliseconds, and more on a machine that is busy.
 const killAhead = 300 * time.Millisecond
 
-// charge is a claim that the keeper keeps for its wrapper, with the command that runs under it.
+// charge is a claim that is kept for a wrapper, with the command that runs under it.
 type charge struct {
-	v      *server
-	number int64
-	entry  backend.Entry
+	v       *server
+	options Options // of the wrapper
+	number  int64
+	entry   backend.Entry
 
 	stopping context.CancelFunc
 	stopped  context.Context
@@ -31,7 +31,7 @@ type charge struct {
 }
 
 func newCharge(v *server, number int64, e backend.Entry) *charge {
-	c := &charge{v: v, number: number, entry: e}
+	c := &charge{v: v, options: v.store.options, number: number, entry: e}
 	c.stopped, c.stopping = context.WithCancel(context.Background())
 	return c
 }
@@ -58,17 +58,22 @@ func (c *charge) stop() {
 	if c.command != nil {
 		c.command.Close()
 		c.command = nil
-		c.v.fenceIn(fence.Order{Mark: c.mark()})
+		c.v.kept.fenceIn(fence.Command{Mark: c.mark()})
 	}
 }
 
 // forward sends an event to the wrapper. A loss is enforced here besides.
 func (c *charge) forward(event backend.Event) {
-	claim := c.entry.Claim()
-	c.v.line.Send(keeper.Message{Number: c.number, Event: wire(event), Claim: &claim})
-	if event.Kind == backend.Lost && !c.v.store.options.WarnOnLost && !c.v.store.unfenced {
+	if event.Kind == backend.Lost && c.guarded() {
 		c.working.Go(func() { c.enforce(boot.Now() + time.Until(event.KillBy)) })
 	}
+	claim := c.entry.Claim()
+	c.v.send(keeper.Message{Number: c.number, Event: wire(event), Claim: &claim})
+}
+
+// guarded reports whether a command may not outlive its claim.
+func (c *charge) guarded() bool {
+	return !c.options.WarnOnLost && !c.v.store.unfenced
 }
 
 // started notes the command of the claim.
@@ -80,8 +85,8 @@ func (c *charge) started(pid int) {
 	}
 	c.command = fence.Watch(pid)
 	c.working.Go(func() {
-		if pause(c.stopped, fenceAfter) {
-			c.v.fenceIn(fence.Order{Mark: c.mark(), PID: pid})
+		if pause(c.stopped, fenceAfter) && c.guarded() {
+			c.v.kept.fenceIn(fence.Command{Mark: c.mark(), PID: pid, Wrapper: c.v.peer.PID, Grace: c.options.Grace, UID: c.v.peer.UID})
 		}
 	})
 }
@@ -101,9 +106,8 @@ func (c *charge) running() *fence.Witness {
 // enforce sees to it that nothing of the command lives after the deadline, unless the claim is released before. The
 // wrapper was told and ends the command in its own way; where it is stopped, TERM comes from here.
 func (c *charge) enforce(deadline time.Duration) {
-	if w := c.running(); w != nil && fence.Stopped(syscall.Getppid()) {
-		w.Signal(syscall.SIGTERM)
-		w.Signal(syscall.SIGCONT)
+	if w := c.running(); w != nil && fence.Stopped(c.v.peer.PID) {
+		fence.As(c.v.peer.UID, w.Terminate)
 	}
 	alarm, err := boot.NewAlarm()
 	if err == nil {
@@ -122,11 +126,8 @@ func (c *charge) enforce(deadline time.Duration) {
 
 // killAll kills the command, what descends from it and what bears its claim's mark.
 func (c *charge) killAll(ctx context.Context) {
-	root := 0
-	if w := c.running(); w != nil && w.Alive() {
-		root = w.PID()
-	}
-	c.v.kill(ctx, root, c.mark())
+	root := c.running().Root()
+	fence.As(c.v.peer.UID, func() { c.v.agent.kill(ctx, root, c.mark()) })
 }
 
 // orphaned ends the command of a wrapper that died, TERM first, and gives the claim back when nothing of it is left.
@@ -135,24 +136,23 @@ func (c *charge) orphaned(ctx context.Context) {
 	held := c.entry.Claim().Grant != nil
 	w := c.running()
 	switch {
-	case held && c.v.store.options.WarnOnLost:
+	case held && c.options.WarnOnLost:
 		for w != nil && w.Alive() && pause(ctx, orphanPoll) {
 		}
 	case held:
 		if w != nil && w.Alive() {
-			w.Signal(syscall.SIGTERM)
-			w.Signal(syscall.SIGCONT)
-			grace := time.Now().Add(c.v.store.options.Grace)
+			fence.As(c.v.peer.UID, w.Terminate)
+			grace := time.Now().Add(c.options.Grace)
 			for w.Alive() && time.Now().Before(grace) && pause(ctx, orphanPoll) {
 			}
 		}
-		killing, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.v.store.options.TTL)
+		killing, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.options.TTL)
 		c.killAll(killing)
 		cancel()
 	}
 	c.stop()
 	c.entry.Conclude(backend.Outcome{How: backend.Abandoned})
-	releasing, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.v.store.options.ConnectTimeout)
+	releasing, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.options.ConnectTimeout)
 	defer cancel()
 	c.entry.Release(releasing) // failing, the lease ends by itself
 }

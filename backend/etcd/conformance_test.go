@@ -2,8 +2,10 @@ package etcd
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +22,10 @@ func TestConformance(t *testing.T) {
 	})
 	t.Run("etcd 3.7 through the keeper", func(t *testing.T) {
 		conform(t, etcdtest.Start(t, etcdtest.Options{}), openKept)
+	})
+	t.Run("etcd 3.7 through an agent", func(t *testing.T) {
+		c := etcdtest.Start(t, etcdtest.Options{})
+		conform(t, c, openAgent(t, c, Options{}))
 	})
 	t.Run("etcd 3.4", func(t *testing.T) {
 		conform(t, etcdtest.Start(t, etcdtest.Options{Binary: etcdtest.Debian(t)}), openPlain)
@@ -46,7 +52,7 @@ func openPlain(t testing.TB, o Options) backend.Backend {
 
 // openKept opens a store through a keeper, which is a goroutine here.
 func openKept(t testing.TB, o Options) backend.Backend {
-	return keep(t, o, func(context.Context, int, string) error { return nil })
+	return keep(t, o, noKill)
 }
 
 func keep(t testing.TB, o Options, kill Kill) *keeper.Client {
@@ -54,7 +60,7 @@ func keep(t testing.TB, o Options, kill Kill) *keeper.Client {
 	ours, theirs := socketPair(t)
 	served := make(chan error, 1)
 	go func() {
-		v := newServer(theirs, kill)
+		v := newServer(theirs, newAgent(kill), keeper.Peer{PID: os.Getppid(), UID: os.Geteuid()})
 		err := v.serve(context.Background())
 		if v.store != nil {
 			v.store.Close()
@@ -78,6 +84,37 @@ func keep(t testing.TB, o Options, kill Kill) *keeper.Client {
 	}
 	return c
 }
+
+// openAgent starts an agent, a goroutine here, and returns how to connect to it.
+func openAgent(t testing.TB, c *etcdtest.Cluster, o Options) func(testing.TB, Options) backend.Backend {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "agent.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Endpoints, o.TTL = c.Endpoints(), time.Minute
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() {
+		served <- Agent(ctx, l, keeper.AgentConfig{Options: o, State: t.TempDir()}, nil, noKill, slog.New(slog.DiscardHandler))
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("the agent: %v", err)
+		}
+	})
+	return func(t testing.TB, o Options) backend.Backend {
+		b, err := keeper.Dial(context.Background(), path, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+}
+
+func noKill(context.Context, int, string) error { return nil }
 
 func socketPair(t testing.TB) (ours, theirs net.Conn) {
 	t.Helper()

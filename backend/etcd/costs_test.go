@@ -131,9 +131,7 @@ func handOn(t *testing.T, c *etcdtest.Cluster, waiters, grants int) (costs, time
 	defer client.Close()
 	process := func() *Store {
 		o := keeper.Options{Endpoints: c.Direct(), Namespace: "crowd", TTL: 2 * time.Minute, ConnectTimeout: time.Minute}.WithDefaults()
-		s := &Store{options: o, keys: newKeyspace(o.Namespace), client: client}
-		s.gate = newGate(s)
-		return s
+		return newStore(o, nil, client)
 	}
 	var stores []*Store
 	var queue []backend.Entry

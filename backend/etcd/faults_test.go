@@ -347,7 +347,7 @@ func TestCertificatesAreShownAndRefused(t *testing.T) {
 
 func TestAServerThatHangsUpMayNotLikeTheCertificate(t *testing.T) {
 	err := errors.New("write tcp 127.0.0.1:1->127.0.0.1:2: write: broken pipe")
-	s := &Store{}
+	s := &Store{shared: &shared{}}
 	if text := s.explain(err).Error(); !strings.Contains(text, "check ca, cert and key") || permanent(err) {
 		t.Errorf("%q, permanent: %t", text, permanent(err))
 	}

@@ -179,7 +179,7 @@ func (e *entry) observe(kv *mvccpb.KeyValue) bool {
 		e.mail.Post(backend.Event{Kind: backend.Refused, Err: seat.Refused})
 		e.s.gate.leave(e)
 		return false
-	case seat.Grant != nil && !e.held && !e.session.safe():
+	case seat.Grant != nil && !e.held && !e.session.safe(e.s.options.Grace):
 		e.doubted = &seat.record
 	case seat.Grant != nil && !e.held:
 		e.grantedLocked(&seat.record)
@@ -205,7 +205,7 @@ func (e *entry) doubts(t *time.Ticker) <-chan time.Time {
 func (e *entry) believe() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if r := e.doubted; r != nil && !e.held && !e.over && e.session.safe() {
+	if r := e.doubted; r != nil && !e.held && !e.over && e.session.safe(e.s.options.Grace) {
 		e.grantedLocked(r)
 		e.s.gate.leave(e)
 	}

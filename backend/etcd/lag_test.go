@@ -52,7 +52,7 @@ type lagging struct {
 func newLagging(t *testing.T, seed uint64) *lagging {
 	s := &lagging{t: t, random: rand.New(rand.NewPCG(seed, 1)), keys: newKeyspace("lagging"), kvs: map[string]*mvccpb.KeyValue{}}
 	s.configure()
-	s.k = &gatekeeper{s: &Store{keys: s.keys}}
+	s.k = &gatekeeper{s: &Store{shared: &shared{keys: s.keys}}}
 	s.load()
 	return s
 }

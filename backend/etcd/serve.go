@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,37 +36,54 @@ func KeeperMain(ctx context.Context, kill Kill) error {
 	if err != nil {
 		return fmt.Errorf("descriptor %d is no socket: %w; this verb is for limit itself", keeper.Descriptor, err)
 	}
-	return newServer(conn, kill).serve(ctx) // the end of the process disconnects from etcd; its client takes milliseconds for that
+	// The end of the process disconnects from etcd; its client takes milliseconds for that.
+	return newServer(conn, newAgent(kill), keeper.Peer{PID: os.Getppid(), UID: os.Geteuid()}).serve(ctx)
 }
 
-func newServer(conn io.ReadWriteCloser, kill Kill) *server {
-	return &server{line: keeper.NewLine(conn), kill: kill, charges: map[int64]*charge{}, requests: map[int64]context.CancelFunc{}}
+// server serves one wrapper.
+type server struct {
+	agent   *agent
+	peer    keeper.Peer
+	line    *keeper.Line
+	kept    *kept  // nil: the wrapper has opened none yet
+	store   *Store // that of kept, with the options of the wrapper
+	wrapper *fence.Witness
+	working sync.WaitGroup
+
+	sending sync.Mutex
+	owed    atomic.Int64  // the last moment that the wrapper is to be told; 0: none
+	owing   chan struct{} // it is owed
+
+	mu       sync.Mutex
+	charges  map[int64]*charge            // by the number of the request that entered it
+	requests map[int64]context.CancelFunc // under way
 }
 
-// serve serves one wrapper until its end of the connection is closed. Then it stops the commands of claims that were
+func newServer(conn io.ReadWriteCloser, a *agent, peer keeper.Peer) *server {
+	return &server{agent: a, peer: peer, line: keeper.NewLine(conn), wrapper: fence.Watch(peer.PID), owing: make(chan struct{}, 1),
+		charges: map[int64]*charge{}, requests: map[int64]context.CancelFunc{}}
+}
+
+// serve serves the wrapper until its end of the connection is closed. Then it stops the commands of claims that were
 // not released, releases these, and passes on the gate.
 func (v *server) serve(ctx context.Context) error {
 	serving, cancel := context.WithCancel(ctx)
 	defer cancel()
+	v.working.Go(func() { v.pay(serving) })
 	var err error
-	for {
+	for err == nil {
 		var r keeper.Request
-		if err = v.line.Receive(&r); err != nil {
-			break
+		if err = v.line.Receive(&r); err == nil {
+			v.take(serving, r)
 		}
-		v.take(serving, r)
 	}
-	v.endRequests()
+	cancel() // the requests, too
 	v.working.Wait()
 	v.orphaned(ctx)
-	v.fencing.Lock()
-	if v.fence != nil {
-		v.fence.Close()
+	if v.kept != nil {
+		v.agent.leave(v)
 	}
-	v.fencing.Unlock()
-	if v.store != nil {
-		v.store.gate.close()
-	}
+	v.wrapper.Close()
 	v.line.Close()
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return nil
@@ -73,21 +91,36 @@ func (v *server) serve(ctx context.Context) error {
 	return fmt.Errorf("reading from the wrapper: %w", err)
 }
 
-// server is the keeper of one wrapper.
-type server struct {
-	line    *keeper.Line
-	kill    Kill
-	store   *Store
-	working sync.WaitGroup
+// send sends a message, and with it the last moment that is owed: a claim is never told of before the moment until
+// which it is good.
+func (v *server) send(m keeper.Message) {
+	v.sending.Lock()
+	defer v.sending.Unlock()
+	m.Deadline = time.Duration(v.owed.Swap(0))
+	if m.Number != 0 || m.Deadline != 0 {
+		v.line.Send(m) // a wrapper that is gone is noticed by reading
+	}
+}
 
-	fencing  sync.Mutex
-	fence    *fence.Fence  // nil: not started
-	deadline time.Duration // as last renewed
+// owe lets the wrapper be told of a new last moment. A wrapper that is stopped reads nothing: whoever renews the lease
+// must not wait for it.
+func (v *server) owe(deadline time.Duration) {
+	v.owed.Store(int64(deadline))
+	select {
+	case v.owing <- struct{}{}:
+	default:
+	}
+}
 
-	mu       sync.Mutex
-	charges  map[int64]*charge            // by the number of the request that entered it
-	requests map[int64]context.CancelFunc // under way
-	ended    bool
+func (v *server) pay(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-v.owing:
+			v.send(keeper.Message{})
+		}
+	}
 }
 
 // take begins one request; those that may take long are answered by a goroutine each.
@@ -102,11 +135,12 @@ func (v *server) take(ctx context.Context, r keeper.Request) {
 		}
 		return
 	case keeper.OpOpen:
-		v.answer(r, v.open(ctx, r), keeper.Message{Hello: keeper.Rare[keeper.Hello]{V: keeper.NewHello()}})
+		m, err := v.open(ctx, r)
+		v.answer(r, err, m)
 		return
 	}
-	if v.store == nil {
-		v.answer(r, errors.New("the first request has to be open"), keeper.Message{})
+	if err := v.check(&r); err != nil {
+		v.answer(r, err, keeper.Message{})
 		return
 	}
 	requesting, cancel := context.WithCancel(ctx)
@@ -132,78 +166,43 @@ func (v *server) finished(number int64, cancel context.CancelFunc) {
 	delete(v.requests, number)
 }
 
-func (v *server) endRequests() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.ended = true
-	for _, cancel := range v.requests {
-		cancel()
+// check fails for a request that cannot be or must not be carried out.
+func (v *server) check(r *keeper.Request) error {
+	if v.store == nil {
+		return errors.New("the first request has to be open")
 	}
+	if r.Op == keeper.OpEnter && r.Claim == nil || r.Op == keeper.OpWrite && r.Settings.V == nil {
+		return fmt.Errorf("the request %q lacks what it is about", r.Op)
+	}
+	v.mu.Lock()
+	used := v.requests[r.Number] != nil || v.charges[r.Number] != nil
+	v.mu.Unlock()
+	if used || r.Number <= 0 {
+		return fmt.Errorf("%d is no number for another request", r.Number)
+	}
+	return v.agent.allow(v.peer, v.store.options.Namespace, r)
 }
 
 func (v *server) answer(r keeper.Request, err error, m keeper.Message) {
 	m.Number, m.Done, m.Error.V = r.Number, true, keeper.Fail(err)
-	v.line.Send(m) // a wrapper that is gone is noticed by reading
+	v.send(m)
 }
 
-func (v *server) open(ctx context.Context, r keeper.Request) error {
-	if err := r.Hello.V.Check("the limit that started this limit-keeper"); err != nil {
-		return err
+// open finds the store that the wrapper asks for. The answer says what is in force.
+func (v *server) open(ctx context.Context, r keeper.Request) (m keeper.Message, err error) {
+	m.Hello.V = keeper.NewHello()
+	if err := r.Hello.V.Check("the limit that asks this limit-keeper"); err != nil {
+		return m, err
 	}
-	if v.store != nil {
-		return errors.New("the store is open already")
+	if v.store != nil || r.Options.V == nil {
+		return m, errors.New("open comes once, and with options")
 	}
-	s, err := open(ctx, *r.Options.V, nil)
-	if err != nil {
-		return err
+	if err := v.agent.open(ctx, v, *r.Options.V); err != nil {
+		return m, err
 	}
-	s.renewed = v.renewed
-	v.store = s
-	return nil
-}
-
-// renewed tells wrapper and fence of a new last moment.
-func (v *server) renewed(deadline time.Duration) {
-	v.line.Send(keeper.Message{Deadline: deadline})
-	v.fencing.Lock()
-	defer v.fencing.Unlock()
-	v.deadline = deadline
-	v.tellFence(v.lastMoment())
-}
-
-// tellFence gives an order. A fence that does not take it does not know what it is to guard: it is ended, and the next
-// command has another. v.fencing is held.
-func (v *server) tellFence(o fence.Order) {
-	if v.fence != nil && v.fence.Send(o) != nil {
-		v.fence.Close()
-		v.fence = nil
-	}
-}
-
-// lastMoment is when the commands have to be gone, if nothing is renewed. v.fencing is held.
-func (v *server) lastMoment() fence.Order {
-	return fence.Order{Deadline: v.deadline, Grace: v.store.options.Grace}
-}
-
-// fenceIn gives the third guard an order about a command. It is started with the first. Without one the two others
-// remain: a machine that starts no more processes is no reason to end a command.
-func (v *server) fenceIn(o fence.Order) {
-	options := v.store.options
-	v.fencing.Lock()
-	defer v.fencing.Unlock()
-	if v.fence == nil {
-		if o.PID == 0 || len(options.ThirdGuard) == 0 || options.WarnOnLost || v.store.unfenced {
-			return
-		}
-		f, err := fence.Start(options.ThirdGuard)
-		if err != nil {
-			return
-		}
-		v.fence = f
-		v.tellFence(fence.Order{Wrapper: syscall.Getppid()})
-		v.tellFence(v.lastMoment())
-	}
-	v.tellFence(o)
+	o := v.store.options
+	m.Options.V = &keeper.Options{Endpoints: o.Endpoints, Namespace: o.Namespace, TTL: o.TTL, Grace: o.Grace}
+	return m, nil
 }
 
 // do carries a request out.
@@ -255,7 +254,7 @@ func (v *server) changes(ctx context.Context, r keeper.Request) error {
 	}
 	v.answer(r, nil, keeper.Message{})
 	for range changes {
-		v.line.Send(keeper.Message{Number: r.Number, Change: true})
+		v.send(keeper.Message{Number: r.Number, Change: true})
 	}
 	return ctx.Err()
 }
@@ -322,7 +321,7 @@ func (v *server) onCharge(ctx context.Context, r keeper.Request) (m keeper.Messa
 func (v *server) orphaned(ctx context.Context) {
 	v.mu.Lock()
 	left := v.charges
-	v.charges = nil
+	v.charges = map[int64]*charge{}
 	v.mu.Unlock()
 	var ending sync.WaitGroup
 	for _, c := range left {

@@ -29,6 +29,7 @@ type session struct {
 	sent        time.Duration // when the last answered renewal was sent
 	trouble     string        // why the last renewal was not answered; "" while all is well
 	subscribers map[*entry]struct{}
+	changed     chan struct{} // somebody has subscribed
 }
 
 // join finds or makes the session and counts one more claim on it.
@@ -48,25 +49,40 @@ func (s *Store) join(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	s.at("lease:before")
-	lease, sent, err := s.newLease(ctx, "asking etcd for a lease", s.options.TTL)
+	lease, sent, err := s.newLease(ctx, "asking etcd for a lease", s.shared.options.TTL)
 	s.at("lease:after")
 	if err != nil {
 		alarm.Stop()
 		return nil, err
 	}
-	n := &session{store: s, lease: lease, users: 1, gone: make(chan struct{}), sent: sent, subscribers: map[*entry]struct{}{}}
+	n := &session{store: s.with(s.shared.options), lease: lease, users: 1, gone: make(chan struct{}), sent: sent,
+		subscribers: map[*entry]struct{}{}, changed: make(chan struct{}, 1)}
+	n.start(ctx, alarm)
+	return n, nil
+}
+
+// start begins to renew the lease.
+func (n *session) start(ctx context.Context, alarm *boot.Alarm) {
+	s := n.store
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
 	n.working.Go(func() { n.renew(running) })
 	n.working.Go(func() { n.guard(running, alarm) })
 	s.mu.Lock()
 	s.session = n
-	s.leases = append(s.leases[max(0, len(s.leases)-latestLeases+1):], lease)
+	s.leases = append(s.leases[max(0, len(s.leases)-latestLeases+1):], n.lease)
 	s.mu.Unlock()
-	if s.renewed != nil {
-		s.renewed(sent + s.options.Fence())
+	n.tell()
+}
+
+// tell tells of the last moment that the lease is good for, unless another has taken its place.
+func (n *session) tell() {
+	s := n.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.renewed != nil && s.session == n {
+		s.renewed(n)
 	}
-	return n, nil
 }
 
 // leave counts one claim less, and revokes the lease with the last.
@@ -116,19 +132,17 @@ func (n *session) isGone() bool {
 	}
 }
 
-// deadline is the moment at which the last process of a command has to be gone unless a renewal is answered before;
-// fence is Grace earlier: from there on the claims count as lost.
-func (n *session) deadline() (fence, deadline time.Duration) {
+// deadline is the moment at which the last process of a command has to be gone unless a renewal is answered before. The
+// fence of a claim is its grace earlier: from there on it counts as lost.
+func (n *session) deadline() time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	deadline = n.sent + n.store.options.Fence()
-	return deadline - n.store.options.Grace, deadline
+	return n.sent + n.store.options.Fence()
 }
 
-// safe reports whether a command may still be started.
-func (n *session) safe() bool {
-	fence, _ := n.deadline()
-	return n.store.unfenced || (!n.isGone() && boot.Now() < fence)
+// safe reports whether a command that needs grace may still be started.
+func (n *session) safe(grace time.Duration) bool {
+	return n.store.unfenced || (!n.isGone() && boot.Now() < n.deadline()-grace)
 }
 
 // interval between renewals: three of them fit before the fence.
@@ -169,7 +183,7 @@ func (n *session) renew(ctx context.Context) {
 			failures++
 			n.failed(err, failures)
 			wait = retry.next()
-			if n.safe() {
+			if n.safe(n.store.options.Grace) {
 				wait = min(wait, n.interval()/4, time.Duration(failures)*2*firstPause)
 			}
 		default:
@@ -188,9 +202,7 @@ func (n *session) answered(sent time.Duration) {
 	for _, e := range n.claims() {
 		e.works(renewing)
 	}
-	if n.store.renewed != nil {
-		n.store.renewed(sent + n.store.options.Fence())
-	}
+	n.tell()
 }
 
 // failed notes a renewal that was not answered; the claims learn of the second in a row.
@@ -202,7 +214,7 @@ func (n *session) failed(err error, failures int) {
 	if failures < 2 {
 		return
 	}
-	_, deadline := n.deadline()
+	deadline := n.deadline()
 	for _, e := range n.claims() {
 		e.fails(renewing, reason, boot.At(deadline))
 	}
@@ -213,29 +225,36 @@ func (n *session) failed(err error, failures int) {
 func (n *session) guard(ctx context.Context, alarm *boot.Alarm) {
 	defer alarm.Stop()
 	for {
-		fence, deadline := n.deadline()
-		if boot.Now() >= fence {
-			n.reachFence(deadline)
-			fence = boot.Now() + n.interval() // renewals go on: the slot stays kept while the command ends
-		}
-		if err := alarm.Set(fence); err != nil {
-			n.reachFence(deadline) // without an alarm nothing would stop the command in time
+		if err := alarm.Set(n.reachFence(boot.Now())); err != nil {
+			n.reachFence(n.deadline()) // without an alarm nothing would stop the commands in time
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-alarm.C:
+		case <-n.changed:
 		}
 	}
 }
 
-// reachFence tells the held claims that they are lost. They stay lost, for their owners have begun to stop; a later
-// answer only keeps the slot until they have.
-func (n *session) reachFence(deadline time.Duration) {
+// reachFence tells the held claims whose fence is reached that they are lost, and returns when to look again. They
+// stay lost, for their owners have begun to stop; a later answer only keeps the slot until they have.
+func (n *session) reachFence(now time.Duration) (next time.Duration) {
+	deadline := n.deadline()
 	n.mu.Lock()
 	reason := "etcd has answered no renewal in time: " + n.trouble
 	n.mu.Unlock()
-	n.lose(reason, boot.At(deadline))
+	if next = deadline; next <= now {
+		next = now + n.interval()
+	}
+	for _, e := range n.claims() {
+		if fence := deadline - e.s.options.Grace; fence > now {
+			next = min(next, fence)
+		} else if !n.store.unfenced {
+			e.lose(reason, boot.At(deadline))
+		}
+	}
+	return next
 }
 
 // end declares the lease gone.
@@ -273,6 +292,10 @@ func (n *session) subscribe(e *entry) {
 	n.subscribers[e] = struct{}{}
 	gone := n.isGone() && !n.store.unfenced
 	n.mu.Unlock()
+	select {
+	case n.changed <- struct{}{}:
+	default:
+	}
 	if gone {
 		e.lose("its lease has ended", time.Time{})
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
@@ -20,9 +19,16 @@ import (
 // in.
 type Options = keeper.Options
 
-// Store is the etcd store as one process sees it. It implements backend.Backend.
+// Store is the etcd store as one process sees it, or one wrapper of an agent: what differs between these are the
+// options alone. It implements backend.Backend.
 type Store struct {
 	options Options
+	*shared
+}
+
+// shared is what all who use a namespace in this process have together.
+type shared struct {
+	options Options // of the sessions
 	keys    keyspace
 	files   *credentials
 	client  *clientv3.Client
@@ -34,7 +40,7 @@ type Store struct {
 	session *session
 	leases  []clientv3.LeaseID // of the latest sessions
 
-	renewed func(deadline time.Duration) // told of every answered renewal; nil: nobody
+	renewed func(*session) // told of every answered renewal; nil: nobody
 
 	// For tests: where to kill the client, and not to fence itself.
 	hook     func(point string)
@@ -59,10 +65,17 @@ func open(ctx context.Context, o Options, dial []grpc.DialOption) (*Store, error
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{options: o, keys: newKeyspace(o.Namespace), files: files, client: client}
-	s.gate = newGate(s)
-	return s, nil
+	return newStore(o, files, client), nil
 }
+
+func newStore(o Options, files *credentials, client *clientv3.Client) *Store {
+	s := &Store{o, &shared{options: o, keys: newKeyspace(o.Namespace), files: files, client: client}}
+	s.gate = newGate(s)
+	return s
+}
+
+// with is the same store for one who has other options.
+func (s *Store) with(o Options) *Store { return &Store{o, s.shared} }
 
 // String is etcd://h1:2379,h2:2379.
 func (s *Store) String() string { return s.options.String() }

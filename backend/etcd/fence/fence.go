@@ -28,14 +28,19 @@ import (
 // environment it was started with. process.KillTree is one.
 type Kill func(ctx context.Context, root int, mark string) error
 
-// Order is what the keeper tells the fence: of the wrapper, once; of a new last moment; of a command that runs, or that
-// has ended.
+// Order is what the keeper tells the fence: of a new last moment, or of a command that runs or has ended.
 type Order struct {
-	Wrapper  int           `json:"wrapper,omitempty"`  // pid
 	Deadline time.Duration `json:"deadline,omitempty"` // on the boot clock
-	Grace    time.Duration `json:"grace,omitempty"`    // between TERM and the deadline
-	Mark     string        `json:"mark,omitempty"`     // of the command: NAME=value in its environment
-	PID      int           `json:"pid,omitempty"`      // of the command; 0: it has ended
+	Command
+}
+
+// Command is what the fence has to know of a command.
+type Command struct {
+	Mark    string        `json:"mark,omitempty"`    // NAME=value in its environment
+	PID     int           `json:"pid,omitempty"`     // 0: it has ended
+	Wrapper int           `json:"wrapper,omitempty"` // its pid
+	Grace   time.Duration `json:"grace,omitempty"`   // between TERM and the last moment
+	UID     int           `json:"uid"`               // of the user with whose rights it is ended
 }
 
 // ahead is how long before the last moment the fence kills. The keeper begins earlier.
@@ -46,6 +51,20 @@ const name = "claim-fence"
 
 // descriptor is where the process finds its end of the pipe.
 const descriptor = 3
+
+// Terminate asks the process to end, also where it is stopped.
+func (w *Witness) Terminate() {
+	w.Signal(syscall.SIGTERM)
+	w.Signal(syscall.SIGCONT)
+}
+
+// Root is the process's number as Kill wants it: 0 where it has ended.
+func (w *Witness) Root() int {
+	if w == nil || !w.Alive() {
+		return 0
+	}
+	return w.pid
+}
 
 // Fence is the process as the keeper sees it. One goroutine may use it at a time.
 type Fence struct {
@@ -107,7 +126,7 @@ func Main(ctx context.Context, kill Kill) error {
 	defer alarm.Stop()
 	orders := make(chan Order)
 	go read(os.NewFile(descriptor, "keeper"), orders) // ends with the process at the latest
-	g := &guard{kill: kill, commands: map[string]*Witness{}}
+	g := &guard{kill: kill, commands: map[string]*guarded{}}
 	for orders != nil || len(g.commands) > 0 {
 		if err := alarm.Set(g.next()); err != nil {
 			return err
@@ -152,61 +171,66 @@ func read(pipe *os.File, orders chan<- Order) {
 // guard is what the fence knows.
 type guard struct {
 	kill     Kill
-	wrapper  *Witness
 	deadline time.Duration
-	grace    time.Duration
-	warned   bool                // TERM was sent, or left to the wrapper
-	commands map[string]*Witness // by mark
+	commands map[string]*guarded // by mark
+}
+
+// guarded is a command.
+type guarded struct {
+	Command
+	root    *Witness
+	wrapper *Witness
+	warned  bool // TERM was sent for the deadline, or left to the wrapper
+}
+
+func (c *guarded) close() {
+	c.root.Close()
+	c.wrapper.Close()
 }
 
 func (g *guard) take(o Order) {
-	if o.Wrapper != 0 {
-		g.wrapper = Watch(o.Wrapper)
-	}
 	if o.Deadline > g.deadline {
-		g.deadline, g.grace, g.warned = o.Deadline, o.Grace, false
+		g.deadline = o.Deadline
+		for _, c := range g.commands {
+			c.warned = false
+		}
 	}
 	if was := g.commands[o.Mark]; was != nil {
-		was.Close()
+		was.close()
 		delete(g.commands, o.Mark)
 	}
 	if o.PID != 0 {
-		g.commands[o.Mark] = Watch(o.PID)
+		g.commands[o.Mark] = &guarded{Command: o.Command, root: Watch(o.PID), wrapper: Watch(o.Wrapper)}
 	}
 }
 
 // next is when there is something to be done.
 func (g *guard) next() time.Duration {
-	switch {
-	case len(g.commands) == 0:
-		return boot.Now() + time.Hour
-	case !g.warned:
-		return g.deadline - g.grace
+	next := boot.Now() + time.Hour
+	for _, c := range g.commands {
+		due := g.deadline - ahead
+		if !c.warned {
+			due = g.deadline - c.Grace
+		}
+		next = min(next, due)
 	}
-	return g.deadline - ahead
+	return next
 }
 
 // enforce does what is due at now: TERM where the wrapper cannot send it, and at last KILL.
 func (g *guard) enforce(ctx context.Context, now time.Duration) {
-	if !g.warned && now >= g.deadline-g.grace {
-		g.warned = true
-		if g.wrapper == nil || !g.wrapper.Alive() || Stopped(g.wrapper.pid) {
-			for _, w := range g.commands {
-				w.Signal(syscall.SIGTERM)
-				w.Signal(syscall.SIGCONT)
+	for mark, c := range g.commands {
+		if !c.warned && now >= g.deadline-c.Grace {
+			c.warned = true
+			if !c.wrapper.Alive() || Stopped(c.Wrapper) {
+				As(c.UID, c.root.Terminate)
 			}
 		}
-	}
-	if now < g.deadline-ahead {
-		return
-	}
-	for mark, w := range g.commands {
-		root := 0
-		if w.Alive() {
-			root = w.pid
+		if now < g.deadline-ahead {
+			continue
 		}
-		g.kill(ctx, root, mark)
-		w.Close()
+		As(c.UID, func() { g.kill(ctx, c.root.Root(), mark) })
+		c.close()
 		delete(g.commands, mark)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -23,9 +24,6 @@ func Watch(pid int) *Witness {
 	}
 	return &Witness{pid: pid, fd: fd}
 }
-
-// PID is the process's number.
-func (w *Witness) PID() int { return w.pid }
 
 // Alive reports whether the process has not ended.
 func (w *Witness) Alive() bool {
@@ -66,4 +64,22 @@ func Stopped(pid int) bool {
 // it.
 func rename(name string) {
 	os.WriteFile("/proc/self/comm", []byte(name), 0) // without /proc it keeps its program's
+}
+
+// As lets do act with the rights of a user, so that the kernel spares what the user may not signal. It does nothing
+// where this process has not the right to be that user.
+func As(uid int, do func()) {
+	if uid == os.Geteuid() {
+		do()
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread, which alone becomes the user, ends with the goroutine
+		if _, _, failed := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)); failed == 0 {
+			do()
+		}
+	}()
+	<-done
 }

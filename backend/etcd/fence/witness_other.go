@@ -11,9 +11,6 @@ type Witness struct{ pid int }
 // Watch returns a witness of a process.
 func Watch(pid int) *Witness { return &Witness{pid} }
 
-// PID is the process's number.
-func (w *Witness) PID() int { return w.pid }
-
 // Alive reports whether the process has not ended.
 func (w *Witness) Alive() bool { return syscall.Kill(w.pid, 0) != syscall.ESRCH }
 
@@ -28,3 +25,10 @@ func Stopped(int) bool { return false }
 
 // rename is not possible here.
 func rename(string) {}
+
+// As lets do act with the rights of this process, if they are those of the user: there is no agent for others here.
+func As(uid int, do func()) {
+	if uid == syscall.Geteuid() {
+		do()
+	}
+}

@@ -3,8 +3,10 @@ package keeper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -55,7 +57,25 @@ func Connect(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, 
 		c.Close()
 		return nil, err
 	}
+	if o := m.Options.V; o != nil {
+		c.mu.Lock()
+		c.options.Endpoints, c.options.TTL, c.options.Grace = o.Endpoints, o.TTL, o.Grace
+		c.mu.Unlock()
+	}
 	return c, nil
+}
+
+// Dial speaks to the agent that listens at path. Which servers of etcd, with which credentials, is the agent's to
+// know: endpoints that are given have to be its own.
+func Dial(ctx context.Context, path string, o Options) (*Client, error) {
+	o = o.WithDefaults()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the agent at %s: %w; see systemctl status limit-agent", backend.ErrUnreachable, path, err)
+	}
+	return Connect(ctx, conn, Options{Endpoints: o.Endpoints, Namespace: o.Namespace, Grace: o.Grace,
+		WarnOnLost: o.WarnOnLost, ConnectTimeout: o.ConnectTimeout})
 }
 
 // PID is the process id of the keeper that Start has started.
@@ -65,7 +85,10 @@ func (c *Client) PID() int { return c.pid }
 func (c *Client) String() string { return c.options.String() }
 
 // String is etcd://h1:2379,h2:2379.
-func (o Options) String() string {
+func (o Options) String() string { return "etcd://" + strings.Join(o.Hosts(), ",") }
+
+// Hosts are the endpoints without http:// or https://.
+func (o Options) Hosts() []string {
 	hosts := make([]string, len(o.Endpoints))
 	for i, e := range o.Endpoints {
 		_, host, found := strings.Cut(e, "://")
@@ -74,7 +97,7 @@ func (o Options) String() string {
 		}
 		hosts[i] = host
 	}
-	return "etcd://" + strings.Join(hosts, ",")
+	return hosts
 }
 
 // errGone says that the keeper's process has ended. It is put into words when they are asked for, as runs without a
@@ -179,13 +202,14 @@ func (c *Client) receive() {
 func (c *Client) take(m *Message) {
 	c.mu.Lock()
 	e := c.entries[m.Number]
-	switch {
-	case m.Deadline != 0:
+	if m.Deadline != 0 {
 		c.deadline, c.silent = m.Deadline, false
 		c.alarm.Set(c.fence())
 		for _, e := range c.entries {
 			e.confirm(boot.Now() < c.fence())
 		}
+	}
+	switch {
 	case m.Done:
 		if answer, ok := c.calls[m.Number]; ok {
 			delete(c.calls, m.Number)

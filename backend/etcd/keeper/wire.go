@@ -59,15 +59,16 @@ type Request struct {
 }
 
 // Message is what the keeper sends: an answer (Done), or an Event of the claim that request Number entered, or a
-// change, or (number 0) a new Deadline.
+// change, each with a new Deadline if there is one, or that alone (number 0).
 type Message struct {
-	Number int64          `json:"n"`
-	Done   bool           `json:"done,omitempty"`
-	Error  Rare[Failure]  `json:"error,omitzero"`
-	Hello  Rare[Hello]    `json:"hello,omitzero"` // the answer to open
-	Claim  *backend.Claim `json:"claim,omitempty"`
-	Event  *Event         `json:"event,omitempty"`
-	Change bool           `json:"change,omitempty"`
+	Number  int64          `json:"n"`
+	Done    bool           `json:"done,omitempty"`
+	Error   Rare[Failure]  `json:"error,omitzero"`
+	Hello   Rare[Hello]    `json:"hello,omitzero"` // with Options, the answer to open: those in force
+	Options Rare[Options]  `json:"options,omitzero"`
+	Claim   *backend.Claim `json:"claim,omitempty"`
+	Event   *Event         `json:"event,omitempty"`
+	Change  bool           `json:"change,omitempty"`
 	backend.Survey
 	Obstacles Rare[backend.Obstacles] `json:"obstacles,omitzero"`
 	Snapshot  Rare[backend.Snapshot]  `json:"snapshot,omitzero"`
@@ -81,7 +82,7 @@ type Message struct {
 }
 
 // protocol is the version of this conversation. It is raised with every change that the other side has to know.
-const protocol = 2
+const protocol = 3
 
 // Hello is how wrapper and keeper greet each other: two that do not speak alike refuse to work together. The
 // first releases said nothing.
