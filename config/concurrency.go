@@ -8,7 +8,7 @@ import (
 
 	"limit/backend"
 	"limit/config/grammar"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 // The keys of the concurrency block, by the mapping they stand in.
@@ -29,8 +29,8 @@ const perValueKey = "applyLimitPerUniqueValue"
 // maxHistory is the most entries of history a store can be told to keep.
 const maxHistory = 1_000_000
 
-func (r *reader) concurrency(v yamlpos.Value) {
-	fields, ok := v.Fields(func(e yamlpos.Entry) bool {
+func (r *reader) concurrency(v yamlread.Value) {
+	fields, ok := v.Fields(func(e yamlread.Entry) bool {
 		return older(e) || misplaced(e, "concurrency.pools", poolsKeys()) || misplaced(e, "concurrency.runs", runsKeys())
 	}, concurrencyKeys()...)
 	if !ok || !v.Given() {
@@ -55,10 +55,10 @@ func (r *reader) concurrency(v yamlpos.Value) {
 	}
 }
 
-func (r *reader) pools(v yamlpos.Value, s *backend.Settings) {
-	fields, _ := v.Fields(func(e yamlpos.Entry) bool {
-		looksLikePool := e.Value.Kind() == yamlpos.Int || e.Value.Kind() == yamlpos.Mapping
-		if yamlpos.Closest(e.Name, poolsKeys()) != "" || !looksLikePool {
+func (r *reader) pools(v yamlread.Value, s *backend.Settings) {
+	fields, _ := v.Fields(func(e yamlread.Entry) bool {
+		looksLikePool := e.Value.Kind() == yamlread.Int || e.Value.Kind() == yamlread.Mapping
+		if yamlread.Closest(e.Name, poolsKeys()) != "" || !looksLikePool {
 			return false
 		}
 		e.Key.Reject(fmt.Sprintf("unknown key %q", e.Name), "a pool's own limit stands below limits")
@@ -77,7 +77,7 @@ func (r *reader) pools(v yamlpos.Value, s *backend.Settings) {
 		r.from("concurrency.pools.granularity", fields.Get("granularity"))
 	}
 	if _, ok := fields.Get(bufferKey).Int(0, grammar.MaxSlots); ok {
-		r.ignored = append(r.ignored, yamlpos.Entry{Name: "concurrency.pools." + bufferKey, Key: fields.Key(bufferKey)})
+		r.ignored = append(r.ignored, yamlread.Entry{Name: "concurrency.pools." + bufferKey, Key: fields.Key(bufferKey)})
 	}
 	limits, _ := fields.Get("limits").Entries()
 	for _, e := range limits.All() {
@@ -97,13 +97,13 @@ func (r *reader) pools(v yamlpos.Value, s *backend.Settings) {
 }
 
 // readPool reads N, grammar.Unlimited, or {limit: …, rate: N/PERIOD} with one of the two at least.
-func readPool(e yamlpos.Entry) (backend.Pool, bool) {
+func readPool(e yamlread.Entry) (backend.Pool, bool) {
 	const remedy = "write a number or unlimited"
-	if e.Value.Kind() == yamlpos.Null {
+	if e.Value.Kind() == yamlread.Null {
 		e.Key.Reject(fmt.Sprintf("pool %q has no limit", e.Name), remedy)
 		return backend.Pool{}, false
 	}
-	if e.Value.Kind() != yamlpos.Mapping {
+	if e.Value.Kind() != yamlread.Mapping {
 		n, ok := limit(e.Value)
 		return backend.Pool{Limit: n}, ok
 	}
@@ -128,12 +128,12 @@ func readPool(e yamlpos.Entry) (backend.Pool, bool) {
 }
 
 // limit reads a number of slots or the word for no limit.
-func limit(v yamlpos.Value) (int, bool) {
-	if v.Kind() == yamlpos.Text {
+func limit(v yamlread.Value) (int, bool) {
+	if v.Kind() == yamlread.Text {
 		if v.Written() == grammar.Unlimited {
 			return backend.Unlimited, true
 		}
-		if yamlpos.Closest(v.Written(), []string{grammar.Unlimited}) != "" {
+		if yamlread.Closest(v.Written(), []string{grammar.Unlimited}) != "" {
 			_, ok := v.OneOf(grammar.Unlimited)
 			return 0, ok
 		}
@@ -142,17 +142,17 @@ func limit(v yamlpos.Value) (int, bool) {
 			return 0, false
 		}
 	}
-	if v.Kind() == yamlpos.Int && v.Written() == "-1" {
+	if v.Kind() == yamlread.Int && v.Written() == "-1" {
 		v.Reject(v.Name()+" must be at least 0, not -1", "write unlimited")
 		return 0, false
 	}
 	return v.Int(0, grammar.MaxSlots)
 }
 
-func (r *reader) runs(v yamlpos.Value, s *backend.Settings) {
+func (r *reader) runs(v yamlread.Value, s *backend.Settings) {
 	fields, _ := v.Fields(nil, runsKeys()...)
 	most := fields.Get("max_concurrent_runs")
-	if most.Kind() == yamlpos.Text && most.Written() == grammar.Unlimited {
+	if most.Kind() == yamlread.Text && most.Written() == grammar.Unlimited {
 		most.Reject("max_concurrent_runs must be a whole number", "write -1, or leave it out, for no limit")
 	} else if n, ok := most.Int(backend.Unlimited, grammar.MaxSlots); ok {
 		s.MaxRuns = n
@@ -166,7 +166,7 @@ func (r *reader) runs(v yamlpos.Value, s *backend.Settings) {
 
 // ReadTagLimits reads a list of Dagster's tag_concurrency_limits, of the run queue or of an executor. Two limits on the
 // same thing are a mistake.
-func ReadTagLimits(v yamlpos.Value) []backend.TagLimit {
+func ReadTagLimits(v yamlread.Value) []backend.TagLimit {
 	items, _ := v.List()
 	first := map[tagLimitID]int{}
 	var limits []backend.TagLimit
@@ -185,7 +185,7 @@ func ReadTagLimits(v yamlpos.Value) []backend.TagLimit {
 	return limits
 }
 
-func readTagLimit(item yamlpos.Value) (l backend.TagLimit, ok bool) {
+func readTagLimit(item yamlread.Value) (l backend.TagLimit, ok bool) {
 	if !item.Given() {
 		item.Reject("a tag limit is empty", "write {key: …, limit: …}")
 		return l, false
@@ -206,14 +206,14 @@ func readTagLimit(item yamlpos.Value) (l backend.TagLimit, ok bool) {
 }
 
 // readTagValue reads text, or the mapping by which each value has the limit for itself.
-func readTagValue(v, key yamlpos.Value, l *backend.TagLimit) bool {
+func readTagValue(v, key yamlread.Value, l *backend.TagLimit) bool {
 	switch v.Kind() {
-	case yamlpos.Absent:
+	case yamlread.Absent:
 		return true
-	case yamlpos.Null:
+	case yamlread.Null:
 		key.Reject("value is empty", "leave it out for all runs with the key")
 		return false
-	case yamlpos.Mapping:
+	case yamlread.Mapping:
 		fields, _ := v.Fields(nil, perValueKeys()...)
 		each, ok := fields.Require(perValueKey).Bool()
 		l.PerValue = each

@@ -9,7 +9,7 @@ import (
 
 	"limit/backend"
 	"limit/config/grammar"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 // DefaultNamespace is the namespace of those who name none.
@@ -32,8 +32,8 @@ type Flags struct {
 	Namespace string // --namespace
 }
 
-// Surroundings are what the configuration depends on besides flags and files.
-type Surroundings struct {
+// Environment are what the configuration depends on besides flags and files.
+type Environment struct {
 	Dir    string              // the current directory; "" where there is none
 	UID    int                 // the effective user
 	Groups []int               // of the user, the effective one among them
@@ -41,7 +41,7 @@ type Surroundings struct {
 }
 
 // OS returns the surroundings of this process.
-func OS() Surroundings {
+func OS() Environment {
 	dir, err := os.Getwd()
 	if err != nil { // removed, or not to be read: there is nothing to find in it
 		dir = ""
@@ -50,7 +50,7 @@ func OS() Surroundings {
 	if err != nil {
 		groups = nil // then no file that a group can write is trusted
 	}
-	return Surroundings{Dir: dir, UID: os.Geteuid(), Groups: append(groups, os.Getegid()), Env: os.Getenv}
+	return Environment{Dir: dir, UID: os.Geteuid(), Groups: append(groups, os.Getegid()), Env: os.Getenv}
 }
 
 // Config is the effective configuration.
@@ -60,16 +60,16 @@ type Config struct {
 	Namespace   string
 	Settings    backend.Settings // what the file's concurrency block says; backend.NewSettings where there is none
 	Dag         Dag
-	HasSettings bool               // the file has a concurrency block
-	Warnings    []*yamlpos.Problem // what the user should be told, once
-	Notes       []string           // the same of files that were passed over
+	HasSettings bool                // the file has a concurrency block
+	Warnings    []*yamlread.Problem // what the user should be told, once
+	Notes       []string            // the same of files that were passed over
 
 	origins map[string]string // by the dotted path of a key: FILE:LINE, a flag, a variable
 	environ []string
 }
 
-// Load finds and reads the configuration. Mistakes in a file are a *multierror.Error of *yamlpos.Problem.
-func Load(flags Flags, at Surroundings) (*Config, error) {
+// Load finds and reads the configuration. Mistakes in a file are a *multierror.Error of *yamlread.Problem.
+func Load(flags Flags, at Environment) (*Config, error) {
 	c := empty()
 	doc, notes, err := read(flags, at)
 	if err != nil {
@@ -99,7 +99,7 @@ func (c *Config) Environ() []string { return c.environ }
 // assignments are Environ. An etcd cluster is not known by its endpoints alone: the file goes with it, for its
 // certificates and user, and where there was none, none is to be found. plain says that the file has certificates which
 // are not for these endpoints.
-func (c *Config) assignments(plain bool, at Surroundings, named bool) []string {
+func (c *Config) assignments(plain bool, at Environment, named bool) []string {
 	store := c.Backend.String()
 	if plain {
 		store = strings.Join(c.Backend.Etcd.Endpoints, ",") // with their http://
@@ -119,7 +119,7 @@ func empty() *Config {
 }
 
 // override lets flags beat the environment and both beat the file.
-func (c *Config) override(flags Flags, at Surroundings) error {
+func (c *Config) override(flags Flags, at Environment) error {
 	if text, from := choose(flags.Backend, "--backend", at, EnvBackend); text != "" {
 		chosen, err := ParseBackend(text)
 		if err == nil {
@@ -144,7 +144,7 @@ func (c *Config) override(flags Flags, at Surroundings) error {
 	return nil
 }
 
-func choose(flag, name string, at Surroundings, variable string) (value, from string) {
+func choose(flag, name string, at Environment, variable string) (value, from string) {
 	if flag != "" {
 		return flag, name
 	}
@@ -152,7 +152,7 @@ func choose(flag, name string, at Surroundings, variable string) (value, from st
 }
 
 // settle fills in what nobody gave.
-func (c *Config) settle(at Surroundings) error {
+func (c *Config) settle(at Environment) error {
 	if c.Backend.Etcd != nil || c.Backend.Dir != "" {
 		return nil
 	}
@@ -162,7 +162,7 @@ func (c *Config) settle(at Surroundings) error {
 }
 
 // env is the value of a variable.
-func (at Surroundings) env(name string) string {
+func (at Environment) env(name string) string {
 	if at.Env == nil {
 		return ""
 	}
@@ -170,7 +170,7 @@ func (at Surroundings) env(name string) string {
 }
 
 // defaultDir is where the embedded store lives unless told otherwise.
-func (at Surroundings) defaultDir() (string, error) {
+func (at Environment) defaultDir() (string, error) {
 	if at.UID == 0 {
 		return "/var/lib/limit", nil
 	}
@@ -184,7 +184,7 @@ func (at Surroundings) defaultDir() (string, error) {
 }
 
 // path makes a path absolute, as far as the current directory is known.
-func (at Surroundings) path(name string) string {
+func (at Environment) path(name string) string {
 	if filepath.IsAbs(name) || at.Dir == "" {
 		return filepath.Clean(name)
 	}

@@ -28,7 +28,7 @@ func machine(t *testing.T, files map[string]string) string {
 }
 
 // surroundings are those of a user whose home is root/home, in the directory root/dir.
-func surroundings(root, dir string, env ...string) Surroundings {
+func surroundings(root, dir string, env ...string) Environment {
 	vars := map[string]string{"HOME": filepath.Join(root, "home")}
 	for _, pair := range env {
 		name, value, _ := strings.Cut(pair, "=")
@@ -38,7 +38,7 @@ func surroundings(root, dir string, env ...string) Surroundings {
 	if uid == 0 {
 		uid = 1000 // root's files are everybody's to trust
 	}
-	return Surroundings{Dir: filepath.Join(root, dir), UID: uid, Env: func(name string) string { return vars[name] }}
+	return Environment{Dir: filepath.Join(root, dir), UID: uid, Env: func(name string) string { return vars[name] }}
 }
 
 func TestTheFirstFileInTheOrderOfSearchIsRead(t *testing.T) {
@@ -160,12 +160,12 @@ func TestAnotherLimitComesToTheSameStoreFromAnyDirectory(t *testing.T) {
 
 func TestTheDefaultDirectoryDependsOnTheUser(t *testing.T) {
 	for _, c := range []struct {
-		at   Surroundings
+		at   Environment
 		want string
 	}{
-		{Surroundings{UID: 0}, "local:/var/lib/limit"},
-		{Surroundings{UID: 7, Env: func(string) string { return "" }}, "no directory for the store, as HOME is not set; give --backend local:DIR"},
-		{Surroundings{UID: 7, Env: func(name string) string { return map[string]string{"HOME": "/h"}[name] }}, "local:/h/.local/state/limit"},
+		{Environment{UID: 0}, "local:/var/lib/limit"},
+		{Environment{UID: 7, Env: func(string) string { return "" }}, "no directory for the store, as HOME is not set; give --backend local:DIR"},
+		{Environment{UID: 7, Env: func(name string) string { return map[string]string{"HOME": "/h"}[name] }}, "local:/h/.local/state/limit"},
 	} {
 		got, err := Load(Flags{Config: "/dev/null"}, c.at)
 		text := fmt.Sprint(err)

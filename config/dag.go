@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 // Dag bounds what runs of dags leave behind. Runs, Age and Bytes are for each dag by itself.
@@ -27,7 +27,7 @@ func dagKeys() []string {
 	return []string{"keep_runs", "keep_days", "keep_bytes", "log_limit", "log_dir"}
 }
 
-func (r *reader) dag(v yamlpos.Value) {
+func (r *reader) dag(v yamlread.Value) {
 	fields, _ := v.Fields(nil, dagKeys()...)
 	d := &r.config.Dag
 	if n, ok := fields.Get("keep_runs").Int(1, math.MaxInt32); ok {
@@ -47,7 +47,7 @@ func (r *reader) dag(v yamlpos.Value) {
 }
 
 // size reads a number of bytes: 1000000, 500KiB, 100MiB, 2GiB.
-func size(v yamlpos.Value) (int64, bool) {
+func size(v yamlread.Value) (int64, bool) {
 	text, ok := v.Scalar()
 	if !ok {
 		return 0, false

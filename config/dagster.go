@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 // dagsterKeys are the keys of a dagster.yaml that say nothing about concurrency, as Dagster 1.11 knows them.
@@ -26,7 +26,7 @@ func olderKeys() []string {
 }
 
 // older tells Dagster's older spellings, which are refused with the new one.
-func older(e yamlpos.Entry) bool {
+func older(e yamlread.Entry) bool {
 	if !slices.Contains(olderKeys(), e.Name) {
 		return false
 	}
@@ -39,7 +39,7 @@ func older(e yamlpos.Entry) bool {
 }
 
 // dagsterKey deals with the keys of the top that are Dagster's, and with those that stand too high.
-func (r *reader) dagsterKey(e yamlpos.Entry) bool {
+func (r *reader) dagsterKey(e yamlread.Entry) bool {
 	if slices.Contains(dagsterKeys(), e.Name) {
 		r.ignored = append(r.ignored, e)
 		return true
@@ -49,7 +49,7 @@ func (r *reader) dagsterKey(e yamlpos.Entry) bool {
 }
 
 // misplaced notes a key that would be right elsewhere.
-func misplaced(e yamlpos.Entry, parent string, keys []string) bool {
+func misplaced(e yamlread.Entry, parent string, keys []string) bool {
 	if !slices.Contains(keys, e.Name) {
 		return false
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"limit/config/grammar"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 // The keys of a limit.yaml, by the mapping they stand in.
@@ -18,13 +18,13 @@ func tlsKeys() []string     { return []string{"ca", "cert", "key", "server_name"
 
 // reader reads a document into a Config.
 type reader struct {
-	doc     *yamlpos.Document
+	doc     *yamlread.Document
 	dir     string // what paths are relative to
 	config  *Config
-	ignored []yamlpos.Entry // Dagster's keys that mean nothing here
+	ignored []yamlread.Entry // Dagster's keys that mean nothing here
 }
 
-func readDocument(doc *yamlpos.Document, dir string) (*Config, error) {
+func readDocument(doc *yamlread.Document, dir string) (*Config, error) {
 	r := &reader{doc: doc, dir: dir, config: empty()}
 	r.config.File = doc.Name()
 	top, _ := doc.Root().Fields(r.dagsterKey, topKeys()...)
@@ -41,11 +41,11 @@ func readDocument(doc *yamlpos.Document, dir string) (*Config, error) {
 }
 
 // from remembers where the value of a key was set.
-func (r *reader) from(path string, v yamlpos.Value) {
+func (r *reader) from(path string, v yamlread.Value) {
 	r.config.origins[path] = fmt.Sprintf("%s:%d", r.doc.Name(), v.Line())
 }
 
-func (r *reader) namespace(v yamlpos.Value) {
+func (r *reader) namespace(v yamlread.Value) {
 	name, ok := v.Text()
 	if !ok {
 		return
@@ -58,8 +58,8 @@ func (r *reader) namespace(v yamlpos.Value) {
 	r.from("namespace", v)
 }
 
-func (r *reader) backend(v yamlpos.Value) {
-	if v.Kind() == yamlpos.Text {
+func (r *reader) backend(v yamlread.Value) {
+	if v.Kind() == yamlread.Text {
 		remedy := "write local: or etcd: below it"
 		if v.Written() == "local" {
 			remedy = "write local: {}, or leave it out"
@@ -69,22 +69,22 @@ func (r *reader) backend(v yamlpos.Value) {
 	}
 	fields, _ := v.Fields(nil, backendKeys()...)
 	local, etcd := fields.Get("local"), fields.Get("etcd")
-	if local.Kind() != yamlpos.Absent && etcd.Kind() != yamlpos.Absent {
+	if local.Kind() != yamlread.Absent && etcd.Kind() != yamlread.Absent {
 		fields.Key("etcd").Reject("backend has both local and etcd", "keep one of them")
 	}
-	if local.Kind() != yamlpos.Absent {
+	if local.Kind() != yamlread.Absent {
 		r.from("backend", fields.Key("local"))
 		inner, _ := local.Fields(nil, "dir")
 		r.config.Backend.Dir = r.path(inner.Get("dir"))
 	}
-	if etcd.Kind() != yamlpos.Absent {
+	if etcd.Kind() != yamlread.Absent {
 		r.from("backend", fields.Key("etcd"))
 		r.etcd(fields.Key("etcd"), etcd)
 	}
 }
 
 // path reads a path, relative to the file, and returns it in full; "" where there is none.
-func (r *reader) path(v yamlpos.Value) string {
+func (r *reader) path(v yamlread.Value) string {
 	path, ok := v.Text()
 	if !ok {
 		return ""
@@ -100,7 +100,7 @@ func (r *reader) path(v yamlpos.Value) string {
 }
 
 // origins remembers the places of those keys that are given.
-func (r *reader) origins(parent string, fields yamlpos.Fields, keys ...string) {
+func (r *reader) origins(parent string, fields yamlread.Fields, keys ...string) {
 	for _, key := range keys {
 		if v := fields.Get(key); v.Given() {
 			r.from(parent+"."+key, v)
@@ -108,8 +108,8 @@ func (r *reader) origins(parent string, fields yamlpos.Fields, keys ...string) {
 	}
 }
 
-func (r *reader) etcd(key, v yamlpos.Value) {
-	if v.Kind() == yamlpos.Null {
+func (r *reader) etcd(key, v yamlread.Value) {
+	if v.Kind() == yamlread.Null {
 		key.Reject("etcd has no endpoints", "add endpoints: [https://HOST:2379]")
 		return
 	}
@@ -128,7 +128,7 @@ func (r *reader) etcd(key, v yamlpos.Value) {
 	r.config.Backend.Etcd = e
 }
 
-func (r *reader) endpoints(v yamlpos.Value) []string {
+func (r *reader) endpoints(v yamlread.Value) []string {
 	items, ok := v.OneOrMany()
 	if ok && len(items) == 0 {
 		v.Reject("endpoints is empty", "add one: [https://HOST:2379]")
@@ -137,7 +137,7 @@ func (r *reader) endpoints(v yamlpos.Value) []string {
 	for _, item := range items {
 		text, ok := item.Text()
 		if !ok {
-			if item.Kind() == yamlpos.Null {
+			if item.Kind() == yamlread.Null {
 				item.Reject("an endpoint is empty", "")
 			}
 			continue
@@ -157,7 +157,7 @@ func (r *reader) endpoints(v yamlpos.Value) []string {
 	return endpoints
 }
 
-func (r *reader) tls(v yamlpos.Value, e *Etcd) {
+func (r *reader) tls(v yamlread.Value, e *Etcd) {
 	fields, ok := v.Fields(nil, tlsKeys()...)
 	if !ok {
 		return
@@ -168,15 +168,15 @@ func (r *reader) tls(v yamlpos.Value, e *Etcd) {
 	needs(fields, "key", "cert")
 	name := fields.Get("server_name")
 	e.ServerName, _ = name.Text()
-	if fault := grammar.NameFault(e.ServerName); fault != "" && name.Kind() == yamlpos.Text {
+	if fault := grammar.NameFault(e.ServerName); fault != "" && name.Kind() == yamlread.Text {
 		name.Reject("server_name "+fault, "")
 	}
 }
 
-func (r *reader) credentials(fields yamlpos.Fields, e *Etcd) {
+func (r *reader) credentials(fields yamlread.Fields, e *Etcd) {
 	user := fields.Get("username")
 	e.Username, _ = user.Text()
-	if fault := grammar.NameFault(e.Username); fault != "" && user.Kind() == yamlpos.Text {
+	if fault := grammar.NameFault(e.Username); fault != "" && user.Kind() == yamlread.Text {
 		user.Reject("username "+fault, "")
 	}
 	e.PasswordFile = r.path(fields.Get("password_file"))
@@ -186,7 +186,7 @@ func (r *reader) credentials(fields yamlpos.Fields, e *Etcd) {
 }
 
 // needs notes a key without the one that belongs to it.
-func needs(fields yamlpos.Fields, one, other string) {
+func needs(fields yamlread.Fields, one, other string) {
 	if fields.Get(one).Given() && !fields.Get(other).Given() {
 		fields.Key(one).Reject(fmt.Sprintf("%s stands without %s", one, other), fmt.Sprintf("add %s: …", other))
 	}

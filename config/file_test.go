@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"limit/backend"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -15,7 +15,7 @@ func ptr[T any](v T) *T { return &v }
 // heads are the first lines of the problems in an error.
 func heads(err error) string {
 	var all []string
-	for _, p := range yamlpos.Problems(err) {
+	for _, p := range yamlread.Problems(err) {
 		all = append(all, strings.TrimPrefix(p.Head(), "f:"))
 	}
 	return strings.Join(all, "\n")
@@ -23,7 +23,7 @@ func heads(err error) string {
 
 // parse reads a configuration from a text, as Load reads it from a file in dir.
 func parse(name, dir string, text []byte) (*Config, error) {
-	return readDocument(yamlpos.Parse(name, text), dir)
+	return readDocument(yamlread.Parse(name, text), dir)
 }
 
 const whole = `backend:

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 // FileName is the name of a configuration file.
@@ -20,9 +20,9 @@ const systemFile = "/etc/limit/limit.yaml"
 // read finds the file and reads it; nil where there is none. A file that somebody names must be there, and may be a
 // pipe or /dev/null; one that is found must be a regular file, and in a project's folder one that can be trusted. notes
 // are what is to be told of files that were passed over.
-func read(flags Flags, at Surroundings) (doc *yamlpos.Document, notes []string, err error) {
+func read(flags Flags, at Environment) (doc *yamlread.Document, notes []string, err error) {
 	if name, _ := choose(flags.Config, "--config", at, EnvConfig); name != "" {
-		doc, err := yamlpos.ReadFile(name, maxFile)
+		doc, err := yamlread.ReadFile(name, maxFile)
 		return doc, nil, err
 	}
 	for _, name := range at.candidates() {
@@ -50,7 +50,7 @@ func read(flags Flags, at Surroundings) (doc *yamlpos.Document, notes []string, 
 }
 
 // candidates are where a file may be that nobody names, the nearest first.
-func (at Surroundings) candidates() []string {
+func (at Environment) candidates() []string {
 	var names []string
 	for dir := at.Dir; filepath.IsAbs(dir); dir = filepath.Dir(dir) {
 		names = append(names, filepath.Join(dir, FileName))
@@ -89,9 +89,9 @@ func look(name string) (note string, err error) {
 
 // foreignKind is the kind of a file of the same name that is another program's, as Kubernetes has it; "" for one of
 // limit.
-func foreignKind(doc *yamlpos.Document) string {
+func foreignKind(doc *yamlread.Document) string {
 	root := doc.Root()
-	if root.Kind() != yamlpos.Mapping {
+	if root.Kind() != yamlread.Mapping {
 		return ""
 	}
 	fields, _ := root.Entries()
@@ -101,31 +101,31 @@ func foreignKind(doc *yamlpos.Document) string {
 		}
 	}
 	kind := fields.Get("kind")
-	if kind.Kind() != yamlpos.Text {
+	if kind.Kind() != yamlread.Text {
 		return ""
 	}
 	return kind.Written()
 }
 
 // readCandidate reads a file that was found: the user's own and the machine's are trusted as they are.
-func (at Surroundings) readCandidate(name string) (*yamlpos.Document, error) {
+func (at Environment) readCandidate(name string) (*yamlread.Document, error) {
 	if name == at.ownFile() || name == systemFile {
-		return yamlpos.ReadFile(name, maxFile)
+		return yamlread.ReadFile(name, maxFile)
 	}
 	return at.readFound(name)
 }
 
-func (at Surroundings) readFound(name string) (*yamlpos.Document, error) {
+func (at Environment) readFound(name string) (*yamlread.Document, error) {
 	f, err := at.openFound(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return yamlpos.Read(name, f, maxFile)
+	return yamlread.Read(name, f, maxFile)
 }
 
 // ownFile is the configuration of the user, "" without a home.
-func (at Surroundings) ownFile() string {
+func (at Environment) ownFile() string {
 	if dir := at.env("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "limit", FileName)
 	}

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"limit/config/grammar"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 func FuzzMistakesHaveTheirPlace(f *testing.F) {
@@ -20,12 +20,12 @@ func FuzzMistakesHaveTheirPlace(f *testing.F) {
 		_, err := parse("f", "/dir", []byte(text))
 		if err != nil {
 			lines := linesOf(text)
-			for _, p := range yamlpos.Problems(err) {
+			for _, p := range yamlread.Problems(err) {
 				if p.Line < 1 || p.Line > len(lines) || p.Col < 1 || p.Col > utf8.RuneCountInString(lines[p.Line-1])+1 {
 					t.Errorf("%q: no place in the text: %#v", text, p)
 				}
 			}
-			if len(yamlpos.Problems(err)) == 0 {
+			if len(yamlread.Problems(err)) == 0 {
 				t.Errorf("%q: an error without problems: %v", text, err)
 			}
 			return

@@ -17,7 +17,7 @@ import (
 
 // openFound opens such a file, and refuses a stranger's. What was opened is what was looked at. It fails with
 // fs.ErrNotExist for what is no file: nobody can make others wait for a FIFO of his.
-func (at Surroundings) openFound(name string) (*os.File, error) {
+func (at Environment) openFound(name string) (*os.File, error) {
 	link, err := os.Lstat(name)
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func (at Surroundings) openFound(name string) (*os.File, error) {
 	return f, nil
 }
 
-func (at Surroundings) trust(f *os.File, name string, link fs.FileInfo) error {
+func (at Environment) trust(f *os.File, name string, link fs.FileInfo) error {
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -63,7 +63,7 @@ func refusal(name, fact string) error {
 }
 
 // is reports whether a user is the caller, root, or he who calls as root by sudo.
-func (at Surroundings) is(uid int) bool {
+func (at Environment) is(uid int) bool {
 	if uid == 0 || uid == at.UID {
 		return true
 	}

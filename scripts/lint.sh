@@ -42,7 +42,7 @@ limit/wrap                     limit/wrap/process limit/backend
 limit/wrap/process             limit/wrap/process/...
 limit/wrap/process/...         limit/wrap/process/...
 limit/config                   limit/config/... limit/backend
-limit/config/yamlpos           limit/config/grammar
+limit/config/yamlread           limit/config/grammar
 limit/config/grammar           limit/backend
 limit/backend                  -
 limit/backend/...              limit/backend

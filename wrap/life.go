@@ -57,7 +57,7 @@ type Process interface {
 	Exit() process.Exit
 	Stop(process.Reason)
 	StopBy(time.Time)
-	Relent() bool
+	CancelStop() bool
 }
 
 // News is something that happened to a claim.
@@ -365,7 +365,7 @@ func (l *Life) take(e backend.Event) {
 		l.Hear(News{Kind: Unreachable, Reason: e.Reason, KillBy: e.KillBy})
 	case backend.Reachable:
 		if l.held {
-			l.befall(func(p Process) { p.Relent() })
+			l.befall(func(p Process) { p.CancelStop() })
 		}
 		l.Hear(News{Kind: Reachable})
 	}

@@ -69,7 +69,7 @@ func (p *fakeProcess) StopBy(deadline time.Time) {
 	p.stop = time.AfterFunc(time.Until(deadline), func() { p.end(process.Exit{Signal: syscall.SIGKILL, Reason: process.Lost}) })
 }
 
-func (p *fakeProcess) Relent() bool {
+func (p *fakeProcess) CancelStop() bool {
 	p.note("go on")
 	return p.stop.Stop()
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"limit/config"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 	"limit/wrap"
 	"limit/wrap/dag"
 	"limit/wrap/dag/journal"
@@ -55,7 +55,7 @@ func (p *program) readSteps(c *cli.Context, path string, params map[string]strin
 
 // invalid tells the mistakes of a step file as they stand, each with its source line, and ends limit with 2.
 func (p *program) invalid(err error) error {
-	problems := yamlpos.Problems(err)
+	problems := yamlread.Problems(err)
 	if len(problems) == 0 {
 		return failWith(dag.CodeUsage, err)
 	}

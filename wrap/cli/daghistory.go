@@ -64,7 +64,7 @@ func (p *program) dagRetry(c *cli.Context) error {
 	}
 	defer guard.Close()
 	if !e.Finished && !c.Bool("force") {
-		if e, err = p.outlive(c, e); err != nil {
+		if e, err = p.waitForRun(c, e); err != nil {
 			return err
 		}
 	}
@@ -143,8 +143,8 @@ func as(id string) string {
 	return " as " + short(id)
 }
 
-// outlive waits for those steps of a run that outlived it, and reads it again.
-func (p *program) outlive(c *cli.Context, e *journal.Entry) (*journal.Entry, error) {
+// waitForRun waits for those steps of a run that outlived it, and reads it again.
+func (p *program) waitForRun(c *cli.Context, e *journal.Entry) (*journal.Entry, error) {
 	ctx, cancel := p.untilInterrupted(c.Context)
 	defer cancel()
 	if wait, set := durationOf(c, "wait"); set {
@@ -284,7 +284,7 @@ func (p *program) dagShow(c *cli.Context) error {
 		return err
 	}
 	defer reports.close()
-	look := report.NewLook(e, time.Now(), false)
+	look := report.NewRunView(e, time.Now(), false)
 	if c.Bool("json") {
 		return errors.Join(report.ShowJSON(p.Out, look), reports.write(e.Run, e.Dir))
 	}
@@ -344,7 +344,7 @@ func (p *program) dagLogs(c *cli.Context) error {
 // copyLogs prints the logs of all steps that have any, in the order of the file, each after a line with the step's
 // name.
 func (p *program) copyLogs(e *journal.Entry) error {
-	look := report.NewLook(e, time.Now(), false)
+	look := report.NewRunView(e, time.Now(), false)
 	for _, s := range e.Steps {
 		if s.Last() == nil {
 			continue

@@ -12,7 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 	"limit/wrap"
 	"limit/wrap/dag"
 	"limit/wrap/dag/journal"
@@ -47,13 +47,13 @@ func (p *program) dagValidate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	problems := []*yamlpos.Problem{}
+	problems := []*yamlread.Problem{}
 	bad := false
 	for _, path := range c.Args().Slice() {
 		f, warnings, err := stepfile.Read(path, stepfile.Options{Params: params})
-		found := yamlpos.Problems(err)
+		found := yamlread.Problems(err)
 		if err != nil && len(found) == 0 {
-			found = []*yamlpos.Problem{{File: path, Line: 1, Col: 1, Message: err.Error()}}
+			found = []*yamlread.Problem{{File: path, Line: 1, Col: 1, Message: err.Error()}}
 		}
 		bad = bad || err != nil
 		problems = append(append(problems, found...), warnings...)
@@ -70,7 +70,7 @@ func (p *program) dagValidate(c *cli.Context) error {
 	return nil
 }
 
-func writeProblems(w io.Writer, format string, problems []*yamlpos.Problem) error {
+func writeProblems(w io.Writer, format string, problems []*yamlread.Problem) error {
 	switch format {
 	case "json":
 		encoder := json.NewEncoder(w)
@@ -98,7 +98,7 @@ func writeProblems(w io.Writer, format string, problems []*yamlpos.Problem) erro
 }
 
 // writeProblem writes a problem, with the line of a file in which it is.
-func writeProblem(w io.Writer, problem *yamlpos.Problem) {
+func writeProblem(w io.Writer, problem *yamlread.Problem) {
 	for line := range strings.SplitSeq(problem.Error(), "\n") {
 		writeLine(w, "%s", line)
 	}

@@ -165,7 +165,7 @@ func (d *dagRun) run() error {
 
 // carryOut opens the store, and runs the steps.
 func (d *dagRun) carryOut(v *voice, mask *dag.Mask, root, absolute string, reports *reportFiles) (wrap.Exit, error) {
-	s, sig, err := d.p.heeding(d.c, func() (*store, error) { return d.open(v.messages) })
+	s, sig, err := d.p.openInterruptible(d.c, func() (*store, error) { return d.open(v.messages) })
 	if sig != 0 || err != nil {
 		return exitOr(err, sig)
 	}
@@ -287,7 +287,7 @@ func (d *dagRun) open(messages *wrap.Messages) (*store, error) {
 				s.Close()
 				return nil, failWith(dag.CodeUsage, orMeant(undeclared, settings))
 			}
-			tellUnset(messages, settings, pools)
+			warnUnset(messages, settings, pools)
 			warnOfTags(settings, messages, d.claim.Tags)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"limit/backend/etcd/keeper"
 	"limit/backend/local"
 	"limit/config"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 	"limit/wrap"
 )
 
@@ -94,7 +94,7 @@ func (p *program) diagnose(c *cli.Context, d *diagnosis) {
 	at.Env = func(name string) string { return wrap.Getenv(p.env, name) }
 	cfg, err := config.Load(config.Flags{Config: text(c, "config"), Backend: text(c, "backend"), Namespace: text(c, "namespace")}, at)
 	if err != nil {
-		problems := yamlpos.Problems(err)
+		problems := yamlread.Problems(err)
 		for _, problem := range problems {
 			d.add(backend.Broken, "configuration", "correct the file; 'limit config --schema' helps editors", "%v", problem)
 		}

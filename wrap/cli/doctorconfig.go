@@ -77,6 +77,6 @@ func (d *diagnosis) settings(ctx context.Context, b backend.Backend, cfg *config
 	}
 	if differences := config.Diff(current, cfg.Settings); len(differences) > 0 {
 		d.add(backend.Warning, "settings", "'limit apply' writes the file's into the store, 'limit diff' shows all", "%s differs from the store, whose settings count (%s)",
-			cfg.File, abridge(differences))
+			cfg.File, summarize(differences))
 	}
 }

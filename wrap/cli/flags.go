@@ -9,12 +9,12 @@ import (
 
 	"limit/backend"
 	"limit/config/grammar"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 	"limit/wrap"
 )
 
 // closest returns the candidate that a word was probably meant to be, or "".
-func closest(word string, candidates []string) string { return yamlpos.Closest(word, candidates) }
+func closest(word string, candidates []string) string { return yamlread.Closest(word, candidates) }
 
 // commonFlags are those of every command. They are made anew for each: the library keeps state in them.
 func commonFlags() []cli.Flag {

@@ -32,7 +32,7 @@ func (p *program) connectEtcd(ctx context.Context, cfg *config.Config, o storeOp
 		return nil, err
 	}
 	if p.supervisor != nil {
-		p.supervisor.Disown(client.PID())
+		p.supervisor.Exclude(client.PID())
 	}
 	return client, nil
 }

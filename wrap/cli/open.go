@@ -17,7 +17,7 @@ import (
 	"limit/backend/local"
 	"limit/backend/memory"
 	"limit/config"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 	"limit/wrap"
 )
 
@@ -77,7 +77,7 @@ func (p *program) openWith(c *cli.Context, cfg *config.Config, o storeOptions) (
 	if err != nil {
 		return nil, err
 	}
-	if err := s.bringSettings(c.Context, p.messages(c)); err != nil && !o.look {
+	if err := s.initSettings(c.Context, p.messages(c)); err != nil && !o.look {
 		s.Close()
 		return nil, err
 	}
@@ -112,10 +112,10 @@ func openLocal(ctx context.Context, o local.Options) (backend.Backend, error) {
 	return b, err
 }
 
-// heeding opens a store for a verb that has a supervisor, whose signals are to end limit though the store is slow to
+// openInterruptible opens a store for a verb that has a supervisor, whose signals are to end limit though the store is slow to
 // answer: one that came meanwhile is returned without a store. What open waits for may be a call that nothing ends, as
 // of a file system that hangs, or of a FIFO: it is left behind then, and limit ends.
-func (p *program) heeding(c *cli.Context, open func() (*store, error)) (*store, syscall.Signal, error) {
+func (p *program) openInterruptible(c *cli.Context, open func() (*store, error)) (*store, syscall.Signal, error) {
 	outer := c.Context
 	ctx, cancel := context.WithCancel(outer)
 	c.Context = ctx
@@ -153,8 +153,8 @@ const leaveBehind = 500 * time.Millisecond
 // errSame ends a change of settings that would change nothing.
 var errSame = errors.New("the settings are the same")
 
-// bringSettings gives the store the configuration's settings where it has none, and warns where it has others.
-func (s *store) bringSettings(ctx context.Context, messages *wrap.Messages) error {
+// initSettings gives the store the configuration's settings where it has none, and warns where it has others.
+func (s *store) initSettings(ctx context.Context, messages *wrap.Messages) error {
 	if !s.config.HasSettings {
 		return nil
 	}
@@ -177,13 +177,13 @@ func (s *store) bringSettings(ctx context.Context, messages *wrap.Messages) erro
 		}
 	}
 	if differences := config.Diff(current, s.config.Settings); len(differences) > 0 {
-		messages.Info("%s differs from the store, whose settings count (%s); 'limit apply' writes the file's", s.config.File, abridge(differences))
+		messages.Info("%s differs from the store, whose settings count (%s); 'limit apply' writes the file's", s.config.File, summarize(differences))
 	}
 	return nil
 }
 
-// abridge names the first difference and counts the others.
-func abridge(differences []string) string {
+// summarize names the first difference and counts the others.
+func summarize(differences []string) string {
 	if len(differences) == 1 {
 		return differences[0]
 	}
@@ -198,14 +198,14 @@ func warnOfTags(settings backend.Settings, messages *wrap.Messages, tags map[str
 		keys = append(keys, t.Key)
 	}
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		if near := yamlpos.Closest(key, keys); !slices.Contains(keys, key) && near != "" {
+		if near := yamlread.Closest(key, keys); !slices.Contains(keys, key) && near != "" {
 			messages.Info("no limit holds for the run's tag %s; did you mean %s, which has one?", key, near)
 		}
 	}
 }
 
-// tellUnset says which pools have neither a limit nor a default, and which were probably meant.
-func tellUnset(messages *wrap.Messages, settings backend.Settings, pools map[string]int) {
+// warnUnset says which pools have neither a limit nor a default, and which were probably meant.
+func warnUnset(messages *wrap.Messages, settings backend.Settings, pools map[string]int) {
 	unset := settings.Unset(pools)
 	if len(unset) == 0 {
 		return
@@ -239,7 +239,7 @@ func (s *store) warnOfLimits(ctx context.Context, messages *wrap.Messages, e bac
 			return // what is done with the store will tell
 		}
 		survey = settings.Survey(&claim)
-		tellUnset(messages, settings, claim.Pools)
+		warnUnset(messages, settings, claim.Pools)
 	}
 	if survey.Unlimited && len(claim.Pools) == 0 && claim.RunID == claim.ID {
 		messages.Info("nothing limits this run: it names no pool, and no limit of the run queue concerns it; give --pool NAME")

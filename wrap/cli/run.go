@@ -126,7 +126,7 @@ func (p *program) carryOut(c *cli.Context, r *request) (err error) {
 	}
 	p.supervisor = supervisor
 	var events *wrap.Events
-	_, sig, err := p.heeding(c, func() (_ *store, err error) {
+	_, sig, err := p.openInterruptible(c, func() (_ *store, err error) {
 		if r.holder == nil {
 			if r.command.Path, err = process.Find(r.command.Args[0], r.command.Env, ""); err != nil {
 				return nil, cannotStart(misplaced(c, err))
@@ -149,7 +149,7 @@ func (p *program) carryOut(c *cli.Context, r *request) (err error) {
 	if sig := sleepRandomly(r.splay, supervisor); sig != 0 {
 		return &exitError{exit: wrap.Exit{Signal: sig}}
 	}
-	s, sig, err := p.heeding(c, func() (*store, error) {
+	s, sig, err := p.openInterruptible(c, func() (*store, error) {
 		cfg, err := p.load(c)
 		if err != nil {
 			return nil, err

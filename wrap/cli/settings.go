@@ -46,7 +46,7 @@ func (p *program) applyCommand() *cli.Command {
 					return err
 				}
 				if len(removed) > 0 {
-					p.messages(c).Info("limits that the file does not name were removed (%s); --keep keeps them", abridge(removed))
+					p.messages(c).Info("limits that the file does not name were removed (%s); --keep keeps them", summarize(removed))
 				}
 				return p.printLines(changes)
 			})

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"limit/backend"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 // mustKnow fails for a pool that nobody has given a limit, holds, waits for or ever held: it is misspelt. "" is no
@@ -43,7 +43,7 @@ func (s *store) mustKnow(ctx context.Context, pool string) error {
 		return nil
 	}
 	text := fmt.Sprintf("there is no pool %q, and none of that name in the history", pool)
-	if near := yamlpos.Closest(pool, slices.Sorted(maps.Keys(names))); near != "" {
+	if near := yamlread.Closest(pool, slices.Sorted(maps.Keys(names))); near != "" {
 		return fmt.Errorf("%s; did you mean %q?", text, near)
 	}
 	return fmt.Errorf("%s; 'limit pool list' shows those there are", text)
@@ -51,7 +51,7 @@ func (s *store) mustKnow(ctx context.Context, pool string) error {
 
 // nearPool is the pool with a limit of its own that was probably meant, or "".
 func nearPool(name string, settings backend.Settings) string {
-	return yamlpos.Closest(name, slices.Sorted(maps.Keys(settings.Pools)))
+	return yamlread.Closest(name, slices.Sorted(maps.Keys(settings.Pools)))
 }
 
 // orMeant adds to the refusal of a pool that nobody declared which was probably meant.

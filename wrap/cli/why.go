@@ -189,7 +189,7 @@ func claimsWhere(s *backend.Snapshot, which func(c backend.Claim) bool) []string
 func (p *program) whyStep(s *backend.Snapshot, asked subject, now time.Time) error {
 	e := asked.entry
 	claims := dagClaims{s, e}
-	if err := report.NewLook(e, now, claims.deserted()).Why(p.Out, asked.step); err != nil || !e.Running {
+	if err := report.NewRunView(e, now, claims.deserted()).Why(p.Out, asked.step); err != nil || !e.Running {
 		return err
 	}
 	if e.Granted == 0 {

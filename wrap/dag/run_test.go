@@ -153,7 +153,7 @@ steps:
 	release()
 	p.wait().want(0, "")
 	sweep(t, p.run.File, p.eventList(), 2, map[string]int{"db": 1})
-	waited := report.Waited(p.run.Record, report.Blame(p.run.Record))
+	waited := report.Waited(p.run.Record, report.AttributeWaits(p.run.Record))
 	if !slices.ContainsFunc(waited, func(w report.LimitWait) bool { return w.Limit == "pool:db" && w.Steps == 3 }) {
 		t.Errorf("the report blames %+v", waited)
 	}

@@ -197,9 +197,9 @@ func (p *Process) Stop(why Reason) { p.stop(why, now()+p.c.Grace) }
 
 // StopBy is Stop(Lost) at such a time that Grace is over at deadline: by then nothing of the command lives. A
 // deadline that is past or zero kills at once; one that passes while the machine sleeps does when it wakes. Until
-// the Stop has begun, another StopBy or Relent takes its place; afterwards it can only bring the kill forward.
+// the Stop has begun, another StopBy or CancelStop takes its place; afterwards it can only bring the kill forward.
 func (p *Process) StopBy(deadline time.Time) {
-	p.Relent()
+	p.CancelStop()
 	killAt := now()
 	if !deadline.IsZero() {
 		killAt += time.Until(deadline)
@@ -218,8 +218,8 @@ func (p *Process) StopBy(deadline time.Time) {
 	}
 }
 
-// Relent takes back a StopBy that has not begun, and reports whether there was one.
-func (p *Process) Relent() bool {
+// CancelStop takes back a StopBy that has not begun, and reports whether there was one.
+func (p *Process) CancelStop() bool {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	return p.stopBy.cancel()

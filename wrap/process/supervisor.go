@@ -23,7 +23,7 @@ type Supervisor struct {
 
 	mu         sync.Mutex // also keeps process ids valid: nothing is reaped while it is held
 	procs      map[int]*Process
-	apart      map[int]bool   // children that are no part of any command, see Disown
+	apart      map[int]bool   // children that are no part of any command, see Exclude
 	forward    *Process       // the command that signals go to
 	held       *Process       // ended, but Done waits for its descendants
 	stopped    syscall.Signal // by what forward has stopped, and this process is to
@@ -117,9 +117,9 @@ func (s *Supervisor) add(pid int, c Command) *Process {
 	return p
 }
 
-// Disown says that a child which this Supervisor has not started is no part of any command: nothing waits for it, and
+// Exclude says that a child which this Supervisor has not started is no part of any command: nothing waits for it, and
 // no Stop or Kill concerns it.
-func (s *Supervisor) Disown(pid int) {
+func (s *Supervisor) Exclude(pid int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.apart[pid] = true

@@ -269,11 +269,11 @@ func TestADeadlineCanBeTakenBackUntilItHasBegun(t *testing.T) {
 	line(t, out)
 	p.StopBy(time.Now().Add(time.Hour))
 	p.StopBy(time.Now().Add(time.Minute))
-	if !p.Relent() {
-		t.Error("Relent found no deadline")
+	if !p.CancelStop() {
+		t.Error("CancelStop found no deadline")
 	}
-	if p.Relent() {
-		t.Error("a second Relent found one")
+	if p.CancelStop() {
+		t.Error("a second CancelStop found one")
 	}
 	w.Close()
 	if got := await(t, p, 10*time.Second); got.Reason != Ended {
@@ -341,7 +341,7 @@ func TestADisownedChildIsNoPartOfACommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer syscall.Kill(child, syscall.SIGKILL)
-	s.Disown(child)
+	s.Exclude(child)
 	dir, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)

@@ -89,7 +89,7 @@ func (p *Process) members() (found []info, unsure bool) {
 func KillTree(ctx context.Context, root int, mark string) error {
 	killGroup(root)
 	first := find(root)
-	h := &hunt{root: first.identity(), mark: mark, died: map[info]bool{}}
+	h := &treeKiller{root: first.identity(), mark: mark, died: map[info]bool{}}
 	const patience = 20 // scans without a find, though there may be somebody: it is a busy machine
 	for empty := 0; empty < patience; {
 		pause := time.Millisecond
@@ -119,15 +119,15 @@ const (
 	someKilled
 )
 
-// hunt looks for processes that come and go while it looks.
-type hunt struct {
+// treeKiller looks for processes that come and go while it looks.
+type treeKiller struct {
 	root info
 	mark string
 	died map[info]bool // zombies of the scans so far
 	sure bool          // nobody exited during the last scan, whose children it may have missed, and nobody was in an exec
 }
 
-func (h *hunt) scan() []info {
+func (h *treeKiller) scan() []info {
 	all, vanished := processes(h.mark)
 	h.sure = !vanished
 	for _, i := range all {
@@ -145,7 +145,7 @@ func (h *hunt) scan() []info {
 
 // killAll kills what is found. First all are stopped, until a scan finds no others: what is
 // stopped makes no children, and its children do not lose their parent.
-func (h *hunt) killAll() (result int) {
+func (h *treeKiller) killAll() (result int) {
 	stopped := map[info]bool{}
 	const rounds = 10 // against one who makes children as fast as that
 	found := h.scan()

@@ -32,14 +32,14 @@ func took(running bool, started time.Time, ended time.Duration, now time.Time) s
 }
 
 // Show writes a line for each step of a run.
-func Show(w io.Writer, e *Look) error {
+func Show(w io.Writer, e *RunView) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "run %s of %s, %s, started %s on %s\n", e.ID, clean(e.File), e.State(), e.Started.Local().Format("2006-01-02 15:04:05"), clean(e.Host))
 	if e.Retries != "" {
 		fmt.Fprintf(out, "goes on with run %s\n", e.Retries)
 	}
 	fmt.Fprintln(out)
-	blame := Blame(e.Run)
+	blame := AttributeWaits(e.Run)
 	rows := [][]string{{"STEP", "STATE", "ATTEMPTS", "WAITED", "TOOK", ""}}
 	for i, s := range e.Steps {
 		if s.Outcome.State == plan.Unselected {
@@ -54,7 +54,7 @@ func Show(w io.Writer, e *Look) error {
 }
 
 // state is a step's state as a word, and why it is that.
-func (e *Look) state(s *journal.Step) (state, why string) {
+func (e *RunView) state(s *journal.Step) (state, why string) {
 	state, why = s.Outcome.State.String(), s.Outcome.Reason
 	switch {
 	case s.Runs() && e.Running:
@@ -75,7 +75,7 @@ func (e *Look) state(s *journal.Step) (state, why string) {
 	return state, why
 }
 
-func showRow(e *Look, s *journal.Step, blame [][]journal.Wait) []string {
+func showRow(e *RunView, s *journal.Step, blame [][]journal.Wait) []string {
 	state, why := e.state(s)
 	a := s.Last()
 	if a == nil {
@@ -176,7 +176,7 @@ func firstLine(text string) string {
 func Plan(w io.Writer, r *journal.Run, durations []time.Duration, known int) error {
 	out := bufio.NewWriter(w)
 	rows := [][]string{{"START", "STEP", "TAKES", "WAITS", "NEEDS"}}
-	for _, b := range bars(r, Blame(r)) {
+	for _, b := range bars(r, AttributeWaits(r)) {
 		waited := ""
 		if b.attempt.Start > b.attempt.Ready {
 			waited = short(b.attempt.Start - b.attempt.Ready)
@@ -205,7 +205,7 @@ func writePlanNotes(out io.Writer, r *journal.Run, known int) {
 			fmt.Fprintf(out, "never starts: %s: %s\n", clean(s.ID), clean(s.Outcome.Reason))
 		}
 	}
-	blame := Blame(r)
+	blame := AttributeWaits(r)
 	writeCriticalPath(out, r, blame)
 	writeWaited(out, r, blame)
 	switch {
@@ -230,7 +230,7 @@ func Simulated(f *stepfile.File, slots int, pools map[string]int, spans []plan.S
 	for i, s := range r.Steps {
 		s.Outcome = p.Outcome(i)
 	}
-	blame := Blame(r)
+	blame := AttributeWaits(r)
 	for i, s := range r.Steps {
 		for n := range s.Attempts {
 			poolWait(s, &s.Attempts[n], blame[i][n])

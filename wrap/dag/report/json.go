@@ -96,10 +96,10 @@ func ListJSON(w io.Writer, runs []journal.Listed, now time.Time) error {
 }
 
 // ShowJSON is Show for programs: an object.
-func ShowJSON(w io.Writer, l *Look) error {
+func ShowJSON(w io.Writer, l *RunView) error {
 	out := shownJSON{listedJSON: listed(l.Listed(), l.Started.Add(l.now)), Host: l.Host, PID: l.PID, Retries: l.Retries, Dir: l.Dir, Params: l.Params,
 		MaxConcurrent: l.Max, Steps: []stepJSON{}}
-	blame := Blame(l.Run)
+	blame := AttributeWaits(l.Run)
 	for i, s := range l.Steps {
 		if s.Outcome.State == plan.Unselected {
 			continue

@@ -106,7 +106,7 @@ func Page(w io.Writer, r *journal.Run, dir string) error {
 }
 
 func modelOf(r *journal.Run, dir string) *pageModel {
-	blame := Blame(r)
+	blame := AttributeWaits(r)
 	waited := Waited(r, blame)
 	way := CriticalPath(r, blame)
 	critical := map[*journal.Attempt]bool{}

@@ -205,7 +205,7 @@ func WhatIf(changes []string, before, after *journal.Run) string {
 		text += fmt.Sprintf(" ends %.0f%% of the waiting", 100*(1-is.Seconds()/was.Seconds()))
 	}
 	text += fmt.Sprintf(": the run takes %s, was %s", short(after.Ended), short(before.Ended))
-	if left := Waited(after, Blame(after)); len(left) > 0 && left[0].Waited > worthTelling {
+	if left := Waited(after, AttributeWaits(after)); len(left) > 0 && left[0].Waited > worthTelling {
 		text += fmt.Sprintf("; then %s binds", clean(left[0].Limit))
 	}
 	return text
@@ -214,7 +214,7 @@ func WhatIf(changes []string, before, after *journal.Run) string {
 // waitedInAll is how long the steps of a run waited for limits, all together.
 func waitedInAll(r *journal.Run) time.Duration {
 	var all time.Duration
-	for _, w := range Waited(r, Blame(r)) {
+	for _, w := range Waited(r, AttributeWaits(r)) {
 		all += w.Waited
 	}
 	return all

@@ -86,7 +86,7 @@ steps:
 func TestWaitsAreBlamedOnTheLimitsThatWereFull(t *testing.T) {
 	r := runOf(t, graphText, 3)
 	waited := map[string]float64{}
-	for _, w := range Waited(r, Blame(r)) {
+	for _, w := range Waited(r, AttributeWaits(r)) {
 		waited[w.Limit] = w.Waited.Seconds()
 	}
 	// After a: d (2 slots) and b start, c waits for the tag; all slots are taken too. Then c.
@@ -107,7 +107,7 @@ func TestBlameAgreesWithALookAtEveryInstant(t *testing.T) {
 	}
 	r := runOf(t, b.String(), 5)
 	got := map[string]time.Duration{}
-	for _, w := range Waited(r, Blame(r)) {
+	for _, w := range Waited(r, AttributeWaits(r)) {
 		got[w.Limit] = w.Waited
 	}
 	want := map[string]time.Duration{}
@@ -173,7 +173,7 @@ raising it would give (simulated): step-tag:t 1 → 2: no gain
 		t.Run(name, func(t *testing.T) {
 			r := runIn(t, c.text, c.max, c.pools)
 			var b strings.Builder
-			blame := Blame(r)
+			blame := AttributeWaits(r)
 			writeCriticalPath(&b, r, blame)
 			writeWaited(&b, r, blame)
 			if b.String() != c.want {

@@ -66,7 +66,7 @@ func WriteSummary(w io.Writer, r *journal.Run, dir string, shown bool, retry str
 	fmt.Fprintln(w)
 	writeRerun(w, r)
 	writeFailures(w, r, dir, shown)
-	blame := Blame(r)
+	blame := AttributeWaits(r)
 	if ran := countRan(r); ran > 1 {
 		writeSlowest(w, r)
 		writeCriticalPath(w, r, blame)

@@ -40,7 +40,7 @@ func Trace(w io.Writer, r *journal.Run) error {
 	t.raw("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n")
 	t.add(traceEvent{Name: "process_name", Phase: "M", Process: traceRan, Args: map[string]any{"name": r.Name}})
 	t.add(traceEvent{Name: "process_name", Phase: "M", Process: traceWaited, Args: map[string]any{"name": "waiting for limits"}})
-	blame := Blame(r)
+	blame := AttributeWaits(r)
 	ran, waited := &lanes{}, &lanes{}
 	for _, b := range bars(r, blame) {
 		t.attempt(r, b, ran.take(b.attempt.Start, b.end))

@@ -15,7 +15,7 @@ import (
 
 // Why explains why a step waits, or that it does not: what it needs and where that stands, which limits of the executor
 // are in its way and which steps hold them since when. What it waits for in the store, the store knows.
-func (l *Look) Why(w io.Writer, s *journal.Step) error {
+func (l *RunView) Why(w io.Writer, s *journal.Step) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "%s of %s, run %s, %s\n", clean(s.ID), clean(l.Name), shortRun(l.ID), l.Standing(s))
 	switch {
@@ -33,7 +33,7 @@ func (l *Look) Why(w io.Writer, s *journal.Step) error {
 }
 
 // asks are the slots that a step asks of, or holds in, the executor, and the pools that it holds while it runs.
-func (l *Look) asks(s *journal.Step) string {
+func (l *RunView) asks(s *journal.Step) string {
 	asks := []string{fmt.Sprintf("%d of %d slots (max_concurrent)", s.Slots, l.Max)}
 	if s.If != "" && s.Passed == 0 && !s.Runs() {
 		return fmt.Sprintf("1 of %d slots (max_concurrent) for its condition", l.Max)
@@ -61,7 +61,7 @@ func (l *Look) asks(s *journal.Step) string {
 }
 
 // writeNeeds tells of the needs that are open where they stand.
-func (l *Look) writeNeeds(out io.Writer, s *journal.Step) {
+func (l *RunView) writeNeeds(out io.Writer, s *journal.Step) {
 	open := l.open(s)
 	if done := len(s.Needs) - len(open); done > 0 {
 		fmt.Fprintf(out, "  %d of the %d steps that it needs are done\n", done, len(s.Needs))
@@ -70,7 +70,7 @@ func (l *Look) writeNeeds(out io.Writer, s *journal.Step) {
 }
 
 // writeCulprits tells of the steps that failed so that a step was not run.
-func (l *Look) writeCulprits(out io.Writer, s *journal.Step) {
+func (l *RunView) writeCulprits(out io.Writer, s *journal.Step) {
 	seen := map[int]bool{}
 	var failed []*journal.Step
 	for work := slices.Clone(s.Needs); len(work) > 0; work = work[1:] {
@@ -90,7 +90,7 @@ func (l *Look) writeCulprits(out io.Writer, s *journal.Step) {
 }
 
 // writeBlocks tells of the limits of the executor that are in a step's way, and of the steps that hold them.
-func (l *Look) writeBlocks(out io.Writer, s *journal.Step) {
+func (l *RunView) writeBlocks(out io.Writer, s *journal.Step) {
 	fmt.Fprintf(out, "  asks %s\n", clean(l.asks(s)))
 	for _, b := range l.blocks(s) {
 		fmt.Fprintf(out, "  %s\n", wrap.BlockLine(b, l.Started.Add(l.now)))
@@ -107,7 +107,7 @@ func (l *Look) writeBlocks(out io.Writer, s *journal.Step) {
 // mostSteps is how many steps are listed.
 const mostSteps = 20
 
-func (l *Look) writeSteps(out io.Writer, steps []*journal.Step) {
+func (l *RunView) writeSteps(out io.Writer, steps []*journal.Step) {
 	var rows [][]string
 	for i, s := range steps {
 		if i == mostSteps && len(steps) > mostSteps+1 {

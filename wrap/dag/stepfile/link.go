@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 // link resolves names to steps, and refuses what can never run.
@@ -49,17 +49,17 @@ func (p *parser) limitsOfNothing() {
 		limited[t.Key] = true
 		switch used := values[t.Key]; {
 		case used == nil:
-			p.limitsAt[i].Warn(fmt.Sprintf("no step has the tag %s: this limit holds for nothing", t.Key), yamlpos.DidYouMean(t.Key, keys))
+			p.limitsAt[i].Warn(fmt.Sprintf("no step has the tag %s: this limit holds for nothing", t.Key), yamlread.DidYouMean(t.Key, keys))
 		case t.Value != nil && !used[*t.Value]:
 			p.limitsAt[i].Warn(fmt.Sprintf("no step has the tag %s=%s: this limit holds for nothing", t.Key, *t.Value),
-				yamlpos.DidYouMean(*t.Value, slices.Sorted(maps.Keys(used))))
+				yamlread.DidYouMean(*t.Value, slices.Sorted(maps.Keys(used))))
 		}
 	}
 	for _, src := range p.read {
 		for _, s := range src.instances[:min(1, len(src.instances))] {
 			for _, key := range slices.Sorted(maps.Keys(s.Tags)) {
-				if near := yamlpos.Closest(key, slices.Sorted(maps.Keys(limited))); !limited[key] && near != "" && values[near] != nil {
-					src.key.Warn(fmt.Sprintf("the tag %s of step %s has no limit", key, src.name), yamlpos.DidYouMean(key, []string{near}))
+				if near := yamlread.Closest(key, slices.Sorted(maps.Keys(limited))); !limited[key] && near != "" && values[near] != nil {
+					src.key.Warn(fmt.Sprintf("the tag %s of step %s has no limit", key, src.name), yamlread.DidYouMean(key, []string{near}))
 				}
 			}
 		}
@@ -70,7 +70,7 @@ func (p *parser) limitsOfNothing() {
 // needs of its own.
 func (p *parser) needs(src *source) {
 	items, _ := src.needs.OneOrMany()
-	each := slices.ContainsFunc(items, func(item yamlpos.Value) bool {
+	each := slices.ContainsFunc(items, func(item yamlread.Value) bool {
 		name, _ := item.Scalar()
 		return strings.Contains(name, opening)
 	})
@@ -85,7 +85,7 @@ func (p *parser) needs(src *source) {
 }
 
 // needsOf are those of a step, or of one combination of its matrix.
-func (p *parser) needsOf(src *source, s *Step, items []yamlpos.Value) []int {
+func (p *parser) needsOf(src *source, s *Step, items []yamlread.Value) []int {
 	var needs []int
 	for _, item := range items {
 		name, ok := item.Scalar()
@@ -121,9 +121,9 @@ func (p *parser) nearest(name string) string {
 		ids = append(ids, p.file.Steps[i].ID)
 	}
 	if isCombination && len(ids) > 0 {
-		return yamlpos.DidYouMean(name, ids)
+		return yamlread.DidYouMean(name, ids)
 	}
-	return yamlpos.DidYouMean(name, p.names())
+	return yamlread.DidYouMean(name, p.names())
 }
 
 // broken reports whether a step of this name is there, but its matrix could not be read.
@@ -242,7 +242,7 @@ func (f *File) suggestion(name string) string {
 	for _, s := range f.Steps {
 		names = append(names, s.ID)
 	}
-	if closest := yamlpos.DidYouMean(name, names); closest != "" {
+	if closest := yamlread.DidYouMean(name, names); closest != "" {
 		return "; " + closest
 	}
 	return ""

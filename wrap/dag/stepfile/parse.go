@@ -11,7 +11,7 @@ import (
 
 	"limit/backend"
 	"limit/config/grammar"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 // Options modify Parse.
@@ -21,13 +21,13 @@ type Options struct {
 }
 
 // Read reads and parses a step file.
-func Read(path string, o Options) (*File, []*yamlpos.Problem, error) {
+func Read(path string, o Options) (*File, []*yamlread.Problem, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the step file: %w", err)
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, yamlpos.MaxSize+1))
+	data, err := io.ReadAll(io.LimitReader(file, yamlread.MaxSize+1))
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the step file: %w", err)
 	}
@@ -35,9 +35,9 @@ func Read(path string, o Options) (*File, []*yamlpos.Problem, error) {
 }
 
 // Parse parses the text of a step file. path is what problems call it, and what its directories are relative to. The
-// error has all problems of the file (yamlpos.Problems); warnings come beside a valid file too.
-func Parse(path string, data []byte, o Options) (f *File, warnings []*yamlpos.Problem, err error) {
-	doc := yamlpos.Parse(path, data)
+// error has all problems of the file (yamlread.Problems); warnings come beside a valid file too.
+func Parse(path string, data []byte, o Options) (f *File, warnings []*yamlread.Problem, err error) {
+	doc := yamlread.Parse(path, data)
 	p := &parser{doc: doc, file: &File{Path: path, Source: data}}
 	if !p.parse(o) {
 		return nil, doc.Warnings(), doc.Err()
@@ -54,7 +54,7 @@ func topKeys() []string {
 }
 
 // extension reports whether a top-level key is the file's own, for anchors: x-… is not looked at.
-func extension(e yamlpos.Entry) bool { return strings.HasPrefix(e.Name, "x-") }
+func extension(e yamlread.Entry) bool { return strings.HasPrefix(e.Name, "x-") }
 
 func paramKeys() []string { return []string{"default", "description", "choices"} }
 
@@ -64,25 +64,25 @@ func tagLimitKeys() []string { return []string{"key", "value", "limit"} }
 
 // parser is one reading of a file.
 type parser struct {
-	doc      *yamlpos.Document
+	doc      *yamlread.Document
 	file     *File
-	top      yamlpos.Fields
+	top      yamlread.Fields
 	dir      string // absolute: what the steps' directories are relative to
 	shell    []string
 	defaults template
 	scope    scope
-	limitsAt []yamlpos.Value // where the executor's tag limits stand
+	limitsAt []yamlread.Value // where the executor's tag limits stand
 	read     []*source
 }
 
 // parse reads the whole document and reports whether it is valid.
 func (p *parser) parse(o Options) bool {
 	root := p.doc.Root()
-	if root.Kind() == yamlpos.Null {
+	if root.Kind() == yamlread.Null {
 		root.Reject("the file is empty", "give it steps:")
 	}
 	top, ok := root.Fields(extension, topKeys()...)
-	if !ok || root.Kind() == yamlpos.Null {
+	if !ok || root.Kind() == yamlread.Null {
 		return false
 	}
 	p.top = top
@@ -114,7 +114,7 @@ func (p *parser) head() {
 	p.secrets()
 }
 
-func (p *parser) description(v yamlpos.Value) string {
+func (p *parser) description(v yamlread.Value) string {
 	text, _ := v.Scalar()
 	return strings.TrimSpace(text)
 }
@@ -122,7 +122,7 @@ func (p *parser) description(v yamlpos.Value) string {
 // secrets reads names, or a mapping of names to where their values are.
 func (p *parser) secrets() {
 	v := p.top.Get("secrets")
-	if v.Kind() != yamlpos.Mapping {
+	if v.Kind() != yamlread.Mapping {
 		items, _ := v.OneOrMany()
 		for _, item := range items {
 			if name, ok := item.Text(); ok {
@@ -134,7 +134,7 @@ func (p *parser) secrets() {
 	entries, _ := v.Entries()
 	for _, e := range entries.All() {
 		path := ""
-		if e.Value.Kind() != yamlpos.Null {
+		if e.Value.Kind() != yamlread.Null {
 			fields, _ := e.Value.Fields(nil, "file")
 			if path = p.path(fields.Require("file")); path == "" {
 				continue
@@ -144,7 +144,7 @@ func (p *parser) secrets() {
 	}
 }
 
-func (p *parser) secret(at yamlpos.Value, name, path string) {
+func (p *parser) secret(at yamlread.Value, name, path string) {
 	switch {
 	case !variable(name):
 		at.Reject(fmt.Sprintf("%q cannot be the name of an environment variable", name), "")
@@ -156,7 +156,7 @@ func (p *parser) secret(at yamlpos.Value, name, path string) {
 }
 
 // path reads the path of a file, relative to the step file.
-func (p *parser) path(v yamlpos.Value) string {
+func (p *parser) path(v yamlread.Value) string {
 	path, ok := v.Text()
 	switch {
 	case !ok:
@@ -204,9 +204,9 @@ func (p *parser) params(given map[string]string) {
 }
 
 // param reads a parameter: its default, or a mapping.
-func (p *parser) param(e yamlpos.Entry) Param {
+func (p *parser) param(e yamlread.Entry) Param {
 	param, value := Param{Name: e.Name}, e.Value
-	if value.Kind() == yamlpos.Mapping {
+	if value.Kind() == yamlread.Mapping {
 		fields, _ := value.Fields(nil, paramKeys()...)
 		param.Description = p.description(fields.Get("description"))
 		choices, _ := fields.Get("choices").List()
@@ -244,7 +244,7 @@ func (p *parser) unknownParams(o Options) error {
 			}
 			continue
 		}
-		if suggestion := yamlpos.DidYouMean(name, known); suggestion != "" {
+		if suggestion := yamlread.DidYouMean(name, known); suggestion != "" {
 			return fmt.Errorf("%s has no parameter %q; %s", p.file.Path, name, suggestion)
 		}
 		return fmt.Errorf("%s has no parameter %q; declare it under params", p.file.Path, name)
@@ -281,7 +281,7 @@ func (p *parser) surroundings() {
 	}
 }
 
-func (p *parser) executor(v yamlpos.Value) {
+func (p *parser) executor(v yamlread.Value) {
 	fields, ok := v.Fields(nil, executorKeys()...)
 	if !ok {
 		return
@@ -318,7 +318,7 @@ func (p *parser) ending(key string) *Step {
 }
 
 // tagLimit reads {key: k, limit: n} with a value, {applyLimitPerUniqueValue: true} or neither.
-func (p *parser) tagLimit(v yamlpos.Value) (backend.TagLimit, bool) {
+func (p *parser) tagLimit(v yamlread.Value) (backend.TagLimit, bool) {
 	fields, ok := v.Fields(nil, tagLimitKeys()...)
 	if !ok {
 		return backend.TagLimit{}, false
@@ -330,7 +330,7 @@ func (p *parser) tagLimit(v yamlpos.Value) (backend.TagLimit, bool) {
 		fields.Get("key").Reject("the key of a tag "+fault, "")
 	}
 	value := fields.Get("value")
-	if value.Kind() == yamlpos.Mapping {
+	if value.Kind() == yamlread.Mapping {
 		unique, ok := value.Fields(nil, "applyLimitPerUniqueValue")
 		if ok {
 			t.PerValue, _ = unique.Require("applyLimitPerUniqueValue").Bool()

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"limit/backend"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 func parseText(t testing.TB, text string) *File {
@@ -160,7 +160,7 @@ func TestMistakesAreToldWithTheirPlaces(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := Parse("f.yaml", []byte(c.text), Options{})
 			var got []string
-			for _, p := range yamlpos.Problems(err) {
+			for _, p := range yamlread.Problems(err) {
 				got = append(got, strings.TrimPrefix(p.Head(), "f.yaml:"))
 				if !strings.Contains(p.Error(), "^") && p.Source != "" {
 					t.Errorf("no caret:\n%s", p.Error())
@@ -288,7 +288,7 @@ func FuzzParse(f *testing.F) {
 		for _, end := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
 			lines += strings.Count(string(data), end)
 		}
-		for _, p := range append(yamlpos.Problems(err), warnings...) {
+		for _, p := range append(yamlread.Problems(err), warnings...) {
 			if p.Line < 1 || p.Line > lines || p.Col < 1 {
 				t.Errorf("problem outside of the file: %s", p.Head())
 			}

@@ -9,7 +9,7 @@ import (
 
 	"limit/backend"
 	"limit/config/grammar"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 // defaultGrace is the time between TERM and KILL where a step does not say.
@@ -28,7 +28,7 @@ func retryKeys() []string { return []string{"max", "delay", "backoff", "max_dela
 
 // template is a step as it stands in the file, before its expressions are replaced.
 type template struct {
-	fields yamlpos.Fields
+	fields yamlread.Fields
 
 	run, condition string
 	description    string
@@ -45,15 +45,15 @@ type template struct {
 // source is a step of the file with the steps it became.
 type source struct {
 	name      string
-	key       yamlpos.Value
-	needs     yamlpos.Value
+	key       yamlread.Value
+	needs     yamlread.Value
 	instances []*Step
 }
 
 func (p *parser) steps() {
 	v := p.top.Require("steps")
 	entries, ok := v.Entries()
-	if ok && v.Kind() == yamlpos.Mapping && len(entries.All()) == 0 {
+	if ok && v.Kind() == yamlread.Mapping && len(entries.All()) == 0 {
 		v.Reject("steps has no steps", "")
 	}
 	for _, e := range entries.All() {
@@ -61,7 +61,7 @@ func (p *parser) steps() {
 	}
 }
 
-func (p *parser) step(e yamlpos.Entry) {
+func (p *parser) step(e yamlread.Entry) {
 	if fault := faultOfName(e.Name); fault != "" {
 		e.Key.Reject(fmt.Sprintf("%q cannot be the name of a step: %s", e.Name, fault), "")
 	}
@@ -72,12 +72,12 @@ func (p *parser) step(e yamlpos.Entry) {
 	if t.fields.Get("shell").Given() {
 		t.shell = p.shellOf(t.fields.Get("shell"), p.shell)
 	}
-	if e.Value.Kind() != yamlpos.Mapping {
-		if e.Value.Kind() == yamlpos.Null {
+	if e.Value.Kind() != yamlread.Mapping {
+		if e.Value.Kind() == yamlread.Null {
 			e.Key.Reject(fmt.Sprintf("step %s has no command", e.Name), "give it run: …")
 		}
 		t.run = p.script(e.Value)
-		src.instances = append(src.instances, p.instance(e.Name, e.Name, &t, yamlpos.Fields{}, nil))
+		src.instances = append(src.instances, p.instance(e.Name, e.Name, &t, yamlread.Fields{}, nil))
 		return
 	}
 	fields, _ := e.Value.Fields(nil, stepKeys()...)
@@ -114,7 +114,7 @@ func faultOfName(name string) string {
 }
 
 // own reads what has no expressions in it.
-func (p *parser) own(t *template, fields yamlpos.Fields) {
+func (p *parser) own(t *template, fields yamlread.Fields) {
 	d := t.fields
 	t.fields = fields
 	p.common(t)
@@ -157,8 +157,8 @@ func (p *parser) common(t *template) {
 	p.tolerance(t, f.Get("continue_on_error"))
 }
 
-func (p *parser) retry(t *template, v yamlpos.Value) {
-	if v.Kind() != yamlpos.Mapping {
+func (p *parser) retry(t *template, v yamlread.Value) {
+	if v.Kind() != yamlread.Mapping {
 		if n, ok := v.Int(0, math.MaxInt32); ok {
 			t.retry = Retry{Max: n}
 		}
@@ -183,10 +183,10 @@ func (p *parser) retry(t *template, v yamlpos.Value) {
 	t.retry = r
 }
 
-func (p *parser) tolerance(t *template, v yamlpos.Value) {
+func (p *parser) tolerance(t *template, v yamlread.Value) {
 	switch v.Kind() {
-	case yamlpos.Absent, yamlpos.Null:
-	case yamlpos.Int, yamlpos.Sequence:
+	case yamlread.Absent, yamlread.Null:
+	case yamlread.Int, yamlread.Sequence:
 		t.tolerance = Tolerance{Codes: p.codes(v)}
 	default:
 		all, _ := v.Bool()
@@ -195,7 +195,7 @@ func (p *parser) tolerance(t *template, v yamlpos.Value) {
 }
 
 // codes reads exit codes of failures.
-func (p *parser) codes(v yamlpos.Value) []int {
+func (p *parser) codes(v yamlread.Value) []int {
 	codes := []int{}
 	items, _ := v.OneOrMany()
 	for _, item := range items {
@@ -207,7 +207,7 @@ func (p *parser) codes(v yamlpos.Value) []int {
 }
 
 // instance makes the step, or one combination of its matrix.
-func (p *parser) instance(id, base string, t *template, fields yamlpos.Fields, combination []Var) *Step {
+func (p *parser) instance(id, base string, t *template, fields yamlread.Fields, combination []Var) *Step {
 	sc := scope{matrix: combination, params: p.file.Params}
 	d := p.defaults.fields
 	s := &Step{
@@ -231,15 +231,15 @@ func (p *parser) instance(id, base string, t *template, fields yamlpos.Fields, c
 	return s
 }
 
-func either(first, second yamlpos.Value) yamlpos.Value {
-	if first.Kind() != yamlpos.Absent {
+func either(first, second yamlread.Value) yamlread.Value {
+	if first.Kind() != yamlread.Absent {
 		return first
 	}
 	return second
 }
 
 // pools reads NAME, NAME=SLOTS or a list of them, which may stand in one text as well: database=1,api=2.
-func (p *parser) pools(v yamlpos.Value, sc scope) map[string]int {
+func (p *parser) pools(v yamlread.Value, sc scope) map[string]int {
 	items, _ := v.OneOrMany()
 	if len(items) == 0 {
 		return nil
@@ -269,7 +269,7 @@ func (p *parser) pools(v yamlpos.Value, sc scope) map[string]int {
 }
 
 // matrix reads a matrix; on a mistake there are no combinations.
-func (p *parser) matrix(v yamlpos.Value) [][]Var {
+func (p *parser) matrix(v yamlread.Value) [][]Var {
 	fields, ok := v.Entries()
 	if !ok {
 		return nil
@@ -296,12 +296,12 @@ func (p *parser) matrix(v yamlpos.Value) [][]Var {
 	return combinations
 }
 
-func (p *parser) matrixValues(e yamlpos.Entry) []string {
+func (p *parser) matrixValues(e yamlread.Entry) []string {
 	if !matrixKey(e.Name) {
 		e.Key.Reject(fmt.Sprintf("%q cannot be a key of a matrix", e.Name), "use letters, digits, - and _")
 	}
 	items, ok := e.Value.List()
-	if ok && len(items) == 0 || e.Value.Kind() == yamlpos.Null {
+	if ok && len(items) == 0 || e.Value.Kind() == yamlread.Null {
 		e.Key.Reject(fmt.Sprintf("matrix key %s has no values", e.Name), "")
 	}
 	values := make([]string, 0, len(items))
@@ -311,7 +311,7 @@ func (p *parser) matrixValues(e yamlpos.Entry) []string {
 	return values
 }
 
-func (p *parser) matrixValue(v yamlpos.Value) string {
+func (p *parser) matrixValue(v yamlread.Value) string {
 	s, ok := v.Scalar()
 	if ok && (s == "" || grammar.HasControl(s)) {
 		v.Reject("a value of a matrix must be one line of text", "")
@@ -325,7 +325,7 @@ func matrixKey(name string) bool {
 	})
 }
 
-func (p *parser) combinationList(v yamlpos.Value) [][]Var {
+func (p *parser) combinationList(v yamlread.Value) [][]Var {
 	items, _ := v.List()
 	var out [][]Var
 	for _, item := range items {

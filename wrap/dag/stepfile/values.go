@@ -6,11 +6,11 @@ import (
 	"strings"
 
 	"limit/config/grammar"
-	"limit/config/yamlpos"
+	"limit/config/yamlread"
 )
 
 // tags reads a mapping of tags; a tag without value has "".
-func (p *parser) tags(v yamlpos.Value, sc scope) (map[string]string, bool) {
+func (p *parser) tags(v yamlread.Value, sc scope) (map[string]string, bool) {
 	fields, ok := v.Entries()
 	if !ok || len(fields.All()) == 0 {
 		return nil, ok
@@ -30,7 +30,7 @@ func (p *parser) tags(v yamlpos.Value, sc scope) (map[string]string, bool) {
 }
 
 // environment reads variables in the order of the file.
-func (p *parser) environment(v yamlpos.Value, sc scope) []Var {
+func (p *parser) environment(v yamlread.Value, sc scope) []Var {
 	fields, _ := v.Entries()
 	var env []Var
 	for _, e := range fields.All() {
@@ -63,7 +63,7 @@ func variable(name string) bool {
 }
 
 // expand replaces expressions and notes what is wrong with them.
-func (p *parser) expand(v yamlpos.Value, s string, sc scope) string {
+func (p *parser) expand(v yamlread.Value, s string, sc scope) string {
 	out, err := sc.expand(s)
 	if err != nil {
 		v.Reject(err.Error(), "")
@@ -72,7 +72,7 @@ func (p *parser) expand(v yamlpos.Value, s string, sc scope) string {
 }
 
 // directory reads a directory relative to base.
-func (p *parser) directory(v yamlpos.Value, sc scope, base string) string {
+func (p *parser) directory(v yamlread.Value, sc scope, base string) string {
 	dir, ok := v.Text()
 	if !ok {
 		return base
@@ -90,7 +90,7 @@ func (p *parser) directory(v yamlpos.Value, sc scope, base string) string {
 
 // shellOf reads a shell: the command to which a script is the last argument. Shells of the family of sh end
 // at the first error; others take their words as they stand, such as python3 -c.
-func (p *parser) shellOf(v yamlpos.Value, otherwise []string) []string {
+func (p *parser) shellOf(v yamlread.Value, otherwise []string) []string {
 	s, ok := v.Text()
 	if !ok {
 		return otherwise
@@ -114,7 +114,7 @@ func (p *parser) shellOf(v yamlpos.Value, otherwise []string) []string {
 }
 
 // script reads a command of a step: it is given to the shell as it stands.
-func (p *parser) script(v yamlpos.Value) string {
+func (p *parser) script(v yamlread.Value) string {
 	s, ok := v.Scalar()
 	switch {
 	case !ok:

@@ -11,10 +11,10 @@ import (
 	"limit/wrap/dag/plan"
 )
 
-// Blame returns what each attempt waited for, by step and attempt: for its pools as the store told it, and for the
+// AttributeWaits returns what each attempt waited for, by step and attempt: for its pools as the store told it, and for the
 // limits of the executor as they follow from who ran when. Where several limits are full at once, the time counts for
 // each of them.
-func Blame(r *journal.Run) [][][]journal.Wait {
+func AttributeWaits(r *journal.Run) [][][]journal.Wait {
 	limits := executorLimits(r)
 	blame := make([][][]journal.Wait, len(r.Steps))
 	for i, s := range r.Steps {
@@ -40,7 +40,7 @@ type executorLimit struct {
 	ask      func(*journal.Step) int
 	check    int // what a condition asks
 	used     []level
-	full     map[int]*stretches // by what is asked: when that did not fit
+	full     map[int]*intervals // by what is asked: when that did not fit
 }
 
 // level is how much is used from a time on.
@@ -49,8 +49,8 @@ type level struct {
 	used int
 }
 
-// stretches are times that do not overlap, in order, with the sum of the lengths of those before each.
-type stretches struct {
+// intervals are times that do not overlap, in order, with the sum of the lengths of those before each.
+type intervals struct {
 	from, to, sum []time.Duration
 }
 
@@ -94,7 +94,7 @@ func tagged(key string, value *string) func(*journal.Step) int {
 
 // measure finds how much was used when.
 func (l *executorLimit) measure(r *journal.Run) {
-	l.full = map[int]*stretches{}
+	l.full = map[int]*intervals{}
 	var changes []level
 	for _, s := range r.Steps {
 		ask := l.ask(s)
@@ -124,7 +124,7 @@ func (l *executorLimit) measure(r *journal.Run) {
 func (l *executorLimit) blame(ask int, a *journal.Attempt, end time.Duration) journal.Wait {
 	full := l.full[ask]
 	if full == nil {
-		full = l.stretches(ask, end)
+		full = l.intervals(ask, end)
 		l.full[ask] = full
 	}
 	long := full.within(a.Ready, a.Start)
@@ -134,8 +134,8 @@ func (l *executorLimit) blame(ask int, a *journal.Attempt, end time.Duration) jo
 	return journal.Wait{Limit: l.name, From: max(a.Ready, full.after(a.Ready)), Long: long}
 }
 
-func (l *executorLimit) stretches(ask int, end time.Duration) *stretches {
-	s := &stretches{}
+func (l *executorLimit) intervals(ask int, end time.Duration) *intervals {
+	s := &intervals{}
 	var sum time.Duration
 	for i := 0; i < len(l.used); i++ {
 		if l.used[i].used+ask <= l.capacity {
@@ -155,8 +155,8 @@ func (l *executorLimit) stretches(ask int, end time.Duration) *stretches {
 	return s
 }
 
-// before is how much of the stretches lies before a time.
-func (s *stretches) before(at time.Duration) time.Duration {
+// before is how much of the intervals lies before a time.
+func (s *intervals) before(at time.Duration) time.Duration {
 	i := sort.Search(len(s.from), func(i int) bool { return s.from[i] >= at }) - 1
 	if i < 0 {
 		return 0
@@ -164,12 +164,12 @@ func (s *stretches) before(at time.Duration) time.Duration {
 	return s.sum[i] + min(at, s.to[i]) - s.from[i]
 }
 
-func (s *stretches) within(from, to time.Duration) time.Duration {
+func (s *intervals) within(from, to time.Duration) time.Duration {
 	return s.before(to) - s.before(from)
 }
 
 // after is when the first stretch that is not over at a time begins.
-func (s *stretches) after(at time.Duration) time.Duration {
+func (s *intervals) after(at time.Duration) time.Duration {
 	i := sort.Search(len(s.to), func(i int) bool { return s.to[i] > at })
 	if i == len(s.from) {
 		return 0

@@ -12,8 +12,8 @@ import (
 	"limit/wrap/dag/plan"
 )
 
-// Look is a look at a run that may be carried out by another process: where its steps stand, by its journal.
-type Look struct {
+// RunView is a look at a run that may be carried out by another process: where its steps stand, by its journal.
+type RunView struct {
 	*journal.Entry
 	Deserted bool // processes of the run live, but nobody carries it out any more
 
@@ -21,9 +21,9 @@ type Look struct {
 	limits map[string]*executorLimit
 }
 
-// NewLook looks at a run. deserted says that its limit is gone, though processes of it live.
-func NewLook(e *journal.Entry, now time.Time, deserted bool) *Look {
-	l := &Look{Entry: e, Deserted: deserted, now: now.Sub(e.Started), limits: map[string]*executorLimit{}}
+// NewRunView looks at a run. deserted says that its limit is gone, though processes of it live.
+func NewRunView(e *journal.Entry, now time.Time, deserted bool) *RunView {
+	l := &RunView{Entry: e, Deserted: deserted, now: now.Sub(e.Started), limits: map[string]*executorLimit{}}
 	for _, limit := range executorLimits(e.Run) {
 		l.limits[limit.name] = limit
 	}
@@ -31,18 +31,18 @@ func NewLook(e *journal.Entry, now time.Time, deserted bool) *Look {
 }
 
 // live reports whether somebody carries the run out.
-func (l *Look) live() bool { return l.Running && !l.Finished && !l.Deserted }
+func (l *RunView) live() bool { return l.Running && !l.Finished && !l.Deserted }
 
 // Waits reports whether a step is ready and waits, for a limit or for its next attempt.
-func (l *Look) Waits(s *journal.Step) bool {
+func (l *RunView) Waits(s *journal.Step) bool {
 	return l.live() && l.Granted > 0 && s.Outcome.State == plan.Pending && !s.Runs() && !s.Checks() && len(l.open(s)) == 0
 }
 
 // delayed reports whether a step waits for its next attempt.
-func (l *Look) delayed(s *journal.Step) bool { return s.Again() > l.now }
+func (l *RunView) delayed(s *journal.Step) bool { return s.Again() > l.now }
 
 // blocks are the limits in a step's way. Who holds those of the executor follows from who runs now.
-func (l *Look) blocks(s *journal.Step) []backend.Block {
+func (l *RunView) blocks(s *journal.Step) []backend.Block {
 	if s.Blocked == nil {
 		return nil
 	}
@@ -56,7 +56,7 @@ func (l *Look) blocks(s *journal.Step) []backend.Block {
 }
 
 // use is how much of a limit of the executor is in use, and by which steps, the first to start first.
-func (l *Look) use(limit *executorLimit) (used int, by []string) {
+func (l *RunView) use(limit *executorLimit) (used int, by []string) {
 	var holders []*journal.Step
 	for _, s := range l.Steps {
 		ask := limit.ask(s)
@@ -81,7 +81,7 @@ func since(s *journal.Step) time.Duration {
 }
 
 // open are the needs of a step that are not final.
-func (l *Look) open(s *journal.Step) []*journal.Step {
+func (l *RunView) open(s *journal.Step) []*journal.Step {
 	var open []*journal.Step
 	for _, n := range s.Needs {
 		if l.Steps[n].Outcome.State == plan.Pending {
@@ -92,7 +92,7 @@ func (l *Look) open(s *journal.Step) []*journal.Step {
 }
 
 // readySince is when a step that waits became ready.
-func (l *Look) readySince(s *journal.Step) time.Duration {
+func (l *RunView) readySince(s *journal.Step) time.Duration {
 	if s.Last() != nil {
 		return s.Again()
 	}
@@ -104,7 +104,7 @@ func (l *Look) readySince(s *journal.Step) time.Duration {
 }
 
 // Standing says where a step stands: "runs for 12s", "waits for max_concurrent (4 of 4 used) for 3s".
-func (l *Look) Standing(s *journal.Step) string {
+func (l *RunView) Standing(s *journal.Step) string {
 	switch {
 	case s.Outcome.State != plan.Pending:
 		return l.ended(s)
@@ -132,7 +132,7 @@ func (l *Look) Standing(s *journal.Step) string {
 }
 
 // ended says how a step has ended.
-func (l *Look) ended(s *journal.Step) string {
+func (l *RunView) ended(s *journal.Step) string {
 	o := s.Outcome
 	reason := ""
 	if o.Reason != "" {
@@ -165,7 +165,7 @@ func (l *Look) ended(s *journal.Step) string {
 }
 
 // leftBehind says what became of a step that its run left open.
-func (l *Look) leftBehind(s *journal.Step) string {
+func (l *RunView) leftBehind(s *journal.Step) string {
 	switch {
 	case l.Finished:
 		return "was not started: " + clean(l.runReason())
@@ -176,7 +176,7 @@ func (l *Look) leftBehind(s *journal.Step) string {
 	}
 }
 
-func (l *Look) runReason() string {
+func (l *RunView) runReason() string {
 	if l.Reason != "" {
 		return l.Reason
 	}
@@ -195,7 +195,7 @@ func stepIDs(steps []*journal.Step) []string {
 
 // limitNames are the limits in a step's way: those of the executor with their use. The use of pools is known to the
 // store.
-func (l *Look) limitNames(s *journal.Step) string {
+func (l *RunView) limitNames(s *journal.Step) string {
 	var names []string
 	for _, b := range l.blocks(s) {
 		if s.Blocked.InStore {

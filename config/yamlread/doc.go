@@ -1,7 +1,7 @@
-// Package yamlpos reads YAML written by people: every value knows its place, every mistake is told with it, and
+// Package yamlread reads YAML written by people: every value knows its place, every mistake is told with it, and
 // all mistakes of a file are told at once.
 //
-//	doc := yamlpos.Parse("limit.yaml", data)            // or yamlpos.ReadFile("limit.yaml", yamlpos.MaxSize)
+//	doc := yamlread.Parse("limit.yaml", data)            // or yamlread.ReadFile("limit.yaml", yamlread.MaxSize)
 //	if top, ok := doc.Root().Fields("name", "retries"); ok {
 //		config.Name, _ = top.Require("name").Text()
 //		config.Retries, _ = top.Get("retries").Int(0, 10)
@@ -18,4 +18,4 @@
 // a walk costs at most what MaxExpansion allows, whatever the file.
 //
 // Whole numbers are decimal: 010, which YAML reads as eight, 0x10 and 1_000 are refused with the spelling to use.
-package yamlpos
+package yamlread
