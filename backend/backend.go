@@ -93,8 +93,9 @@ type Backend interface {
 
 // EnterOptions modify Enter.
 type EnterOptions struct {
-	NoWait      bool // fail with *BusyError rather than wait
-	Replace     bool // ask the oldest holders in the way to stop, and the waiters in the way that came with Replace; then wait
+	NoWait bool // fail with *BusyError rather than wait
+	// ask the oldest holders in the way to stop, and the waiters in the way that came with Replace; then wait
+	Replace     bool
 	WatchBlocks bool // send a Blocked event whenever what blocks the claim changes
 }
 
@@ -152,13 +153,15 @@ type Survey struct {
 type EventKind int
 
 const (
-	Granted     EventKind = iota // held from now on; Entry.Claim has the Grant
-	Blocked                      // Obstacles is what stands in the way: on entering, and with WatchBlocks when it has changed
-	Cancelled                    // a waiting claim is gone; the holder of a held one is asked to stop, then to Release
-	Refused                      // a waiting claim is gone: Err is the *ImpossibleError or *LackingError that settings changed meanwhile brought
-	Unreachable                  // the store does not answer; the claim is still held until KillBy
-	Reachable                    // it answers again, in time
-	Lost                         // the claim will be or is given away: no process of the command may live after KillBy
+	Granted EventKind = iota // held from now on; Entry.Claim has the Grant
+	// Obstacles is what stands in the way: on entering, and with WatchBlocks when it has changed
+	Blocked
+	Cancelled // a waiting claim is gone; the holder of a held one is asked to stop, then to Release
+	// a waiting claim is gone: Err is the *ImpossibleError or *LackingError that settings changed meanwhile brought
+	Refused
+	Unreachable // the store does not answer; the claim is still held until KillBy
+	Reachable   // it answers again, in time
+	Lost        // the claim will be or is given away: no process of the command may live after KillBy
 )
 
 // Event is one thing that happened to a claim.

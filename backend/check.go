@@ -3,7 +3,8 @@ package backend
 import "slices"
 
 // Check returns an *ImpossibleError if the claim can never be granted under the limits in force: it asks for more than
-// a limit, for all slots of a pool without limit, or for a pool that strict settings do not declare, its ancestors hold what it needs, or it would close a
+// a limit, for all slots of a pool without limit, or for a pool that strict settings do not declare, its ancestors hold
+// what it needs, or it would close a
 // circle of claims that wait for each other. A limit of 0 and a pause make nothing impossible.
 func (s *State) Check(c *Claim) error {
 	if err := s.alone(c); err != nil {

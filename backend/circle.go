@@ -108,7 +108,8 @@ func sortedMembers(in circle) []*member {
 		members = append(members, m)
 	}
 	slices.SortFunc(members, func(a, b *member) int {
-		return cmp.Or(cmp.Compare(uint64(a.claim.Seq)-1, uint64(b.claim.Seq)-1), strings.Compare(a.claim.ID, b.claim.ID))
+		return cmp.Or(cmp.Compare(uint64(a.claim.Seq)-1, uint64(b.claim.Seq)-1),
+			strings.Compare(a.claim.ID, b.claim.ID))
 	})
 	return members
 }

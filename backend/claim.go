@@ -13,9 +13,10 @@ type Claim struct {
 	ID    string `json:"id"`     // 128 random bits in hexadecimal, see NewID
 	RunID string `json:"run_id"` // the run it belongs to: its own ID, where it is the first claim of a run
 
-	Pools map[string]int    `json:"pools,omitempty"` // slots asked of each pool, each at least 1, or AllSlots
-	Runs  int               `json:"runs,omitempty"`  // slots asked of the run queue (a run: 1), 0 for a claim within a run
-	Tags  map[string]string `json:"tags,omitempty"`  // matched by tag limits where Runs > 0; a tag without value has ""
+	Pools map[string]int `json:"pools,omitempty"` // slots asked of each pool, each at least 1, or AllSlots
+	// slots asked of the run queue (a run: 1), 0 for a claim within a run
+	Runs int               `json:"runs,omitempty"`
+	Tags map[string]string `json:"tags,omitempty"` // matched by tag limits where Runs > 0; a tag without value has ""
 
 	Priority int32 `json:"priority"`       // higher first
 	Rank     int64 `json:"rank,omitempty"` // among equals in priority, higher first; stores leave it 0
@@ -40,8 +41,9 @@ type Claim struct {
 	Host     string    `json:"host"`
 	PID      int       `json:"pid"`
 	User     string    `json:"user"`
-	QueuedAt time.Time `json:"queued_at"`       // by the wall clock of the claimant
-	Holds    int       `json:"holds,omitempty"` // the process that the claim is held for, which PID has not started; 0: a command of PID
+	QueuedAt time.Time `json:"queued_at"` // by the wall clock of the claimant
+	// the process that the claim is held for, which PID has not started; 0: a command of PID
+	Holds int `json:"holds,omitempty"`
 
 	Grant *Grant `json:"grant,omitempty"` // nil while waiting
 }
@@ -76,9 +78,10 @@ type Within struct {
 
 // Grant is the proof that a claim is held.
 type Grant struct {
-	Token     int64            `json:"token"`           // grows with every grant of a namespace
-	Slots     map[string][]int `json:"slots,omitempty"` // numbers within each limited pool of which it has MaxNumbered at most, 0 to limit-1, shared with no other holder
-	GrantedAt time.Time        `json:"granted_at"`      // by the wall clock of the granter
+	Token int64 `json:"token"` // grows with every grant of a namespace
+	// numbers within each limited pool of which it has MaxNumbered at most, 0 to limit-1, shared with no other holder
+	Slots     map[string][]int `json:"slots,omitempty"`
+	GrantedAt time.Time        `json:"granted_at"` // by the wall clock of the granter
 }
 
 // NewID returns 128 random bits in hexadecimal.

@@ -29,7 +29,8 @@ func concealedName(c *Claim) string {
 	if last := len(command) - 1; last > 0 && command[last] == CutCommand {
 		command = command[:last]
 	}
-	if name := strings.Join(command, " "); c.Name == name || len(command) < len(c.Command) && strings.HasPrefix(c.Name, name+" ") {
+	if name := strings.Join(command, " "); c.Name == name || len(command) < len(c.Command) &&
+		strings.HasPrefix(c.Name, name+" ") {
 		return command[0]
 	}
 	return c.Name

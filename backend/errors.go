@@ -46,7 +46,8 @@ type ImpossibleError struct {
 func (e *ImpossibleError) Error() string {
 	switch {
 	case e.Undeclared != "":
-		return fmt.Sprintf("asks for pool %q, which has no limit of its own, and concurrency.pools.strict refuses that; "+
+		return fmt.Sprintf("asks for pool %q, which has no limit of its own, and concurrency.pools.strict refuses "+
+			"that; "+
 			"'limit pool set %s N' gives it one", e.Undeclared, ShellWord(e.Undeclared))
 	case e.Asked == AllSlots:
 		return fmt.Sprintf("asks all slots of %s, which is unlimited; give it a limit", e.Limit)
@@ -63,7 +64,8 @@ func (e *ImpossibleError) Error() string {
 	case e.Rate != nil:
 		return fmt.Sprintf("asks %d of %s, more than its rate %s ever admits", e.Asked, e.Limit, e.Rate)
 	default:
-		return fmt.Sprintf("asks %d of %s, whose limit is %d; ask for less or raise the limit", e.Asked, e.Limit, e.Capacity)
+		return fmt.Sprintf("asks %d of %s, whose limit is %d; ask for less or raise the limit", e.Asked, e.Limit,
+			e.Capacity)
 	}
 }
 

@@ -66,7 +66,8 @@ func (s *State) Asks(id string) iter.Seq[Usage] {
 			return
 		}
 		for _, n := range m.needs {
-			u := Usage{Limit: n.limit.name, Kind: n.limit.key.kind, Pool: n.limit.key.pool, Capacity: n.limit.capacity, Used: n.slots}
+			u := Usage{Limit: n.limit.name, Kind: n.limit.key.kind, Pool: n.limit.key.pool, Capacity: n.limit.capacity,
+				Used: n.slots}
 			if u.Kind == KindTag {
 				u.Tag = s.settings.TagLimits[n.limit.key.tag]
 			}
@@ -218,7 +219,8 @@ func (s *State) Usage(now time.Duration) []Usage {
 		}
 		usage = append(usage, u)
 	}
-	runs := Usage{Limit: s.names.Runs, Kind: KindRuns, Capacity: s.settings.MaxRuns, Pause: s.settings.PauseOf(s.names.Runs)}
+	runs := Usage{Limit: s.names.Runs, Kind: KindRuns, Capacity: s.settings.MaxRuns,
+		Pause: s.settings.PauseOf(s.names.Runs)}
 	runs.count(s.limits[limitKey{kind: KindRuns}])
 	usage = append(usage, runs)
 	for i, t := range s.settings.TagLimits {

@@ -29,10 +29,11 @@ type Past struct {
 	Runs     int               `json:"runs,omitempty"`
 	Tags     map[string]string `json:"tags,omitempty"`
 	Priority int32             `json:"priority,omitempty"`
-	Seq      int64             `json:"seq,omitempty"` // 0 in records of older versions, which have none of the next but the times
-	Host     string            `json:"host,omitempty"`
-	PID      int               `json:"pid,omitempty"`
-	User     string            `json:"user,omitempty"`
+	// 0 in records of older versions, which have none of the next but the times
+	Seq  int64  `json:"seq,omitempty"`
+	Host string `json:"host,omitempty"`
+	PID  int    `json:"pid,omitempty"`
+	User string `json:"user,omitempty"`
 	Outcome
 
 	// Of are the capacities of its limits, by name, when it ended. Clocks of two hosts differ: by these no more is
@@ -95,15 +96,16 @@ type Outcome struct {
 type How string
 
 const (
-	Exited      How = "exited"      // the command has ended by itself, with the code
-	Killed      How = "killed"      // a signal has ended the command, or the waiting
-	TimedOut    How = "timed_out"   // the command was stopped as its time was over
-	GaveUp      How = "gave_up"     // not granted in the time that it would wait
-	CancelledBy How = "cancelled"   // somebody has asked for it: Reason tells who
-	LostClaim   How = "lost"        // the store took the claim away, or could not be reached for too long
-	Impossible  How = "impossible"  // limits that were set while it waited can never admit it
-	Abandoned   How = "abandoned"   // its owner was killed: nobody knows how the command ended, and Ended is when that was noticed
-	NotStarted  How = "not_started" // the command could not be executed
+	Exited      How = "exited"     // the command has ended by itself, with the code
+	Killed      How = "killed"     // a signal has ended the command, or the waiting
+	TimedOut    How = "timed_out"  // the command was stopped as its time was over
+	GaveUp      How = "gave_up"    // not granted in the time that it would wait
+	CancelledBy How = "cancelled"  // somebody has asked for it: Reason tells who
+	LostClaim   How = "lost"       // the store took the claim away, or could not be reached for too long
+	Impossible  How = "impossible" // limits that were set while it waited can never admit it
+	// its owner was killed: nobody knows how the command ended, and Ended is when that was noticed
+	Abandoned  How = "abandoned"
+	NotStarted How = "not_started" // the command could not be executed
 )
 
 // Failed reports whether a claim ended otherwise than a command that exits with 0. One of which nobody has told has
@@ -152,7 +154,8 @@ func (s *Stay) End(c *Claim) Past {
 
 // NewPast is what is remembered of a claim but for its times and its outcome.
 func NewPast(c *Claim) Past {
-	return Past{ID: c.ID, RunID: c.RunID, Name: pastName(c), Pools: c.Pools, Runs: c.Runs, Tags: c.Tags, Priority: c.Priority, Seq: c.Seq,
+	return Past{ID: c.ID, RunID: c.RunID, Name: pastName(c), Pools: c.Pools, Runs: c.Runs, Tags: c.Tags,
+		Priority: c.Priority, Seq: c.Seq,
 		Host: c.Host, PID: c.PID, User: c.User}
 }
 

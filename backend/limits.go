@@ -196,7 +196,8 @@ func (l *limit) expire(now time.Duration) {
 }
 
 func (l *limit) addStart(st start) {
-	i, _ := slices.BinarySearchFunc(l.starts, st.at+1, func(a start, at time.Duration) int { return cmp.Compare(a.at, at) })
+	i, _ := slices.BinarySearchFunc(l.starts, st.at+1,
+		func(a start, at time.Duration) int { return cmp.Compare(a.at, at) })
 	l.starts = slices.Insert(l.starts, i, st)
 	l.used += st.slots
 }

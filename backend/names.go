@@ -24,7 +24,8 @@ func SlotVariable(pool string) string {
 // for hints stand in single ones.
 func ShellWord(text string) string {
 	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+=:,@%", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("/._-+=:,@%", r)
 	}
 	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
 		return text
@@ -41,7 +42,8 @@ func CheckPools(pools map[string]int) error {
 	for _, pool := range sortedKeys(pools) {
 		name := SlotVariable(pool)
 		if other, taken := seen[name]; taken {
-			return fmt.Errorf("pools %q and %q would both have their slots in %s; rename one, or claim it in a run within", other, pool, name)
+			return fmt.Errorf("pools %q and %q would both have their slots in %s; rename one, or claim it in a run "+
+				"within", other, pool, name)
 		}
 		seen[name] = pool
 	}

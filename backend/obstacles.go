@@ -7,9 +7,11 @@ import (
 
 // Obstacles is what keeps a claim from being granted, with the names of those in the way for people to read.
 type Obstacles struct {
-	Blocks   []Block `json:"blocks,omitempty"`
-	Position int     `json:"position,omitempty"` // in the order of the namespace, from 1; 0: not known, or the claim does not wait
-	Parties  []Party `json:"parties,omitempty"`  // the claims that Blocks names, the first few of each; none where the store does not know
+	Blocks []Block `json:"blocks,omitempty"`
+	// in the order of the namespace, from 1; 0: not known, or the claim does not wait
+	Position int `json:"position,omitempty"`
+	// the claims that Blocks names, the first few of each; none where the store does not know
+	Parties []Party `json:"parties,omitempty"`
 }
 
 // Party is a claim that stands in the way of another, as people know it.

@@ -59,7 +59,8 @@ func carry(was, understood, next json.RawMessage) json.RawMessage {
 // carryList carries over the elements of a list that are still there.
 func carryList(was, understood, next json.RawMessage) json.RawMessage {
 	var elements, known, merged []json.RawMessage
-	if !decodes(was, &elements) || !decodes(understood, &known) || !decodes(next, &merged) || len(elements) != len(known) {
+	if !decodes(was, &elements) || !decodes(understood, &known) || !decodes(next, &merged) ||
+		len(elements) != len(known) {
 		return next
 	}
 	changed := false

@@ -30,20 +30,21 @@ type State struct {
 	lines   map[string]*line
 	order   lines
 	young   byAge
-	waiting int                             // members that stand in a line
-	aged    int                             // of them, those that have waited long enough to reserve
-	nested  int                             // of them, those with kin
-	heirs   map[string]map[*member]struct{} // members by the ids of the claims and runs that they are, or say they are, nested in
-	runs    map[string]int                  // held claims of each run
-	pass    uint64                          // number of the pass that the limits' findings belong to
-	search  uint64                          // number of the search in the graph of who waits for whom
-	passed  []*line                         // room for a pass
-	lifted  []*member                       // of a pass, see lift
-	fit     []need                          // room for one of its steps
-	room    []member                        // room for members
-	key     []byte                          // room for the key of a line
-	needs   []need                          // room for what needsOf finds
-	pools   []string                        // room for the names of a claim's pools
+	waiting int // members that stand in a line
+	aged    int // of them, those that have waited long enough to reserve
+	nested  int // of them, those with kin
+	// members by the ids of the claims and runs that they are, or say they are, nested in
+	heirs  map[string]map[*member]struct{}
+	runs   map[string]int // held claims of each run
+	pass   uint64         // number of the pass that the limits' findings belong to
+	search uint64         // number of the search in the graph of who waits for whom
+	passed []*line        // room for a pass
+	lifted []*member      // of a pass, see lift
+	fit    []need         // room for one of its steps
+	room   []member       // room for members
+	key    []byte         // room for the key of a line
+	needs  []need         // room for what needsOf finds
+	pools  []string       // room for the names of a claim's pools
 }
 
 // never is a waiting time after which nobody reserves.
@@ -51,7 +52,8 @@ const never = time.Duration(math.MaxInt64)
 
 // NewState returns a State without claims. Settings with ReserveAfter = NeverReserve switch reservation off.
 func NewState(settings Settings, names Names) *State {
-	s := &State{names: names, members: map[string]*member{}, heirs: map[string]map[*member]struct{}{}, runs: map[string]int{}}
+	s := &State{names: names, members: map[string]*member{}, heirs: map[string]map[*member]struct{}{},
+		runs: map[string]int{}}
 	s.Configure(settings)
 	return s
 }

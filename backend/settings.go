@@ -32,8 +32,9 @@ type Settings struct {
 	HideCommands   bool            `json:"hide_commands,omitempty"`   // status shows names only
 	HistoryEntries int             `json:"history_entries,omitempty"` // 0: the store's own bound
 
-	Strict bool             `json:"strict,omitempty"` // a claim for a pool without a limit of its own is refused
-	Paused map[string]Pause `json:"paused,omitempty"` // limits that let nobody in, by their names in StoreNames; kept by 'limit apply'
+	Strict bool `json:"strict,omitempty"` // a claim for a pool without a limit of its own is refused
+	// limits that let nobody in, by their names in StoreNames; kept by 'limit apply'
+	Paused map[string]Pause `json:"paused,omitempty"`
 }
 
 // Pause says who keeps everybody out of a limit. It is there for people to read: nothing is decided by its time.
@@ -154,7 +155,8 @@ func (s Settings) Unset(pools map[string]int) []string {
 // Survey tells of the limits that concern a claim, whatever it is nested in.
 func (s Settings) Survey(c *Claim) Survey {
 	state := NewState(s, StoreNames())
-	unlimited := !slices.ContainsFunc(state.needsOf(c), func(n need) bool { return n.limit.capacity != Unlimited || n.limit.shut() })
+	unlimited := !slices.ContainsFunc(state.needsOf(c),
+		func(n need) bool { return n.limit.capacity != Unlimited || n.limit.shut() })
 	return Survey{Unset: s.Unset(c.Pools), Unlimited: unlimited}
 }
 

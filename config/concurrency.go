@@ -31,7 +31,8 @@ const maxHistory = 1_000_000
 
 func (r *reader) concurrency(v yamlread.Value) {
 	fields, ok := v.Fields(func(e yamlread.Entry) bool {
-		return older(e) || misplaced(e, "concurrency.pools", poolsKeys()) || misplaced(e, "concurrency.runs", runsKeys())
+		return older(e) || misplaced(e, "concurrency.pools", poolsKeys()) ||
+			misplaced(e, "concurrency.runs", runsKeys())
 	}, concurrencyKeys()...)
 	if !ok || !v.Given() {
 		return
@@ -77,7 +78,8 @@ func (r *reader) pools(v yamlread.Value, s *backend.Settings) {
 		r.from("concurrency.pools.granularity", fields.Get("granularity"))
 	}
 	if _, ok := fields.Get(bufferKey).Int(0, grammar.MaxSlots); ok {
-		r.ignored = append(r.ignored, yamlread.Entry{Name: "concurrency.pools." + bufferKey, Key: fields.Key(bufferKey)})
+		r.ignored = append(r.ignored, yamlread.Entry{Name: "concurrency.pools." + bufferKey,
+			Key: fields.Key(bufferKey)})
 	}
 	limits, _ := fields.Get("limits").Entries()
 	for _, e := range limits.All() {
@@ -176,7 +178,8 @@ func ReadTagLimits(v yamlread.Value) []backend.TagLimit {
 			continue
 		}
 		if line, twice := first[idOf(l)]; twice {
-			item.Reject(fmt.Sprintf("duplicate limit for %s, first on line %d", TagLimitName(l), line), "keep one of them")
+			item.Reject(fmt.Sprintf("duplicate limit for %s, first on line %d", TagLimitName(l), line),
+				"keep one of them")
 			continue
 		}
 		first[idOf(l)] = item.Line()

@@ -88,7 +88,8 @@ func Load(flags Flags, at Environment) (*Config, error) {
 	if err := c.settle(at); err != nil {
 		return nil, err
 	}
-	c.environ = c.assignments(encrypted && c.Backend.Etcd != nil && !c.Backend.encrypted(), at, flags.Config != "" || at.env(EnvConfig) != "")
+	c.environ = c.assignments(encrypted && c.Backend.Etcd != nil && !c.Backend.encrypted(), at, flags.Config != "" ||
+		at.env(EnvConfig) != "")
 	return c, nil
 }
 
@@ -108,14 +109,16 @@ func (c *Config) assignments(plain bool, at Environment, named bool) []string {
 	switch file := at.path(c.File); {
 	case c.File == "" && c.Backend.Etcd != nil:
 		env = append(env, EnvConfig+"="+os.DevNull)
-	case c.File != "" && (named || c.Backend.Etcd != nil) && (isFile(file) || file == os.DevNull): // a pipe is read once
+	// a pipe is read once
+	case c.File != "" && (named || c.Backend.Etcd != nil) && (isFile(file) || file == os.DevNull):
 		env = append(env, EnvConfig+"="+file)
 	}
 	return env
 }
 
 func empty() *Config {
-	return &Config{Namespace: DefaultNamespace, Dag: defaultDag(), Settings: backend.NewSettings(), origins: map[string]string{}}
+	return &Config{Namespace: DefaultNamespace, Dag: defaultDag(), Settings: backend.NewSettings(),
+		origins: map[string]string{}}
 }
 
 // override lets flags beat the environment and both beat the file.

@@ -44,7 +44,8 @@ func (r *reader) dagsterKey(e yamlread.Entry) bool {
 		r.ignored = append(r.ignored, e)
 		return true
 	}
-	return older(e) || misplaced(e, "concurrency", concurrencyKeys()) || misplaced(e, "concurrency.pools", poolsKeys()) ||
+	return older(e) || misplaced(e, "concurrency", concurrencyKeys()) ||
+		misplaced(e, "concurrency.pools", poolsKeys()) ||
 		misplaced(e, "concurrency.runs", runsKeys())
 }
 

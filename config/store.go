@@ -57,7 +57,8 @@ func ParseBackend(text string) (Backend, error) {
 			return Backend{}, nil
 		}
 		if fault := pathFault(rest); fault != "" {
-			return Backend{}, fmt.Errorf("the directory of the store %s; give local:DIR, or local for the default", fault)
+			return Backend{}, fmt.Errorf("the directory of the store %s; give local:DIR, or local for the default",
+				fault)
 		}
 		return Backend{Dir: rest}, nil
 	case "etcd":
@@ -170,7 +171,8 @@ func (b Backend) replacedBy(chosen Backend) (Backend, error) {
 	e.Endpoints = chosen.Etcd.Endpoints
 	if strings.HasPrefix(e.Endpoints[0], "http://") && e.TLS() {
 		if e.Username != "" {
-			return Backend{}, errors.New("an http:// endpoint would get the password, which limit.yaml sends encrypted; " +
+			return Backend{}, errors.New("an http:// endpoint would get the password, which limit.yaml sends " +
+				"encrypted; " +
 				"give https://, or another file by --config")
 		}
 		e.CA, e.Cert, e.Key, e.ServerName = "", "", "", ""

@@ -59,7 +59,8 @@ func (at Environment) trust(f *os.File, name string, link fs.FileInfo) error {
 
 // refusal tells how to go on: who names the file means it.
 func refusal(name, fact string) error {
-	return fmt.Errorf("%s, and nobody named it; if it is meant, name it: --config %s, or %s=%s", fact, name, EnvConfig, name)
+	return fmt.Errorf("%s, and nobody named it; if it is meant, name it: --config %s, or %s=%s", fact, name, EnvConfig,
+		name)
 }
 
 // is reports whether a user is the caller, root, or he who calls as root by sudo.

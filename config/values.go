@@ -43,7 +43,8 @@ func (c *Config) Values() []Value {
 	add("concurrency.runs.max_concurrent_runs", limitText(s.MaxRuns))
 	limits := tagLimits(s)
 	for _, name := range slices.Sorted(maps.Keys(limits)) {
-		values = append(values, Value{"concurrency.runs." + name, limits[name], c.From("concurrency.runs.tag_concurrency_limits")})
+		values = append(values, Value{"concurrency.runs." + name, limits[name],
+			c.From("concurrency.runs.tag_concurrency_limits")})
 	}
 	add("concurrency.reserve_after", backend.ShortDuration(s.Reserve()))
 	add("concurrency.hide_commands", strconv.FormatBool(s.HideCommands))

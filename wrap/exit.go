@@ -89,8 +89,10 @@ func ParseSignal(s string) (syscall.Signal, error) {
 		}
 		name = strings.TrimPrefix(rest, "+")
 	}
-	if _, err := fmt.Sscanf(name+" ", "%d ", &n); err != nil || base+n < 1 || base+n > sigRTMax || fmt.Sprint(n) != name {
-		return 0, fmt.Errorf("%q is not a signal; use a name such as TERM or INT, or a number from 1 to %d", s, sigRTMax)
+	if _, err := fmt.Sscanf(name+" ", "%d ", &n); err != nil || base+n < 1 || base+n > sigRTMax ||
+		fmt.Sprint(n) != name {
+		return 0, fmt.Errorf("%q is not a signal; use a name such as TERM or INT, or a number from 1 to %d", s,
+			sigRTMax)
 	}
 	return syscall.Signal(base + n), nil
 }

@@ -74,16 +74,17 @@ type News struct {
 type NewsKind int
 
 const (
-	Entered     NewsKind = iota // the claim is in the store
-	Granted                     // it is held: see Life.Held
-	Blocked                     // it waits for the Obstacles
-	Denied                      // it will not be granted: Err says why
-	Reacquired                  // the answer to Reacquire: OK if it is held again; if not, it waits
-	Cancelled                   // somebody asks the holder to stop, for Reason; what runs under the claim is being stopped
-	Unreachable                 // the store does not answer, for Reason; a held claim is held until KillBy
-	Reachable                   // the store answers again
-	Lost                        // the held claim is lost, for Reason
-	Over                        // the claim is released, or Err says why not: then it frees itself. The last of all
+	Entered    NewsKind = iota // the claim is in the store
+	Granted                    // it is held: see Life.Held
+	Blocked                    // it waits for the Obstacles
+	Denied                     // it will not be granted: Err says why
+	Reacquired                 // the answer to Reacquire: OK if it is held again; if not, it waits
+	// somebody asks the holder to stop, for Reason; what runs under the claim is being stopped
+	Cancelled
+	Unreachable // the store does not answer, for Reason; a held claim is held until KillBy
+	Reachable   // the store answers again
+	Lost        // the held claim is lost, for Reason
+	Over        // the claim is released, or Err says why not: then it frees itself. The last of all
 )
 
 // GaveUpError says that a claim was not granted within its Wait.

@@ -63,7 +63,8 @@ func (m *Messages) say(level Verbosity, format string, args []any) {
 // people's texts.
 func Printable(s string) string {
 	clean := func(r rune) bool {
-		return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == '\uFFFD' || r == '\u2028' || r == '\u2029' || isBidi(r)
+		return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == '\uFFFD' || r == '\u2028' || r == '\u2029' ||
+			isBidi(r)
 	}
 	if strings.IndexFunc(s, clean) < 0 {
 		return s
@@ -129,7 +130,8 @@ func describeHolders(ids []string, parties []backend.Party, now time.Time) strin
 	var names []string
 	for _, p := range parties {
 		if slices.Contains(ids, p.ID) && len(names) < backend.MaxParties {
-			names = append(names, fmt.Sprintf("%s (%s, pid %d, for %s)", Shorten(p.Name, 40), p.Host, p.PID, Age(now.Sub(p.Since))))
+			names = append(names, fmt.Sprintf("%s (%s, pid %d, for %s)", Shorten(p.Name, 40), p.Host, p.PID,
+				Age(now.Sub(p.Since))))
 		}
 	}
 	if more := len(ids) - len(names); more > 0 && len(names) > 0 {

@@ -149,7 +149,8 @@ func (r *Run) attempts(ctx context.Context, q *Queue) (Exit, error) {
 		if !again || q != nil && q.hasEnded() {
 			return exit, err
 		}
-		next := fmt.Sprintf("attempt %d of %d follows in %s", number+1, r.Retries+1, backend.ShortDuration(r.RetryDelay))
+		next := fmt.Sprintf("attempt %d of %d follows in %s", number+1, r.Retries+1,
+			backend.ShortDuration(r.RetryDelay))
 		r.emit(Event{Event: EventRetrying, Attempt: number, Reason: exit.String() + "; " + next})
 		r.Messages.Info("the command %s; %s", exit, next)
 		end, err := r.untilNext(ctx, q)

@@ -250,7 +250,8 @@ func noWait(k *kit) {
 
 func replaces(k *kit) {
 	k.limit("p", 3)
-	oldest, middle, newest := k.enter(pool("p", 1)).holds(), k.enter(pool("p", 1)).holds(), k.enter(pool("p", 1)).holds()
+	oldest, middle, newest := k.enter(pool("p", 1)).holds(), k.enter(pool("p", 1)).holds(), k.enter(pool("p",
+		1)).holds()
 	in := k.enterWith(k.other, backend.EnterOptions{Replace: true}, pool("p", 2))
 	for _, m := range []*member{oldest, middle} {
 		if ev := m.event(backend.Cancelled); ev.Reason == "" {

@@ -227,7 +227,8 @@ func (m *member) event(kind backend.EventKind) backend.Event {
 				m.k.Fatalf("%s: event %+v, want kind %d", describe(m.Claim()), ev, kind)
 			}
 		case <-timeout.C:
-			m.k.Fatalf("%s: no event of kind %d within %s; the store has %s", describe(m.Claim()), kind, patience, m.k.describeAll())
+			m.k.Fatalf("%s: no event of kind %d within %s; the store has %s", describe(m.Claim()), kind, patience,
+				m.k.describeAll())
 		}
 	}
 }
@@ -250,7 +251,8 @@ func (m *member) waits() *member {
 		select {
 		case ev := <-m.Events():
 			if ev.Kind != backend.Blocked {
-				m.k.Fatalf("%s: event %+v, want the claim to wait; the store has %s", describe(m.Claim()), ev, m.k.describeAll())
+				m.k.Fatalf("%s: event %+v, want the claim to wait; the store has %s", describe(m.Claim()), ev,
+					m.k.describeAll())
 			}
 			continue
 		default:
@@ -341,7 +343,8 @@ func (k *kit) eventually(what string, ok func(s *backend.Snapshot) bool) {
 }
 
 func describe(c backend.Claim) string {
-	s := fmt.Sprintf("claim %.6s pools %v runs %d tags %v priority %d seq %d", c.ID, c.Pools, c.Runs, c.Tags, c.Priority, c.Seq)
+	s := fmt.Sprintf("claim %.6s pools %v runs %d tags %v priority %d seq %d", c.ID, c.Pools, c.Runs, c.Tags,
+		c.Priority, c.Seq)
 	if c.Grant != nil {
 		s += fmt.Sprintf(" grant %+v", *c.Grant)
 	}

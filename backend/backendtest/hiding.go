@@ -48,7 +48,8 @@ func hidden(k *kit) {
 	labelled := k.enter(pool("p", 1), secret, func(c *backend.Claim) { c.Name = "nightly" }).waits()
 	s := k.snapshot()
 	k.tells("the snapshot", s)
-	if s.Held[0].Name != "psql" || s.Waiting[0].Name != "psql" || s.Waiting[1].Name != "nightly" || s.Held[0].Host != "host" {
+	if s.Held[0].Name != "psql" || s.Waiting[0].Name != "psql" || s.Waiting[1].Name != "nightly" ||
+		s.Held[0].Host != "host" {
 		k.Fatalf("want psql held, psql and nightly waiting: %+v", s)
 	}
 	before.release()

@@ -67,7 +67,8 @@ func pastTells(k *kit) {
 		k.Errorf("it is remembered as of %v", p.Of)
 	}
 	want := m.Claim()
-	if p.ID != m.id || p.RunID != want.RunID || p.Name != "test" || p.Runs != 1 || !reflect.DeepEqual(p.Pools, map[string]int{"p": 2, "q": 1}) {
+	if p.ID != m.id || p.RunID != want.RunID || p.Name != "test" || p.Runs != 1 ||
+		!reflect.DeepEqual(p.Pools, map[string]int{"p": 2, "q": 1}) {
 		k.Errorf("remembered %+v of %+v", p, want)
 	}
 	if !p.Granted || p.Held < 20*time.Millisecond || p.Waited < 0 || p.Waited+p.Held > took {
@@ -106,7 +107,8 @@ func pastOutcome(k *kit) {
 	if !reflect.DeepEqual(p.Outcome, told) {
 		k.Errorf("it ended %+v, want %+v", p.Outcome, told)
 	}
-	if !reflect.DeepEqual(p.Tags, want.Tags) || p.Priority != -7 || p.Seq != want.Seq || p.Host != "far" || p.PID != 4711 || p.User != "ann" {
+	if !reflect.DeepEqual(p.Tags, want.Tags) || p.Priority != -7 || p.Seq != want.Seq || p.Host != "far" ||
+		p.PID != 4711 || p.User != "ann" {
 		k.Errorf("remembered %+v of %+v", p, want)
 	}
 	silent := k.enter(pool("p", 1)).holds()

@@ -79,7 +79,8 @@ func pausedPool(k *kit) {
 		k.Fatalf("obstacles %+v, %v; want %+v", o, err, want)
 	}
 	var never *backend.ImpossibleError
-	if _, err := k.b.Enter(k.ctx, claim(pool("p", 3)), backend.EnterOptions{}); !errors.As(err, &never) || never.Capacity != 2 {
+	if _, err := k.b.Enter(k.ctx, claim(pool("p", 3)), backend.EnterOptions{}); !errors.As(err, &never) ||
+		never.Capacity != 2 {
 		k.Fatalf("error %v, want 3 of 2 to be impossible", err)
 	}
 	holder.release()
@@ -110,7 +111,8 @@ func strict(k *kit) {
 	if ev := waiter.event(backend.Refused); !errors.As(ev.Err, &never) || never.Undeclared != "other" {
 		k.Fatalf("event %+v, want that pool:other is not declared", ev)
 	}
-	if _, err := k.b.Enter(k.ctx, claim(pool("third", 1)), backend.EnterOptions{}); !errors.As(err, &never) || never.Undeclared != "third" {
+	if _, err := k.b.Enter(k.ctx, claim(pool("third", 1)), backend.EnterOptions{}); !errors.As(err, &never) ||
+		never.Undeclared != "third" {
 		k.Fatalf("error %v, want that pool:third is not declared", err)
 	}
 	k.enter(pool("p", 1)).holds()

@@ -32,9 +32,12 @@ func snapshotShows(k *kit) {
 	want := held.Claim()
 	got := s.Held[0].Claim
 	for name, pair := range map[string][2]any{
-		"id": {got.ID, want.ID}, "run": {got.RunID, want.RunID}, "pools": {got.Pools, want.Pools}, "runs": {got.Runs, want.Runs},
-		"tags": {got.Tags, want.Tags}, "priority": {got.Priority, want.Priority}, "seq": {got.Seq, want.Seq}, "name": {got.Name, want.Name},
-		"command": {got.Command, want.Command}, "host": {got.Host, want.Host}, "pid": {got.PID, want.PID}, "holds": {got.Holds, want.Holds}, "user": {got.User, want.User},
+		"id": {got.ID, want.ID}, "run": {got.RunID, want.RunID}, "pools": {got.Pools, want.Pools},
+		"runs": {got.Runs, want.Runs},
+		"tags": {got.Tags, want.Tags}, "priority": {got.Priority, want.Priority}, "seq": {got.Seq, want.Seq},
+		"name":    {got.Name, want.Name},
+		"command": {got.Command, want.Command}, "host": {got.Host, want.Host}, "pid": {got.PID, want.PID},
+		"holds": {got.Holds, want.Holds}, "user": {got.User, want.User},
 		"token": {got.Grant.Token, want.Grant.Token}, "slots": {got.Grant.Slots, want.Grant.Slots},
 		"queued": {got.QueuedAt.UnixNano(), want.QueuedAt.UnixNano()},
 	} {
@@ -45,7 +48,8 @@ func snapshotShows(k *kit) {
 	full := backend.Block{Limit: "pool:p", Used: 2, Capacity: 2, By: []string{held.id}, Why: backend.WhyFull}
 	for i, m := range []*member{first, second} {
 		w := s.Waiting[i]
-		if w.ID != m.id || w.Position != i+1 || w.Aside || w.Name != "test" || w.Grant != nil || !reflect.DeepEqual(w.Blocks, []backend.Block{full}) {
+		if w.ID != m.id || w.Position != i+1 || w.Aside || w.Name != "test" || w.Grant != nil ||
+			!reflect.DeepEqual(w.Blocks, []backend.Block{full}) {
 			k.Errorf("waiting %d: %+v, want %s blocked by %+v", i, w, m.id, full)
 		}
 	}
@@ -146,7 +150,8 @@ func (m *member) party() backend.Party {
 // sees fails the test unless obstacles are those of a limit with holders, of whom the parties are named.
 func (k *kit) sees(o backend.Obstacles, position int, holders []*member, parties ...*member) {
 	k.Helper()
-	block := backend.Block{Limit: "pool:p", Used: len(holders), Capacity: len(holders), Why: backend.WhyFull, By: []string{}}
+	block := backend.Block{Limit: "pool:p", Used: len(holders), Capacity: len(holders), Why: backend.WhyFull,
+		By: []string{}}
 	for _, h := range holders {
 		block.By = append(block.By, h.id)
 	}

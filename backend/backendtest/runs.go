@@ -124,11 +124,13 @@ func (m *member) isOf(run string, runs int) {
 	m.k.Helper()
 	c := m.holds().Claim()
 	if c.RunID != run || c.Runs != runs || c.Within != nil {
-		m.k.Fatalf("claim %s is of run %s with %d run slots, within %v; want run %s with %d", c.ID, c.RunID, c.Runs, c.Within, run, runs)
+		m.k.Fatalf("claim %s is of run %s with %d run slots, within %v; want run %s with %d", c.ID, c.RunID, c.Runs,
+			c.Within, run, runs)
 	}
 	for _, h := range m.k.snapshot().Held {
 		if h.ID == m.id && (h.RunID != run || h.Runs != runs) {
-			m.k.Fatalf("the store has claim %s in run %s with %d run slots; want run %s with %d", h.ID, h.RunID, h.Runs, run, runs)
+			m.k.Fatalf("the store has claim %s in run %s with %d run slots; want run %s with %d", h.ID, h.RunID, h.Runs,
+				run, runs)
 		}
 	}
 }
@@ -157,7 +159,8 @@ func runInEndedRun(k *kit) {
 	outer.release()
 	own := k.enter(tag("k", ""), in)
 	own.isOf(own.id, 1)
-	if blocks := k.refuses(tag("k", ""), in); len(blocks) != 2 || blocks[0].Limit != "runs" || blocks[1].Limit != "tag:k" {
+	if blocks := k.refuses(tag("k", ""), in); len(blocks) != 2 || blocks[0].Limit != "runs" ||
+		blocks[1].Limit != "tag:k" {
 		k.Fatalf("blocks %+v, want runs and tag:k", blocks)
 	}
 }
@@ -255,7 +258,8 @@ func circleRefused(k *kit) {
 
 func circleLowered(k *kit) {
 	k.limit("p", 4)
-	a, b, other := k.enter(run(), pool("p", 1)).holds(), k.enter(run(), pool("p", 1)).holds(), k.enter(pool("p", 2)).holds()
+	a, b, other := k.enter(run(), pool("p", 1)).holds(), k.enter(run(),
+		pool("p", 1)).holds(), k.enter(pool("p", 2)).holds()
 	first, second := k.enter(inside(a), pool("p", 2)).waits(), k.enter(inside(b), pool("p", 2)).waits()
 	k.limit("p", 3)
 	var never *backend.ImpossibleError

@@ -41,10 +41,14 @@ func nothingSet(k *kit) {
 func settingsKept(k *kit) {
 	limit := 7
 	want := backend.Settings{
-		DefaultLimit: &limit, Granularity: backend.GranularityRun, MaxRuns: 10, ReserveAfter: time.Minute, HideCommands: true, HistoryEntries: 5,
-		Strict: true, Paused: map[string]backend.Pause{"runs": {By: "ü@h", At: time.Unix(1700000000, 0).UTC(), Reason: "a\nb"}, "pool:p": {}},
-		Pools: map[string]backend.Pool{"a/b c": {Limit: backend.Unlimited, Rate: &backend.Rate{Slots: 3, Period: time.Minute}}, "ü": {Limit: 0}},
-		TagLimits: []backend.TagLimit{{Key: "k", Limit: 1}, {Key: "k", Value: value(""), Limit: 2}, {Key: "k", Value: value("v=w"), Limit: 3},
+		DefaultLimit: &limit, Granularity: backend.GranularityRun, MaxRuns: 10, ReserveAfter: time.Minute,
+		HideCommands: true, HistoryEntries: 5,
+		Strict: true, Paused: map[string]backend.Pause{"runs": {By: "ü@h", At: time.Unix(1700000000, 0).UTC(),
+			Reason: "a\nb"}, "pool:p": {}},
+		Pools: map[string]backend.Pool{"a/b c": {Limit: backend.Unlimited,
+			Rate: &backend.Rate{Slots: 3, Period: time.Minute}}, "ü": {Limit: 0}},
+		TagLimits: []backend.TagLimit{{Key: "k", Limit: 1}, {Key: "k", Value: value(""), Limit: 2},
+			{Key: "k", Value: value("v=w"), Limit: 3},
 			{Key: "t", PerValue: true, Limit: 0}},
 	}
 	k.must(k.b.ChangeSettings(k.ctx, func(s *backend.Settings, _ bool) error { *s = want.Clone(); return nil }))

@@ -182,7 +182,8 @@ func waitingAside(k *kit) {
 	first.release()
 	third.holds()
 	second.waits()
-	if s := k.snapshot(); len(s.Waiting) != 2 || s.Waiting[0].ID != second.id || !s.Waiting[0].Aside || s.Waiting[1].Aside {
+	if s := k.snapshot(); len(s.Waiting) != 2 || s.Waiting[0].ID != second.id || !s.Waiting[0].Aside ||
+		s.Waiting[1].Aside {
 		k.Fatalf("want %s first, aside: %s", second.id, k.describeAll())
 	}
 	k.must(second.StandUp(k.ctx))

@@ -56,7 +56,8 @@ func (s *Store) changeWithin(ctx context.Context, patience time.Duration, apply 
 	return nil
 }
 
-func (s *Store) changeLocked(ctx context.Context, patience time.Duration, apply func(c *change) error) (*change, error) {
+func (s *Store) changeLocked(ctx context.Context, patience time.Duration,
+	apply func(c *change) error) (*change, error) {
 	if err := s.lockWithin(ctx, patience); err != nil {
 		return nil, err
 	}

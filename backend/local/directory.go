@@ -23,7 +23,8 @@ const (
 
 // ownName reports whether a name in the store's directory is no namespace's, and no foreign file's.
 func ownName(name string) bool {
-	return name == formatName || name == formatName+".tmp" || name == newName || name == RunsName || name == "lost+found"
+	return name == formatName || name == formatName+".tmp" || name == newName || name == RunsName ||
+		name == "lost+found"
 }
 
 // directoryOf is the name of a namespace's directory. One that was made under a name which is not given to namespaces
@@ -249,7 +250,8 @@ func refuseForeign(root int, dir string) error {
 	}
 	for _, name := range names {
 		if !ownName(name) && !isNamespace(dir, name) {
-			return fmt.Errorf("it is not empty and not an embedded store of limit (it has %q); choose an empty directory or a new one", name)
+			return fmt.Errorf("it is not empty and not an embedded store of limit (it has %q); choose an empty "+
+				"directory or a new one", name)
 		}
 	}
 	return nil

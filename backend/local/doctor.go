@@ -51,11 +51,13 @@ func (d *doctor) fine(about, format string, args ...any) {
 }
 
 func (d *doctor) warn(about, remedy, format string, args ...any) {
-	d.found = append(d.found, backend.Finding{Level: backend.Warning, About: about, Fact: fmt.Sprintf(format, args...), Remedy: remedy})
+	d.found = append(d.found, backend.Finding{Level: backend.Warning, About: about, Fact: fmt.Sprintf(format, args...),
+		Remedy: remedy})
 }
 
 func (d *doctor) broken(about, remedy, format string, args ...any) {
-	d.found = append(d.found, backend.Finding{Level: backend.Broken, About: about, Fact: fmt.Sprintf(format, args...), Remedy: remedy})
+	d.found = append(d.found, backend.Finding{Level: backend.Broken, About: about, Fact: fmt.Sprintf(format, args...),
+		Remedy: remedy})
 }
 
 const (
@@ -95,9 +97,11 @@ func (d *doctor) directory() bool {
 	case st.Uid != 0 && int(st.Uid) != os.Geteuid() && !shared && os.Geteuid() != 0:
 		d.broken("directory", remedyShare, "%s belongs to user %d, who does not share it", dir, st.Uid)
 	case access(dir) != nil:
-		d.broken("directory", remedyAccess(&st, access(dir)), "%s cannot be written by user %d: %v", described, os.Geteuid(), access(dir))
+		d.broken("directory", remedyAccess(&st, access(dir)), "%s cannot be written by user %d: %v", described,
+			os.Geteuid(), access(dir))
 	case mode&0o020 != 0 && mode&unix.S_ISGID == 0:
-		d.warn("directory", "to share it: chmod g+s it, and what is in it; to keep it to yourself: chmod g-w", "%s can be written by its group, but what others make in it belongs to their own", dir)
+		d.warn("directory", "to share it: chmod g+s it, and what is in it; to keep it to yourself: chmod g-w",
+			"%s can be written by its group, but what others make in it belongs to their own", dir)
 	default:
 		d.fine("directory", "%s", described)
 	}
@@ -118,7 +122,8 @@ func (d *doctor) noDirectory() bool {
 	}
 	d.at = parent
 	if err := unix.Access(parent, unix.W_OK|unix.X_OK); err != nil {
-		d.broken("directory", fmt.Sprintf("make it as root (install -d -m 2770 -g GROUP %s), or %s", d.opts.Dir, remedyOther),
+		d.broken("directory", fmt.Sprintf("make it as root (install -d -m 2770 -g GROUP %s), or %s", d.opts.Dir,
+			remedyOther),
 			"%s does not exist, and %s cannot be written by user %d", d.opts.Dir, parent, os.Geteuid())
 		return false
 	}
@@ -131,7 +136,8 @@ func (d *doctor) noDirectory() bool {
 func (d *doctor) parents() {
 	for dir := filepath.Dir(d.opts.Dir); ; dir = filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
-			d.warn("directory", "let its owner take that right away (chmod o-w "+dir+"), or "+remedyOther, "everybody can rename what is in %s", dir)
+			d.warn("directory", "let its owner take that right away (chmod o-w "+dir+"), or "+remedyOther,
+				"everybody can rename what is in %s", dir)
 		}
 		if dir == filepath.Dir(dir) {
 			return
@@ -156,8 +162,10 @@ func remedyAccess(st *unix.Stat_t, err error) string {
 // cleaned warns of a directory from which something removes what was not used for long, or at the end of a session.
 func (d *doctor) cleaned() {
 	places := map[string]string{
-		"/tmp": "cleaners of old files look there, and many machines empty it at boot", "/var/tmp": "cleaners of old files look there",
-		"/run/user": "it is removed when the user logs out", "/dev/shm": "what a user has there is removed when he logs out",
+		"/tmp":      "cleaners of old files look there, and many machines empty it at boot",
+		"/var/tmp":  "cleaners of old files look there",
+		"/run/user": "it is removed when the user logs out",
+		"/dev/shm":  "what a user has there is removed when he logs out",
 	}
 	if d.opts.cleaned != nil {
 		places = d.opts.cleaned
@@ -168,7 +176,8 @@ func (d *doctor) cleaned() {
 	}
 	for place, why := range places {
 		if strings.HasPrefix(dir, place+"/") {
-			d.warn("directory", remedyOther+"; or keep cleaners off it (in tmpfiles.d: x "+dir+")", "%s is below %s: %s", dir, place, why)
+			d.warn("directory", remedyOther+"; or keep cleaners off it (in tmpfiles.d: x "+dir+")",
+				"%s is below %s: %s", dir, place, why)
 		}
 	}
 }
@@ -221,7 +230,8 @@ func (d *doctor) space() {
 		return
 	}
 	free := uint64(f.Bavail) * uint64(f.Bsize)
-	const remedy = "free some there: a claim needs a few hundred bytes and a file; what is held can be released all the same"
+	const remedy = "free some there: a claim needs a few hundred bytes and a file; what is held can be released all " +
+		"the same"
 	switch {
 	case free < 1<<16:
 		d.broken("space", remedy, "the disk of %s is full", d.at)
@@ -301,7 +311,8 @@ func (d *doctor) store(ctx context.Context) {
 		d.found = append(d.found, backend.FindingOf(backend.Broken, "store", err))
 		return
 	case took > 100*time.Millisecond:
-		d.warn("latency", "look for a slow disk, or for a process that is stopped in the middle of a change", "reading the state took %s", took.Round(time.Millisecond))
+		d.warn("latency", "look for a slow disk, or for a process that is stopped in the middle of a change",
+			"reading the state took %s", took.Round(time.Millisecond))
 	default:
 		d.fine("latency", "reading the state took %s", took.Round(10*time.Microsecond))
 	}
@@ -320,7 +331,8 @@ func (d *doctor) store(ctx context.Context) {
 
 // removed warns of a file that a store has had.
 func (d *doctor) removed(file string) {
-	d.warn("files", "keep cleaners of old files off "+d.opts.Dir+"; the next claim makes it again", "%s is missing", file)
+	d.warn("files", "keep cleaners of old files off "+d.opts.Dir+"; the next claim makes it again", "%s is missing",
+		file)
 }
 
 // pieces looks for the files without which nobody can read the store, and reports whether one is missing.
@@ -329,7 +341,8 @@ func (d *doctor) pieces() (missing bool) {
 	if !isNamespace(d.opts.Dir, filepath.Base(path)) {
 		return false
 	}
-	for _, file := range []string{filepath.Join(d.opts.Dir, formatName), filepath.Join(path, "state"), filepath.Join(path, "claims")} {
+	for _, file := range []string{filepath.Join(d.opts.Dir, formatName), filepath.Join(path, "state"),
+		filepath.Join(path, "claims")} {
 		if !exists(file) {
 			d.removed(file)
 			missing = true
@@ -385,7 +398,8 @@ func (d *doctor) claims(snapshot *backend.Snapshot) {
 	for _, h := range snapshot.Held {
 		if h.Orphaned {
 			pids := strings.Trim(fmt.Sprint(h.PIDs), "[]")
-			d.warn("claims", "let them end, or: kill "+pids, "the wrapper of claim %s (%s) is gone, processes of its command hold the slots", h.ID[:8], h.Name)
+			d.warn("claims", "let them end, or: kill "+pids,
+				"the wrapper of claim %s (%s) is gone, processes of its command hold the slots", h.ID[:8], h.Name)
 		}
 	}
 }

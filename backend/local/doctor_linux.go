@@ -39,7 +39,8 @@ func remedyInotify(err error, setting func(name string) (int64, bool)) (remedy, 
 	if !known {
 		return "let root raise " + variable + " with sysctl", err.Error()
 	}
-	return fmt.Sprintf("raise it: sysctl %s=%d", variable, max(2*now, 1024)), fmt.Sprintf("%v; %s is %d", err, variable, now)
+	return fmt.Sprintf("raise it: sysctl %s=%d", variable, max(2*now, 1024)),
+		fmt.Sprintf("%v; %s is %d", err, variable, now)
 }
 
 // spareDescriptor reports whether this process can open one more file: where it cannot, inotify fails as where its own

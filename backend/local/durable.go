@@ -85,7 +85,8 @@ func (s *Store) readTokens() (ceiling int64, known bool, err error) {
 	}
 	ceiling, err = strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
 	if err != nil || ceiling < 0 {
-		return 0, false, fmt.Errorf("%s is damaged: it should hold a number above every token given; write one into it", s.file("tokens"))
+		return 0, false, fmt.Errorf("%s is damaged: it should hold a number above every token given; write one into it",
+			s.file("tokens"))
 	}
 	return ceiling, true, nil
 }

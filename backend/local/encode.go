@@ -215,7 +215,8 @@ func (d *decoder) record(r *record, m *image) {
 
 // skipWaiting passes over the record of a waiting claim that is not i's, and reports whether it did.
 func (d *decoder) skipWaiting(i id) bool {
-	if len(d.b) < recordSize || id(d.b[:len(i)]) == i || binary.LittleEndian.Uint32(d.b[52:])&(flagHeld|flagAsked) != 0 {
+	if len(d.b) < recordSize || id(d.b[:len(i)]) == i ||
+		binary.LittleEndian.Uint32(d.b[52:])&(flagHeld|flagAsked) != 0 {
 		return false
 	}
 	d.b = d.b[recordSize:]

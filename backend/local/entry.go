@@ -56,7 +56,8 @@ var _ backend.Entry = (*entry)(nil)
 const eventRoom = 16
 
 func newEntry(s *Store, i id, claim backend.Claim, o backend.EnterOptions) *entry {
-	e := &entry{s: s, id: i, opts: o, claim: claim, asked: claim, events: make(chan backend.Event, eventRoom), woken: make(chan struct{}, 1), news: make(chan struct{}, 1)}
+	e := &entry{s: s, id: i, opts: o, claim: claim, asked: claim, events: make(chan backend.Event, eventRoom),
+		woken: make(chan struct{}, 1), news: make(chan struct{}, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.stay.Enter()
 	return e

@@ -28,7 +28,8 @@ func (s *Store) advise(err error) error {
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EBADF):
 		return fmt.Errorf("%w; choose a directory that can be written, with --backend local:DIR", err)
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%w; ask the owner of %s for access (to share it: chgrp GROUP, chmod g+rwxs), or choose another with --backend local:DIR", err, s.opts.Dir)
+		return fmt.Errorf("%w; ask the owner of %s for access (to share it: chgrp GROUP, chmod g+rwxs), or choose "+
+			"another with --backend local:DIR", err, s.opts.Dir)
 	}
 	return err
 }
@@ -41,6 +42,7 @@ type damagedError struct {
 }
 
 func (e *damagedError) Error() string {
-	return fmt.Sprintf("%s is damaged while claims are alive (%d, the first holds %s open); end them, those that wait too: the next command then starts the store anew",
+	return fmt.Sprintf("%s is damaged while claims are alive (%d, the first holds %s open); end them, those that "+
+		"wait too: the next command then starts the store anew",
 		e.file, e.alive, e.first)
 }

@@ -21,7 +21,8 @@ import (
 type goneError struct{ path string }
 
 func (e *goneError) Error() string {
-	return fmt.Sprintf("the store %s is gone: its directory was removed, renamed or made anew meanwhile; start the command again", e.path)
+	return fmt.Sprintf("the store %s is gone: its directory was removed, renamed or made anew meanwhile; start the "+
+		"command again", e.path)
 }
 
 func isGone(err error) bool {
@@ -89,7 +90,8 @@ func (s *Store) follow(ctx context.Context) error {
 	}
 	if former := s.processes; former >= 0 {
 		s.processes = -1
-		s.openProcesses() // while the former one is open: a new one gets its content. Whoever needs the file reports what fails.
+		// while the former one is open: a new one gets its content. Whoever needs the file reports what fails.
+		s.openProcesses()
 		unix.Close(former)
 	}
 	if moved {
@@ -109,7 +111,8 @@ func (s *Store) restore(ctx context.Context) error {
 		if open = s.openElsewhere("state"); open >= 0 {
 			defer unix.Close(open)
 			s.step("lock removed state")
-			if err := lockWhile(ctx, open); err != nil { // from here on it stands still: the next who locks it follows the path
+			// from here on it stands still: the next who locks it follows the path
+			if err := lockWhile(ctx, open); err != nil {
 				return fmt.Errorf("locking %s: %w", s.file("state"), describeHolder(open, err))
 			}
 		}

@@ -22,7 +22,8 @@ func describeHolder(fd int, err error) error {
 	case pid == 0:
 		return err
 	case processState(pid) == 'T':
-		return fmt.Errorf("process %d (%s) is in the middle of a change, and stopped; kill -CONT %d: %w", pid, commandOf(pid), pid, err)
+		return fmt.Errorf("process %d (%s) is in the middle of a change, and stopped; kill -CONT %d: %w", pid,
+			commandOf(pid), pid, err)
 	}
 	return fmt.Errorf("process %d (%s) is in the middle of a change; wait or end it: %w", pid, commandOf(pid), err)
 }

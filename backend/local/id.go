@@ -29,7 +29,8 @@ func escape(name string) string {
 	escaped := make([]byte, 0, len(name))
 	for i := range len(name) {
 		c := name[i]
-		plain := c == '-' || c == '_' || c == '.' && i > 0 || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		plain := c == '-' || c == '_' || c == '.' && i > 0 || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' ||
+			'A' <= c && c <= 'Z'
 		if plain && !(i == 0 && ownName(name)) {
 			escaped = append(escaped, c)
 		} else {

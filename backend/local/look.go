@@ -186,7 +186,8 @@ func (c *change) glimpse(e *entry) (due bool) {
 			e.blocked(c.nameObstacles(e.id, blocks))
 		}
 	}
-	e.glimpsed = glimpsed{gen: c.head.gen, at: time.Now(), alarm: c.img.alarm, others: c.img.standing(), keeper: keeper.file, holders: c.img.someHolders(recheckProbe)}
+	e.glimpsed = glimpsed{gen: c.head.gen, at: time.Now(), alarm: c.img.alarm, others: c.img.standing(),
+		keeper: keeper.file, holders: c.img.someHolders(recheckProbe)}
 	return false
 }
 

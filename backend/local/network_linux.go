@@ -63,7 +63,8 @@ func faultOfType(kind string, fuse bool) string {
 // sharedByType knows what shows the files of another machine or file system, and keeps locks of its own.
 func sharedByType(kind string) bool {
 	switch kind {
-	case "virtiofs", "9p", "fakeowner", "grpcfuse", "osxfs", "vboxsf", "vmhgfs", "prl_fs", "drvfs", "wslfs", "shiftfs", "ecryptfs", "aufs":
+	case "virtiofs", "9p", "fakeowner", "grpcfuse", "osxfs", "vboxsf", "vmhgfs", "prl_fs", "drvfs", "wslfs", "shiftfs",
+		"ecryptfs", "aufs":
 		return true
 	}
 	return false

@@ -49,7 +49,8 @@ func (s *Store) readSettingsFile() (f settingsFile, content []byte, err error) {
 		return f, nil, newerError(name)
 	}
 	if err := json.Unmarshal(content, &f); err != nil || f.Version < 1 {
-		return f, nil, fmt.Errorf("%s is damaged: %w; remove it and set the limits again", name, cmp.Or(err, errVersion))
+		return f, nil, fmt.Errorf("%s is damaged: %w; remove it and set the limits again", name,
+			cmp.Or(err, errVersion))
 	}
 	if err := backend.Lacking(f.Needs); err != nil {
 		return f, nil, fmt.Errorf("%s: %w", name, err)

@@ -117,7 +117,8 @@ func (s *Store) trust(st *unix.Stat_t, path string) error {
 	case mode&0o002 != 0:
 		return fmt.Errorf("%s can be written by everybody, so nobody could trust it; %s", path, remedyPublic(mode))
 	case st.Uid != 0 && int(st.Uid) != os.Geteuid() && !shared && s.readOnly == nil:
-		s.readOnly = fmt.Errorf("%s belongs to user %d, who does not share it; choose another directory, or let the owner share it (chgrp GROUP, chmod g+rwxs)", path, st.Uid)
+		s.readOnly = fmt.Errorf("%s belongs to user %d, who does not share it; choose another directory, or let the "+
+			"owner share it (chgrp GROUP, chmod g+rwxs)", path, st.Uid)
 	}
 	return nil
 }
@@ -138,14 +139,16 @@ func (s *Store) fileSystemFault(fd int, st *unix.Stat_t) (string, error) {
 	return fileSystemFault(fd, st)
 }
 
-const remedyFileSystem = "choose a directory on a disk of this machine, or --backend etcd://HOST:2379 to share limits between machines"
+const remedyFileSystem = "choose a directory on a disk of this machine, or --backend etcd://HOST:2379 to share " +
+	"limits between machines"
 
 func onNetwork(kind string) string {
 	return "a network file system (" + kind + "), where locks of other machines do not hold"
 }
 
 func onShared(kind string) string {
-	return "a file system (" + kind + ") that has locks of its own: they do not hold for those who reach the same files by another path"
+	return "a file system (" + kind + ") that has locks of its own: they do not hold for those who reach the same " +
+		"files by another path"
 }
 
 func openDir(at int, path string) (int, error) {

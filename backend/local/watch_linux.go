@@ -95,7 +95,8 @@ func parseEvents(b []byte) sight {
 		name := bytes.TrimRight(b[unix.SizeofInotifyEvent:unix.SizeofInotifyEvent+size], "\x00")
 		b = b[unix.SizeofInotifyEvent+size:]
 		gone := mask&(unix.IN_DELETE|unix.IN_MOVED_FROM) != 0
-		if mask&(unix.IN_Q_OVERFLOW|unix.IN_IGNORED|unix.IN_DELETE_SELF|unix.IN_MOVE_SELF) != 0 || gone && string(name) == "state" {
+		if mask&(unix.IN_Q_OVERFLOW|unix.IN_IGNORED|unix.IN_DELETE_SELF|unix.IN_MOVE_SELF) != 0 || gone &&
+			string(name) == "state" {
 			s.overflow = true
 		}
 		s.blind = s.blind || mask&unix.IN_IGNORED != 0

@@ -144,7 +144,8 @@ func (e *entry) testify() error {
 		return fmt.Errorf("examining %s: %w", e.s.file(e.file.path()), err)
 	}
 	e.witness = witness{
-		claim: e.id, boot: e.s.boot, pidNamespace: pidNamespace(), file: file, owner: lifeOf{unix.Getpid(), e.s.clock()},
+		claim: e.id, boot: e.s.boot, pidNamespace: pidNamespace(), file: file,
+		owner: lifeOf{unix.Getpid(), e.s.clock()},
 	}
 	return e.s.writeWitness(e.file, &e.witness)
 }

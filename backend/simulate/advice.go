@@ -144,7 +144,8 @@ func (r *Result) waits() bool {
 // advice says in one sentence what is worth doing.
 // sought says that the variant is the least that ends what its limit can end.
 func (w *Work) advice(now *Result, variants []*Result, sought bool) string {
-	fair := slices.DeleteFunc(slices.Clone(variants), func(r *Result) bool { return r.Refused > now.Refused || r.Stuck > now.Stuck })
+	fair := slices.DeleteFunc(slices.Clone(variants),
+		func(r *Result) bool { return r.Refused > now.Refused || r.Stuck > now.Stuck })
 	switch {
 	case now.Claims == 0:
 		return "no claim was remembered"
@@ -198,7 +199,8 @@ func (w *Work) then(best *Result, most bool) string {
 func (w *Work) noGain(now, best *Result, count int) string {
 	added := time.Duration(best.Waited.Sum - now.Waited.Sum)
 	if added > time.Duration(worth*float64(now.Waited.Sum)) && added > noise*time.Duration(now.Claims)/10 {
-		text := fmt.Sprintf("%s adds %s to %s of waiting", changed(best), round(added), round(time.Duration(now.Waited.Sum)))
+		text := fmt.Sprintf("%s adds %s to %s of waiting", changed(best), round(added),
+			round(time.Duration(now.Waited.Sum)))
 		if count > 1 {
 			text = "none ends any of the waiting: at best " + text
 		}

@@ -32,7 +32,8 @@ type Accuracy struct {
 	Median   float64 `json:"median"` // off by this part of what was measured
 	P95      float64 `json:"p95"`
 	Sum      float64 `json:"sum"`
-	Handover Seconds `json:"handover"` // from the end of a claim to the grant that followed it, found in the history and replayed
+	// from the end of a claim to the grant that followed it, found in the history and replayed
+	Handover Seconds `json:"handover"`
 }
 
 // Compare replays the work with the limits in force and with each of the variants. Where there is none, it looks for
@@ -103,7 +104,8 @@ func (w *Work) unknown(now backend.Settings) []string {
 			lines = append(lines, fmt.Sprintf(format, args...))
 		}
 	}
-	say(left, "%d of the claims left without a slot: were they granted, they would run as long as the median of their name", left)
+	say(left, "%d of the claims left without a slot: were they granted, they would run as long as the median of "+
+		"their name", left)
 	say(nested, "%d of the claims ran within others, whose times are kept though these would wait less", nested)
 	for _, limit := range slices.Sorted(maps.Keys(were)) {
 		now, limited := capacityOf(now, limit)
@@ -113,7 +115,8 @@ func (w *Work) unknown(now backend.Settings) []string {
 		values := slices.Sorted(maps.Keys(were[limit]))
 		say(len(values)-1, "%s was not always %d: %s", short(limit), now, strings.Trim(fmt.Sprint(values), "[]"))
 	}
-	lines = append(lines, "work that was asked for later, or not at all, because of the wait; retries; priorities before a bump")
+	lines = append(lines, "work that was asked for later, or not at all, because of the wait; retries; priorities "+
+		"before a bump")
 	return append(lines, w.more...)
 }
 

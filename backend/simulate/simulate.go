@@ -218,7 +218,8 @@ func (r *replay) happen(e event) {
 func (r *replay) enter(i int) {
 	p, st := &r.pasts[i], &r.stands[i]
 	id := strconv.Itoa(i)
-	r.claims[i] = backend.Claim{ID: id, RunID: id, Pools: p.Pools, Runs: p.Runs, Tags: p.Tags, Priority: p.Priority, Seq: p.Seq}
+	r.claims[i] = backend.Claim{ID: id, RunID: id, Pools: p.Pools, Runs: p.Runs, Tags: p.Tags, Priority: p.Priority,
+		Seq: p.Seq}
 	if parent := r.parents[i]; parent >= 0 {
 		r.claims[i].RunID, r.claims[i].Ancestors = strconv.Itoa(parent), []string{strconv.Itoa(parent)}
 	}
@@ -306,7 +307,8 @@ type agenda []event
 
 func (a agenda) Len() int { return len(a) }
 func (a agenda) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(a[i].at, a[j].at), cmp.Compare(a[i].kind, a[j].kind), cmp.Compare(a[i].claim, a[j].claim)) < 0
+	return cmp.Or(cmp.Compare(a[i].at, a[j].at), cmp.Compare(a[i].kind, a[j].kind),
+		cmp.Compare(a[i].claim, a[j].claim)) < 0
 }
 func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
 func (a *agenda) Push(x any)   { *a = append(*a, x.(event)) }

@@ -27,7 +27,8 @@ func HasControl(s string) bool {
 
 // invisible reports whether nobody sees the character: two names that differ by it look the same.
 func invisible(r rune) bool {
-	return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
+	return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Variation_Selector,
+		unicode.Other_Default_Ignorable_Code_Point)
 }
 
 // NameFault says why a name cannot be; "" where it can.
@@ -87,7 +88,8 @@ func Pool(text string) (name string, slots int, err error) {
 		case count == AllSlots:
 			slots = backend.AllSlots
 		case err != nil || slots < 1 || slots > MaxSlots:
-			return "", 0, fmt.Errorf("pool %q: the slots must be a number of at least 1, or %s; give NAME=SLOTS", text, AllSlots)
+			return "", 0, fmt.Errorf("pool %q: the slots must be a number of at least 1, or %s; give NAME=SLOTS", text,
+				AllSlots)
 		}
 	}
 	if fault := PoolFault(name); fault != "" {

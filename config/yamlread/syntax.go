@@ -71,14 +71,17 @@ func structural(message string) bool {
 // explain says a fault in the words of those who write the file.
 func explain(message string) (fact, remedy string) {
 	for _, known := range [][3]string{
-		{"mapping values are not allowed", `a second ": " stands in this line`, "put the value in quotes, or mend the indentation"},
+		{"mapping values are not allowed", `a second ": " stands in this line`,
+			"put the value in quotes, or mend the indentation"},
 		{"did not find expected ',' or ']'", "a list in brackets is not closed", `add "," or "]"`},
 		{"did not find expected ',' or '}'", "a mapping in braces is not closed", `add "," or "}"`},
 		{"did not find expected key", "this line does not belong to the mapping above", "mend the indentation"},
-		{"did not find expected '-'", "this line does not belong to the list above", `begin it with "- ", or mend the indentation`},
+		{"did not find expected '-'", "this line does not belong to the list above",
+			`begin it with "- ", or mend the indentation`},
 		{"could not find expected ':'", "a key without a value", `write "key: value"`},
 		{"unexpected end of stream", "a quoted text is not closed", "add the quote"},
-		{"unknown escape character", "unknown escape in a text in double quotes", `write \\ for a backslash, or use single quotes`},
+		{"unknown escape character", "unknown escape in a text in double quotes",
+			`write \\ for a backslash, or use single quotes`},
 		{"cannot start any token", "a value cannot begin with this character", "put it in quotes"},
 		{"block sequence entries are not allowed", `"- " cannot stand here`, "begin the list on a line of its own"},
 		{"tab character", "a tab cannot indent", "use spaces"},

@@ -18,12 +18,14 @@ import (
 func dagCases() []benchCase {
 	return []benchCase{
 		{
-			name: "dag, 10,000 independent true, -j2", peer: "ninja", unit: "s", aim: 1, tools: []string{"ninja"}, pairs: 3,
-			a: graph(10000, false, "limit"), b: graph(10000, false, "ninja"),
+			name: "dag, 10,000 independent true, -j2", peer: "ninja", unit: "s", aim: 1, tools: []string{"ninja"},
+			pairs: 3,
+			a:     graph(10000, false, "limit"), b: graph(10000, false, "ninja"),
 		},
 		{
-			name: "dag, 10,000 independent true, -j2", peer: "make", unit: "s", aim: 1, tools: []string{"make"}, pairs: 1,
-			a: graph(10000, false, "limit"), b: graph(10000, false, "make"),
+			name: "dag, 10,000 independent true, -j2", peer: "make", unit: "s", aim: 1, tools: []string{"make"},
+			pairs: 1,
+			a:     graph(10000, false, "limit"), b: graph(10000, false, "make"),
 		},
 		{
 			name: "dag, 1,000 true in a chain", peer: "ninja", unit: "s", aim: 1, tools: []string{"ninja"}, pairs: 3,
@@ -46,7 +48,8 @@ func dagCases() []benchCase {
 	}
 }
 
-// workflow compares the makespan of a real workflow, whose steps take milliseconds, with that of its plan simulated with
+// workflow compares the makespan of a real workflow, whose steps take milliseconds, with that of its plan simulated
+// with
 // the durations that were measured.
 func workflow(name string) benchCase {
 	var simulated float64
@@ -88,7 +91,8 @@ func makespans(e *journal.Entry) (took, simulated float64, err error) {
 		first, last = min(first, a.Start), max(last, a.End)
 		f.Steps = append(f.Steps, s.Step)
 	}
-	spans, _, err := plan.Simulate(f, plan.Options{MaxConcurrent: e.Max, TagLimits: e.TagLimits}, plan.World{Durations: durations})
+	spans, _, err := plan.Simulate(f, plan.Options{MaxConcurrent: e.Max, TagLimits: e.TagLimits},
+		plan.World{Durations: durations})
 	for _, span := range spans {
 		simulated = max(simulated, span.End.Seconds())
 	}
@@ -122,7 +126,8 @@ func (b *bench) runGraph(steps int, chain bool, tool string) (took time.Duration
 		}
 	}
 	args := map[string][]string{
-		"limit": {"limit", "dag", "run", file, "-j", "2", "--output", "failed", "--progress", "none", "--log-dir", filepath.Join(b.dir, "runs")},
+		"limit": {"limit", "dag", "run", file, "-j", "2", "--output", "failed", "--progress", "none", "--log-dir",
+			filepath.Join(b.dir, "runs")},
 		"ninja": {"ninja", "-j2", "-f", file, "--quiet"},
 		"make":  {"make", "-s", "-j2", "-f", file},
 	}[tool]

@@ -20,15 +20,18 @@ func localCases() []benchCase {
 			a: milliseconds(limit...), b: milliseconds("sem", "--fg", "--id", "limit-bench", "/bin/true"),
 		},
 		{
-			name: "200 at once, one slot, embedded", peer: "flock", unit: "ms", aim: 3, tools: []string{"flock"}, pairs: 7,
-			a: atOnce(limit...), b: atOnce("flock", "lock", "/bin/true"),
+			name: "200 at once, one slot, embedded", peer: "flock", unit: "ms", aim: 3, tools: []string{"flock"},
+			pairs: 7,
+			a:     atOnce(limit...), b: atOnce("flock", "lock", "/bin/true"),
 		},
 		{
-			name: "200 at once, one slot, embedded", peer: "tsp -nf", unit: "ms", aim: 1, tools: []string{"tsp"}, pairs: 7,
-			a: atOnce(limit...), b: spooled,
+			name: "200 at once, one slot, embedded", peer: "tsp -nf", unit: "ms", aim: 1, tools: []string{"tsp"},
+			pairs: 7,
+			a:     atOnce(limit...), b: spooled,
 		},
 		{
-			name: "400 × 20 ms, four at once, embedded", peer: "xargs -P4", unit: "ms", aim: 1.2, tools: []string{"xargs"}, pairs: 3,
+			name: "400 × 20 ms, four at once, embedded", peer: "xargs -P4", unit: "ms", aim: 1.2,
+			tools: []string{"xargs"}, pairs: 3,
 			a: fanOut("8", "limit", "run", "-q", "--pool", "four", "--"), b: fanOut("4"),
 		},
 	}

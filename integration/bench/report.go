@@ -47,7 +47,8 @@ func show(results []result) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "WORK\tAGAINST\tLIMIT\tPEER\tUNIT\tRATIO\tMIN\tMAX\tAIM\tPAIRS")
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%s\t%.3g\t%.3g\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%d\n", r.Name, r.Peer, r.A, r.B, r.Unit, r.Ratio, r.Least, r.Most, r.Aim, r.Runs)
+		fmt.Fprintf(w, "%s\t%s\t%.3g\t%.3g\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%d\n", r.Name, r.Peer, r.A, r.B, r.Unit,
+			r.Ratio, r.Least, r.Most, r.Aim, r.Runs)
 	}
 	w.Flush()
 }
@@ -81,7 +82,8 @@ func markdown(results []result) string {
 	fmt.Fprintf(&b, "%s; %s\n\n", machine(), time.Now().Format("2 January 2006"))
 	b.WriteString("| work | against | limit | peer | ratio | aim |\n|---|---|---|---|---|---|\n")
 	for _, r := range results {
-		fmt.Fprintf(&b, "| %s | %s | %s %s | %s %s | %.2f | %.4g |\n", r.Name, r.Peer, short(r.A), r.Unit, short(r.B), r.Unit, r.Ratio, r.Aim)
+		fmt.Fprintf(&b, "| %s | %s | %s %s | %s %s | %.2f | %.4g |\n", r.Name, r.Peer, short(r.A), r.Unit, short(r.B),
+			r.Unit, r.Ratio, r.Aim)
 	}
 	return b.String()
 }

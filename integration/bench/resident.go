@@ -67,7 +67,8 @@ func residentCtl(name string) measurement {
 // untilLocks waits until so many hold or wait for the lock "resident".
 func (b *bench) untilLocks(name string, n int) error {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		out, err := b.command(name, "--endpoints", b.server.address, "get", "--prefix", "--keys-only", "resident/").Output()
+		out, err := b.command(name, "--endpoints", b.server.address, "get", "--prefix", "--keys-only",
+			"resident/").Output()
 		if err != nil {
 			return err
 		}

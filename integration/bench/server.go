@@ -82,7 +82,8 @@ func put(b *bench) (float64, error) {
 	var taken []float64
 	for i := range 20 {
 		begun := time.Now()
-		if _, err := kv.Put(context.Background(), &pb.PutRequest{Key: []byte("put"), Value: fmt.Append(nil, i)}); err != nil {
+		if _, err := kv.Put(context.Background(),
+			&pb.PutRequest{Key: []byte("put"), Value: fmt.Append(nil, i)}); err != nil {
 			return 0, err
 		}
 		taken = append(taken, float64(time.Since(begun))/1e6)

@@ -14,7 +14,8 @@ func Home(t testing.TB) (dir string, env []string) {
 	t.Helper()
 	dir = t.TempDir()
 	bin := filepath.Join(dir, "bin")
-	for _, err := range []error{os.Chmod(dir, 0o755), os.Mkdir(bin, 0o755), os.Symlink(Path(t), filepath.Join(bin, "limit"))} {
+	for _, err := range []error{os.Chmod(dir, 0o755), os.Mkdir(bin, 0o755),
+		os.Symlink(Path(t), filepath.Join(bin, "limit"))} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -24,6 +25,7 @@ func Home(t testing.TB) (dir string, env []string) {
 			env = append(env, entry)
 		}
 	}
-	return dir, append(env, "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_STATE_HOME="+dir,
+	return dir, append(env, "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+dir, "XDG_CONFIG_HOME="+dir,
+		"XDG_STATE_HOME="+dir,
 		"LIMIT_BACKEND=local:"+filepath.Join(dir, "store"))
 }

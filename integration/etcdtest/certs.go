@@ -56,7 +56,8 @@ func (c *Certs) RenewClient(t testing.TB, lifetime time.Duration) {
 }
 
 func (c *Certs) flags() []string {
-	return []string{"--cert-file", c.ServerCert, "--key-file", c.ServerKey, "--trusted-ca-file", c.CA, "--client-cert-auth"}
+	return []string{"--cert-file", c.ServerCert, "--key-file", c.ServerKey, "--trusted-ca-file", c.CA,
+		"--client-cert-auth"}
 }
 
 func (c *Certs) client() *tls.Config {
@@ -87,7 +88,8 @@ func authority(t testing.TB, name string) (*x509.Certificate, *ecdsa.PrivateKey)
 	return cert, key
 }
 
-func issue(t testing.TB, dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey, lifetime time.Duration) (certFile, keyFile string) {
+func issue(t testing.TB, dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey,
+	lifetime time.Duration) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -64,7 +64,8 @@ func Start(t testing.TB, o Options) *Cluster {
 	c := &Cluster{tls: o.TLS, binary: o.Binary}
 	var peers []string
 	for i := range o.Members {
-		m := &Member{Name: fmt.Sprintf("m%d", i), own: FreeAddress(t), peer: FreeAddress(t), dir: t.TempDir(), bin: o.Binary}
+		m := &Member{Name: fmt.Sprintf("m%d", i), own: FreeAddress(t), peer: FreeAddress(t), dir: t.TempDir(),
+			bin: o.Binary}
 		m.log = filepath.Join(t.TempDir(), m.Name+".log")
 		m.Link = NewLink(t, m.own)
 		peers = append(peers, m.Name+"=http://"+m.peer)

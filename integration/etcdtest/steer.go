@@ -42,7 +42,8 @@ func (c *Cluster) Compact(m *Member) error {
 	if err != nil {
 		return err
 	}
-	return c.post(m, "/v3/kv/compaction", map[string]any{"revision": strconv.FormatInt(status.Revision, 10), "physical": true}, nil)
+	return c.post(m, "/v3/kv/compaction",
+		map[string]any{"revision": strconv.FormatInt(status.Revision, 10), "physical": true}, nil)
 }
 
 // Defragment rewrites the database of one member, which answers nobody meanwhile.
@@ -56,7 +57,8 @@ func (c *Cluster) MoveLeader(from, to *Member) error {
 	if err != nil {
 		return err
 	}
-	return c.post(from, "/v3/maintenance/transfer-leadership", map[string]any{"targetID": strconv.FormatUint(target.Member, 10)}, nil)
+	return c.post(from, "/v3/maintenance/transfer-leadership",
+		map[string]any{"targetID": strconv.FormatUint(target.Member, 10)}, nil)
 }
 
 // Keys are all keys with a prefix, as m and a majority know them.

@@ -21,8 +21,10 @@ import (
 const (
 	embeddedStall  = 2 * time.Second
 	embeddedSettle = 3 * time.Second
-	mostClaims     = 64    // files that the store may keep to use them again: as many as there were claims at once, where the last of them was killed
-	diskSize       = "16m" // of the file system that the store is in: the history of each namespace has 3.2 MB
+	// files that the store may keep to use them again: as many as there were claims at once, where the last of them was
+	// killed
+	mostClaims = 64
+	diskSize   = "16m" // of the file system that the store is in: the history of each namespace has 3.2 MB
 )
 
 // embedded is a store in a small file system of its own, where the user may mount one.
@@ -68,7 +70,8 @@ func otherBoot(t testing.TB) []string {
 	if err := os.WriteFile(identity, []byte("5f0c6d2e-8a3b-4c1d-9e7f-0a1b2c3d4e5f\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	before := []string{"unshare", "--mount", "sh", "-ec", `mount --bind "$0" /proc/sys/kernel/random/boot_id; exec "$@"`, identity}
+	before := []string{"unshare", "--mount", "sh", "-ec",
+		`mount --bind "$0" /proc/sys/kernel/random/boot_id; exec "$@"`, identity}
 	if out, err := exec.Command(before[0], append(before[1:], "true")...).CombinedOutput(); err != nil {
 		t.Logf("all calls are of one boot: unshare --mount: %v %s", err, out)
 		return nil
@@ -80,7 +83,8 @@ func (s *embedded) Name() string       { return "embedded" }
 func (s *embedded) Clients() []*Client { return s.clients }
 
 func (s *embedded) Figures() Figures {
-	return Figures{Workers: 40, Pace: 70, Epoch: 30 * time.Second, Stall: embeddedStall, Settle: embeddedSettle, Failing: []string{"disk"}}
+	return Figures{Workers: 40, Pace: 70, Epoch: 30 * time.Second, Stall: embeddedStall, Settle: embeddedSettle,
+		Failing: []string{"disk"}}
 }
 
 // Faults of the embedded store. A process that is stopped in the middle of a change holds everybody up until it goes
@@ -125,7 +129,8 @@ func steerer(r *rand.Rand, f *Field) (*Call, []int) {
 	c := f.Pick(r, func(c *Call) bool {
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.PID))
 		words := strings.Split(string(line), "\x00")
-		return len(words) > 1 && (words[1] == "status" || words[1] == "pool" || words[1] == "bump" || words[1] == "cancel" || words[1] == "why")
+		return len(words) > 1 && (words[1] == "status" || words[1] == "pool" || words[1] == "bump" ||
+			words[1] == "cancel" || words[1] == "why")
 	})
 	if c == nil {
 		return nil, nil
@@ -144,7 +149,8 @@ func (s *embedded) Gatekeeper(wrappers []int) int {
 			}
 			info, _ := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%s", pid, filepath.Base(link)))
 			var pos, flags int
-			if n, _ := fmt.Sscanf(string(info), "pos:\t%d\nflags:\t%o", &pos, &flags); n == 2 && flags&unix.O_ACCMODE != unix.O_RDONLY {
+			if n, _ := fmt.Sscanf(string(info), "pos:\t%d\nflags:\t%o", &pos, &flags); n == 2 &&
+				flags&unix.O_ACCMODE != unix.O_RDONLY {
 				return pid
 			}
 		}
@@ -184,7 +190,8 @@ func (s *embedded) protect(ctx context.Context, r *rand.Rand, _ *Field) bool {
 	for _, namespace := range namespaces {
 		inside, _ := filepath.Glob(filepath.Join(namespace, "*"))
 		for _, path := range append(inside, namespace) {
-			if info, err := os.Lstat(path); err == nil && (info.IsDir() || info.Mode().IsRegular()) && setFlags(path, immutable) == nil {
+			if info, err := os.Lstat(path); err == nil && (info.IsDir() || info.Mode().IsRegular()) &&
+				setFlags(path, immutable) == nil {
 				done = append(done, path)
 			}
 		}

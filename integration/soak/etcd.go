@@ -60,8 +60,9 @@ func newFleet(t testing.TB, onLost string) *fleet {
 		links, endpoints := f.cluster.NewLinks(t)
 		m := &machine{links: links, mark: fmt.Sprintf("SOAK_MACHINE=m%d", i)}
 		m.client = &Client{
-			Name:     fmt.Sprintf("m%d", i),
-			Env:      []string{m.mark, "LIMIT_BACKEND=etcd://" + strings.ReplaceAll(strings.Join(endpoints, ","), "http://", "")},
+			Name: fmt.Sprintf("m%d", i),
+			Env: []string{m.mark, "LIMIT_BACKEND=etcd://" +
+				strings.ReplaceAll(strings.Join(endpoints, ","), "http://", "")},
 			RunFlags: []string{"--ttl", etcdTTL.String(), "--grace", etcdGrace.String(), "--on-lost", onLost},
 			NoDag:    true, // it has no --ttl: a minute
 		}

@@ -29,7 +29,8 @@ func (f *fleet) networkFaults() []Fault {
 		f.network("cut for longer than the fence", 3, lane, cut, etcdFence, etcdTTL+3*time.Second),
 		f.network("cut one way, up", 2, lane, up, 500*time.Millisecond, etcdTTL+2*time.Second),
 		f.network("cut one way, down", 2, lane, down, 500*time.Millisecond, etcdTTL+2*time.Second),
-		f.network("one member unreachable", 3, lane, func(m *machine, r *rand.Rand) { m.links[r.IntN(len(m.links))].Cut() }, time.Second, etcdTTL+2*time.Second),
+		f.network("one member unreachable", 3, lane,
+			func(m *machine, r *rand.Rand) { m.links[r.IntN(len(m.links))].Cut() }, time.Second, etcdTTL+2*time.Second),
 		f.network("slow", 4, lane, slow, 2*time.Second, 8*time.Second),
 		f.network("resets", 4, lane, whole((*etcdtest.Link).Reset), 0, 10*time.Millisecond),
 		{"machine dies", 2, lane, func(ctx context.Context, r *rand.Rand, field *Field) bool {
@@ -44,7 +45,8 @@ func (f *fleet) networkFaults() []Fault {
 }
 
 // network is a fault of a machine's links that lasts from least to most.
-func (f *fleet) network(kind string, weight int, lane Lane, do func(*machine, *rand.Rand), least, most time.Duration) Fault {
+func (f *fleet) network(kind string, weight int, lane Lane, do func(*machine, *rand.Rand), least,
+	most time.Duration) Fault {
 	return Fault{kind, weight, lane, func(ctx context.Context, r *rand.Rand, _ *Field) bool {
 		m := f.machines[r.IntN(len(f.machines))]
 		defer m.whole()

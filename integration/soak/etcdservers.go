@@ -25,7 +25,8 @@ func (f *fleet) serverFaults() []Fault {
 			f.without(ctx, between(r, 500*time.Millisecond, 4*time.Second), (*etcdtest.Member).Kill, f.drawn(r, 1)...)
 		}),
 		fault("kill the leader", 4, func(ctx context.Context, r *rand.Rand) {
-			f.without(ctx, between(r, 500*time.Millisecond, 4*time.Second), (*etcdtest.Member).Kill, f.cluster.Leader(f.t))
+			f.without(ctx, between(r, 500*time.Millisecond, 4*time.Second), (*etcdtest.Member).Kill,
+				f.cluster.Leader(f.t))
 		}),
 		fault("stop a member", 3, func(ctx context.Context, r *rand.Rand) {
 			f.without(ctx, between(r, 2*time.Second, 6*time.Second), (*etcdtest.Member).Stop, f.drawn(r, 1)...)
@@ -34,7 +35,8 @@ func (f *fleet) serverFaults() []Fault {
 			f.without(ctx, between(r, 2*time.Second, 6*time.Second), (*etcdtest.Member).Stop, f.cluster.Leader(f.t))
 		}),
 		fault("no quorum, briefly", 2, func(ctx context.Context, r *rand.Rand) {
-			f.without(ctx, between(r, 200*time.Millisecond, 1500*time.Millisecond), (*etcdtest.Member).Stop, f.drawn(r, 2)...)
+			f.without(ctx, between(r, 200*time.Millisecond, 1500*time.Millisecond), (*etcdtest.Member).Stop,
+				f.drawn(r, 2)...)
 		}),
 		fault("no quorum, longer than the fence", 1, func(ctx context.Context, r *rand.Rand) {
 			f.without(ctx, between(r, etcdFence, etcdTTL+3*time.Second), (*etcdtest.Member).Stop, f.drawn(r, 2)...)
@@ -63,7 +65,8 @@ func (f *fleet) drawn(r *rand.Rand, n int) []*etcdtest.Member {
 }
 
 // without takes members away for a while.
-func (f *fleet) without(ctx context.Context, d time.Duration, away func(*etcdtest.Member), members ...*etcdtest.Member) {
+func (f *fleet) without(ctx context.Context, d time.Duration, away func(*etcdtest.Member),
+	members ...*etcdtest.Member) {
 	for _, m := range members {
 		away(m)
 	}

@@ -90,7 +90,8 @@ type historyCall struct {
 // that nobody is told, before the quiet moment.
 func (c historyCall) steps(number int, quiet int64) []porcupine.Operation {
 	operation := func(kind string, from, to int64) porcupine.Operation {
-		return porcupine.Operation{ClientId: c.client, Input: step{kind, number, c.weight}, Call: from, Return: max(from, to)}
+		return porcupine.Operation{ClientId: c.client, Input: step{kind, number, c.weight}, Call: from,
+			Return: max(from, to)}
 	}
 	told := c.exited
 	if c.unsettled() {
@@ -185,9 +186,11 @@ func (s *soak) historyCall(r *rand.Rand, client *Client) historyCall {
 	if c.try {
 		argv = append(argv, "--if-busy", "fail")
 	}
-	c.entry = s.journal.open(entry{what: strings.Join(slices.Concat([]string{"limit"}, argv), " "), namespace: client.namespace(),
-		needs: map[string]int{historyNamespace + ":" + fixedPool: c.weight}, spawned: now()})
-	argv = append(argv, "--", s.command, s.commandsJournal, s.locks, strconv.Itoa(c.id), "work", strconv.Itoa(r.IntN(60)))
+	c.entry = s.journal.open(entry{what: strings.Join(slices.Concat([]string{"limit"}, argv), " "),
+		namespace: client.namespace(),
+		needs:     map[string]int{historyNamespace + ":" + fixedPool: c.weight}, spawned: now()})
+	argv = append(argv, "--", s.command, s.commandsJournal, s.locks, strconv.Itoa(c.id), "work",
+		strconv.Itoa(r.IntN(60)))
 	s.run(client, c.entry, argv, nil)
 	return c
 }

@@ -177,7 +177,8 @@ func (j *journal) take(fields []string) error {
 		}
 		e.lastEnded = max(e.lastEnded, at)
 	case "overlap":
-		j.overlaps = append(j.overlaps, fmt.Sprintf("slot %s was given to call %d (token %s) while process %s lived in it%s\n%v",
+		j.overlaps = append(j.overlaps, fmt.Sprintf("slot %s was given to call %d (token %s) while process %s lived "+
+			"in it%s\n%v",
 			fields[4], id, fields[5], fields[6], j.livedThere(fields[4], at), e))
 	case "late":
 		j.late++
@@ -189,7 +190,8 @@ func (j *journal) take(fields []string) error {
 func (j *journal) livedThere(slot string, at int64) string {
 	var last *entry
 	for _, e := range j.entries {
-		if e.started > 0 && e.started < at && slices.Contains(strings.Split(e.slots, ","), slot) && (last == nil || last.started < e.started) {
+		if e.started > 0 && e.started < at && slices.Contains(strings.Split(e.slots, ","), slot) &&
+			(last == nil || last.started < e.started) {
 			last = e
 		}
 	}
@@ -267,7 +269,8 @@ func (j *journal) tidy() {
 
 // String shows a call as it went.
 func (e *entry) String() string {
-	return fmt.Sprintf("call %d: %s\n  needs %v spawned %d started %d ended %d exited %d code %d killed %v token %d slots %s\n  %s",
+	return fmt.Sprintf("call %d: %s\n  needs %v spawned %d started %d ended %d exited %d code %d killed %v token %d "+
+		"slots %s\n  %s",
 		e.id, e.what, e.needs, e.spawned, e.started, e.ended, e.exited, e.code, e.killed, e.token, e.slots, e.output)
 }
 
@@ -293,7 +296,8 @@ func (j *journal) surprising(e *entry) string {
 				return ""
 			}
 		}
-		steers := !strings.HasPrefix(e.what, "limit run") && !strings.HasPrefix(e.what, "limit pool") && !strings.HasPrefix(e.what, "limit status") && !e.dag
+		steers := !strings.HasPrefix(e.what, "limit run") && !strings.HasPrefix(e.what, "limit pool") &&
+			!strings.HasPrefix(e.what, "limit status") && !e.dag
 		if e.code == 125 && (steers || e.needs["pool:wide"]+e.needs["pool:narrow"] > 1) {
 			return "" // there is no such claim any more, or the limit is lower than what is asked for
 		}

@@ -80,8 +80,10 @@ type soak struct {
 // Run runs a soak on a store until its time is over, or until an epoch has found something; a stall over its bound is
 // told at the end.
 func Run(ctx context.Context, store Store, o Options) (Result, error) {
-	s := &soak{Options: o, store: store, figures: store.Figures(), clients: store.Clients(), dir: o.Dir, binary: o.Binary, command: o.Command,
-		stepFile: filepath.Join(o.Dir, "steps.yaml"), locks: filepath.Join(o.Dir, "locks"), greatest: map[string]int64{}}
+	s := &soak{Options: o, store: store, figures: store.Figures(), clients: store.Clients(), dir: o.Dir,
+		binary: o.Binary, command: o.Command,
+		stepFile: filepath.Join(o.Dir, "steps.yaml"), locks: filepath.Join(o.Dir,
+			"locks"), greatest: map[string]int64{}}
 	s.field = &Field{Store: store, calls: map[int]*Call{}}
 	s.result = Result{Store: store.Name(), Seed: o.Seed, Faults: map[string]int{}, StallBound: s.figures.Stall}
 	for _, f := range store.Faults() {
@@ -93,7 +95,8 @@ func Run(ctx context.Context, store Store, o Options) (Result, error) {
 	begun := time.Now()
 	randoms := s.randoms()
 	said := begun
-	for number := 1; len(s.result.Problems) == 0 && ctx.Err() == nil && (number == 1 || time.Since(begun) < o.For-time.Second); number++ {
+	for number := 1; len(s.result.Problems) == 0 && ctx.Err() == nil &&
+		(number == 1 || time.Since(begun) < o.For-time.Second); number++ {
 		if err := s.epoch(ctx, number, min(s.figures.Epoch, o.For-time.Since(begun)), randoms); err != nil {
 			return s.result, err
 		}
@@ -111,7 +114,8 @@ func Run(ctx context.Context, store Store, o Options) (Result, error) {
 
 // prepare sets the limits.
 func (s *soak) prepare() error {
-	steps := "steps:\n  one: {run: exec $SOAK_ONE, pool: steps}\n  two: {run: exec $SOAK_TWO, pool: steps}\n  three: {needs: [one, two], run: exec $SOAK_THREE, pool: steps}\n"
+	steps := "steps:\n  one: {run: exec $SOAK_ONE, pool: steps}\n  two: {run: exec $SOAK_TWO, pool: steps}\n  " +
+		"three: {needs: [one, two], run: exec $SOAK_THREE, pool: steps}\n"
 	config := filepath.Join(s.dir, "settings.yaml")
 	for path, text := range map[string]string{s.stepFile: steps, config: settings()} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -325,7 +329,8 @@ func (s *soak) quieten(workers *sync.WaitGroup) bool {
 	_, _ = s.status(client)
 	var stuck strings.Builder
 	for _, c := range s.field.Calls(nil) {
-		fmt.Fprintf(&stuck, "%s; command: %s; keeper: %s: %v\n", process(c.PID), process(c.Command()), process(c.Keeper()), s.journal.entries[c.ID-1])
+		fmt.Fprintf(&stuck, "%s; command: %s; keeper: %s: %v\n", process(c.PID), process(c.Command()),
+			process(c.Keeper()), s.journal.entries[c.ID-1])
 	}
 	s.problem("calls are on their way %s after the last fault:\n%s%s", s.patience(), stuck.String(), s.describe())
 	for _, c := range s.field.Calls(nil) {
@@ -364,7 +369,8 @@ func (s *soak) leaks(ctx context.Context) {
 			left = s.store.Leaks(ctx)
 			for _, c := range s.everywhere() {
 				if st, ok := s.status(c); !ok || len(st.Held)+len(st.Waiting) > 0 {
-					left = append(left, fmt.Sprintf("status of %s: read %t, held %d, waiting %d", c.namespace(), ok, len(st.Held), len(st.Waiting)))
+					left = append(left, fmt.Sprintf("status of %s: read %t, held %d, waiting %d", c.namespace(), ok,
+						len(st.Held), len(st.Waiting)))
 				}
 			}
 		}
@@ -388,7 +394,8 @@ func (s *soak) alive() []string {
 		data, _ := os.ReadFile(path)
 		if bytes.Contains(data, []byte(mark+s.dir+"\x00")) {
 			line, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
-			found = append(found, fmt.Sprintf("%s lives: %s", filepath.Dir(path), bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+			found = append(found, fmt.Sprintf("%s lives: %s", filepath.Dir(path),
+				bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
 		}
 	}
 	return found

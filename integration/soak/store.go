@@ -36,15 +36,17 @@ type Figures struct {
 	Workers int           // how many calls are on their way at a time, about
 	Pace    float64       // calls begun in a second, all workers together
 	Epoch   time.Duration // from one quiet moment, in which everything is judged, to the next
-	Stall   time.Duration // who is admissible is granted within this, plus the time in which faults were at work meanwhile
+	// who is admissible is granted within this, plus the time in which faults were at work meanwhile
+	Stall   time.Duration
 	Failing []string      // names of lanes: while their faults are at work, calls may end with 125 or 76
 	Settle  time.Duration // how long after the last process is gone something may be left
 }
 
 // Client is a place that calls come from: a machine, or a clock of its own.
 type Client struct {
-	Name     string
-	Env      []string      // besides the test's own without LIMIT_*: LIMIT_BACKEND…; not LIMIT_NAMESPACE: there are several
+	Name string
+	// besides the test's own without LIMIT_*: LIMIT_BACKEND…; not LIMIT_NAMESPACE: there are several
+	Env      []string
 	Before   []string      // in front of limit: unshare --time …; it must exec, so that the pid is the wrapper's
 	RunFlags []string      // of limit run, after "run": --ttl 5s
 	Ahead    time.Duration // of its CLOCK_MONOTONIC before everybody's

@@ -67,7 +67,8 @@ func (j *journal) overLimits() []string {
 				}
 			}
 			if most := line.most(come, e.started); used > most {
-				found = append(found, fmt.Sprintf("%s: %d slots were held at %d by calls %v, at most %d were allowed; the last:\n%v",
+				found = append(found, fmt.Sprintf("%s: %d slots were held at %d by calls %v, at most %d were "+
+					"allowed; the last:\n%v",
 					limit, used, e.started, with, most, e))
 			}
 		}
@@ -143,7 +144,8 @@ func (s *Stall) worse(than Stall) {
 // its limits, and fits whatever value of each is in force, whoever may still hold; those that reserve, and those whose
 // place in the order is not known, are left out.
 func (j *journal) stall(reserve, settle time.Duration) Stall {
-	s := &sweep{journal: j, reserve: int64(reserve), settle: settle, used: map[string]int{}, least: map[string]int{}, since: map[*entry]int64{}}
+	s := &sweep{journal: j, reserve: int64(reserve), settle: settle, used: map[string]int{}, least: map[string]int{},
+		since: map[*entry]int64{}}
 	for name, value := range j.limits {
 		s.least[name] = value
 	}
@@ -178,7 +180,8 @@ func (s *sweep) moments() []moment {
 			if e.dag {
 				since = e.spawned
 			}
-			all = append(all, moment{since, func() { s.hold(e, 1) }}, moment{e.perhaps(s.settle), func() { s.hold(e, -1) }})
+			all = append(all, moment{since, func() { s.hold(e, 1) }},
+				moment{e.perhaps(s.settle), func() { s.hold(e, -1) }})
 		}
 		if !e.waits {
 			continue

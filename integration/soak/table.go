@@ -22,7 +22,8 @@ func (r Result) FaultCount() int {
 
 // line is the progress.
 func (r Result) line() string {
-	return fmt.Sprintf("soak %s seed %d %s: %d acquisitions, %d faults, %d overlaps, %d leaks, longest stall %s of %s, %d histories",
+	return fmt.Sprintf("soak %s seed %d %s: %d acquisitions, %d faults, %d overlaps, %d leaks, longest stall %s of "+
+		"%s, %d histories",
 		r.Store, r.Seed, r.Took.Round(time.Second), r.Acquisitions, r.FaultCount(), r.Overlaps+r.OverLimits, r.Leaks,
 		r.Stall.Length.Round(time.Millisecond), r.StallBound, r.Histories)
 }
@@ -46,10 +47,12 @@ func (r Result) String() string {
 	row("moments over a limit", r.OverLimits)
 	row("tokens out of order", r.Disorder)
 	row("leaks", r.Leaks)
-	row("longest stall", fmt.Sprintf("%s of %s (beside %s of faults)", r.Stall.Length.Round(time.Millisecond), r.StallBound, r.Stall.Faulty.Round(time.Millisecond)))
+	row("longest stall", fmt.Sprintf("%s of %s (beside %s of faults)", r.Stall.Length.Round(time.Millisecond),
+		r.StallBound, r.Stall.Faulty.Round(time.Millisecond)))
 	row("longest stall, faults counted", r.Stall.Whole.Round(time.Millisecond))
 	row("machine too busy to start a process", r.Busy.Round(time.Millisecond))
-	row("histories checked by porcupine", fmt.Sprintf("%d (%d operations), illegal %d, too long to check %d", r.Histories, r.Operations, r.Illegal, r.Unchecked))
+	row("histories checked by porcupine", fmt.Sprintf("%d (%d operations), illegal %d, too long to check %d",
+		r.Histories, r.Operations, r.Illegal, r.Unchecked))
 	row("calls that ended as none may", r.Surprises)
 	w.Flush()
 	return b.String()

@@ -35,7 +35,8 @@ func varying() map[string][2]int { return map[string][2]int{"wide": {2, 6}, "nar
 // settings is the configuration that is applied to the store at the start.
 func settings() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "concurrency:\n  reserve_after: %s\n  runs:\n    max_concurrent_runs: %d\n    tag_concurrency_limits:\n      - {key: tenant, value: acme, limit: %d}\n  pools:\n    limits:\n", reserveAfter, runsLimit, tenantLimit)
+	fmt.Fprintf(&b, "concurrency:\n  reserve_after: %s\n  runs:\n    max_concurrent_runs: %d\n    "+
+		"tag_concurrency_limits:\n      - {key: tenant, value: acme, limit: %d}\n  pools:\n    limits:\n", reserveAfter, runsLimit, tenantLimit)
 	all := pools()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if name == "rated" {
@@ -153,7 +154,8 @@ func (d *draw) drawAction(r *rand.Rand) {
 
 // call makes one call and waits for its end.
 func (s *soak) call(client *Client, d draw) {
-	e := entry{namespace: client.namespace(), needs: d.needs, priority: d.priority, waits: d.waits, dag: d.dag, spawned: now()}
+	e := entry{namespace: client.namespace(), needs: d.needs, priority: d.priority, waits: d.waits, dag: d.dag,
+		spawned: now()}
 	var argv []string
 	switch {
 	case d.dag:
@@ -162,8 +164,10 @@ func (s *soak) call(client *Client, d draw) {
 		opened := s.journal.open(e)
 		var env []string
 		for _, step := range []string{"ONE", "TWO", "THREE"} {
-			inner := s.journal.open(entry{what: "a step of " + strconv.Itoa(opened.id), needs: map[string]int{"pool:steps": 1}, namespace: opened.namespace, outer: opened, spawned: opened.spawned})
-			env = append(env, fmt.Sprintf("SOAK_%s=%s %s %s %d work %d", step, s.command, s.commandsJournal, s.locks, inner.id, d.ms))
+			inner := s.journal.open(entry{what: "a step of " + strconv.Itoa(opened.id),
+				needs: map[string]int{"pool:steps": 1}, namespace: opened.namespace, outer: opened, spawned: opened.spawned})
+			env = append(env, fmt.Sprintf("SOAK_%s=%s %s %s %d work %d", step, s.command, s.commandsJournal, s.locks,
+				inner.id, d.ms))
 		}
 		s.run(client, opened, argv, env)
 		return
@@ -175,10 +179,12 @@ func (s *soak) call(client *Client, d draw) {
 	argv = append(append(argv, "--name", strconv.Itoa(opened.id)), d.flags...)
 	argv = append(argv, "--", s.command, s.commandsJournal, s.locks, strconv.Itoa(opened.id))
 	if d.inner {
-		inner := s.journal.open(entry{what: "inside of " + strconv.Itoa(opened.id), needs: map[string]int{"pool:inner": 1}, namespace: opened.namespace, outer: opened, spawned: opened.spawned})
+		inner := s.journal.open(entry{what: "inside of " + strconv.Itoa(opened.id),
+			needs: map[string]int{"pool:inner": 1}, namespace: opened.namespace, outer: opened, spawned: opened.spawned})
 		argv = append(argv, "nest", "0", s.binary, "run")
 		argv = append(argv, client.RunFlags...)
-		argv = append(argv, "--pool", "inner", "--", s.command, s.commandsJournal, s.locks, strconv.Itoa(inner.id), "work", strconv.Itoa(d.ms))
+		argv = append(argv, "--pool", "inner", "--", s.command, s.commandsJournal, s.locks, strconv.Itoa(inner.id),
+			"work", strconv.Itoa(d.ms))
 	} else {
 		argv = append(argv, d.action, strconv.Itoa(d.ms))
 	}
@@ -191,7 +197,8 @@ func (s *soak) run(client *Client, e *entry, argv, env []string) (code int, stdo
 	if len(client.Before) > 0 {
 		cmd = exec.Command(client.Before[0], append(append(slices.Clone(client.Before[1:]), s.binary), argv...)...)
 	}
-	cmd.Env = append(append(s.environ(client), env...), "SOAK_AHEAD="+strconv.FormatInt(int64(client.Ahead), 10), "SOAK_CALL="+strconv.Itoa(e.id))
+	cmd.Env = append(append(s.environ(client), env...), "SOAK_AHEAD="+strconv.FormatInt(int64(client.Ahead), 10),
+		"SOAK_CALL="+strconv.Itoa(e.id))
 	cmd.Dir = s.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	// Files, not pipes: Wait must not wait for those who are left behind.

@@ -39,7 +39,8 @@ func Main(args []string, streams Streams) int {
 	if firstWord(args) == process.ExecVerb {
 		return process.ExecMain(args)
 	}
-	if first := firstWord(args); first == "run" || first == "hold" { // its goroutines take turns: to wake threads for them would take longer than what they do
+	// its goroutines take turns: to wake threads for them would take longer than what they do
+	if first := firstWord(args); first == "run" || first == "hold" {
 		runtime.GOMAXPROCS(1)
 	}
 	streams.Out = process.Output(streams.Out)
@@ -189,9 +190,12 @@ func (p *program) commands(first string) []*cli.Command {
 	}
 	return []*cli.Command{
 		p.runCommand(), p.holdCommand(), p.releaseCommand(), p.dagCommand(),
-		p.statusCommand(), p.whyCommand(), p.statsCommand(), p.historyCommand(), p.simulateCommand(), p.metricsCommand(), p.cancelCommand(), p.bumpCommand(), p.waitCommand(),
-		p.poolCommand(), p.queueCommand(), p.applyCommand(), p.diffCommand(), p.configCommand(), p.initCommand(), p.namespacesCommand(),
-		p.doctorCommand(), p.completionCommand(), p.versionCommand(), p.helpCommand(), p.keeperCommand(), p.fenceCommand(), p.completeCommand(),
+		p.statusCommand(), p.whyCommand(), p.statsCommand(), p.historyCommand(), p.simulateCommand(),
+		p.metricsCommand(), p.cancelCommand(), p.bumpCommand(), p.waitCommand(),
+		p.poolCommand(), p.queueCommand(), p.applyCommand(), p.diffCommand(), p.configCommand(), p.initCommand(),
+		p.namespacesCommand(),
+		p.doctorCommand(), p.completionCommand(), p.versionCommand(), p.helpCommand(), p.keeperCommand(),
+		p.fenceCommand(), p.completeCommand(),
 	}
 }
 

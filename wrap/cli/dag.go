@@ -35,7 +35,8 @@ func (p *program) dagCommand() *cli.Command {
 		Usage:       "run many commands as a graph, under limits",
 		Description: dagText,
 		Subcommands: []*cli.Command{
-			p.dagRunCommand(), p.dagValidateCommand(), p.dagPlanCommand(), p.dagStepsCommand(), p.dagGraphCommand(), p.dagRetryCommand(),
+			p.dagRunCommand(), p.dagValidateCommand(), p.dagPlanCommand(), p.dagStepsCommand(), p.dagGraphCommand(),
+			p.dagRetryCommand(),
 			p.dagListCommand(), p.dagShowCommand(), p.dagLogsCommand(), p.dagSchemaCommand(),
 		},
 	}
@@ -74,7 +75,8 @@ func countProblems(n int) string {
 
 // paramFlag is the flag for the parameters of a step file.
 func paramFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "param", Usage: "set a parameter of the file, `KEY=VALUE`; repeatable", Category: "Steps"}
+	return &cli.StringSliceFlag{Name: "param", Usage: "set a parameter of the file, `KEY=VALUE`; repeatable",
+		Category: "Steps"}
 }
 
 // parseParams reads KEY=VALUE flags; the last of several counts.
@@ -91,7 +93,9 @@ func parseParams(c *cli.Context) (map[string]string, error) {
 }
 
 func logDirFlag() cli.Flag {
-	return &cli.StringFlag{Name: "log-dir", Usage: "keep runs, with their logs, in `DIR` (default: dag.log_dir of limit.yaml, or the runs directory of limit's state directory)", Category: "Reports"}
+	return &cli.StringFlag{Name: "log-dir",
+		Usage: "keep runs, with their logs, in `DIR` (default: dag.log_dir of limit.yaml, or the runs directory of " +
+			"limit's state directory)", Category: "Reports"}
 }
 
 // runsDir is where runs are kept.
@@ -125,7 +129,8 @@ func (p *program) findRun(c *cli.Context, operand string) (*journal.Entry, error
 	case operand == "" || operand == "-":
 		e, err = journal.Latest(root, func(file string) bool { return sameFile(filepath.Dir(file), ".") })
 		if e == nil && err == nil {
-			err = fmt.Errorf("no step file of this directory was run, as far as %s has it; give the file or the id of a run, which 'limit dag list' shows", root)
+			err = fmt.Errorf("no step file of this directory was run, as far as %s has it; give the file or the id "+
+				"of a run, which 'limit dag list' shows", root)
 		}
 	case isStepFile(operand):
 		e, err = journal.Latest(root, func(file string) bool { return sameFile(file, operand) })
@@ -202,7 +207,9 @@ func detachJobs(words []string, flags []cli.Flag) []string {
 
 func selectFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "select", Usage: "only these steps, `SELECTION`: x, +x (and what it needs), x+ (and what needs it), 2+x, tag:k=v, build-*; a comma is or; repeatable", Category: "Steps"},
+		&cli.StringSliceFlag{Name: "select",
+			Usage: "only these steps, `SELECTION`: x, +x (and what it needs), x+ (and what needs it), 2+x, tag:k=v, " +
+				"build-*; a comma is or; repeatable", Category: "Steps"},
 		&cli.StringSliceFlag{Name: "exclude", Usage: "not these steps, a `SELECTION`; repeatable", Category: "Steps"},
 	}
 }

@@ -45,7 +45,8 @@ what did that, and is refused where it succeeded or still runs. Steps of the run
 as long as --wait says. --force does it all the same.
 
 EXIT STATUS: that of 'limit dag run'; 0 where there is nothing to retry; 75 steps of the run still live after --wait.`,
-		Flags:  append(dagRunFlags(), &cli.BoolFlag{Name: "force", Usage: "though the file has changed, steps of the run still run, or it was retried", Category: "Steps"}),
+		Flags: append(dagRunFlags(), &cli.BoolFlag{Name: "force",
+			Usage: "though the file has changed, steps of the run still run, or it was retried", Category: "Steps"}),
 		Action: p.dagRetry,
 	}
 }
@@ -91,7 +92,8 @@ func (p *program) dagRetry(c *cli.Context) error {
 		return err
 	}
 	if journal.Hash(f.Source) != e.Hash && !c.Bool("force") {
-		return failWith(dag.CodeUsage, fmt.Errorf("%s has changed since run %s; run it anew, or retry with --force", e.File, short(e.ID)))
+		return failWith(dag.CodeUsage, fmt.Errorf("%s has changed since run %s; run it anew, or retry with --force",
+			e.File, short(e.ID)))
 	}
 	d := &dagRun{p: p, c: c, file: f, params: params, earlier: e, guard: guard}
 	if e.Selected != nil {
@@ -119,7 +121,8 @@ func (p *program) guard(c *cli.Context, e *journal.Entry) (*journal.Entry, *jour
 		case errors.Is(err, journal.ErrRetried) && c.Bool("force"):
 			return e, nil, nil
 		case errors.Is(err, journal.ErrRetried):
-			return nil, nil, failWith(dag.CodeUsage, fmt.Errorf("run %s is being retried%s; --force retries it beside that", short(e.ID), as(by)))
+			return nil, nil, failWith(dag.CodeUsage,
+				fmt.Errorf("run %s is being retried%s; --force retries it beside that", short(e.ID), as(by)))
 		case err != nil:
 			return nil, nil, err
 		case by == "" || c.Bool("force"):
@@ -128,8 +131,9 @@ func (p *program) guard(c *cli.Context, e *journal.Entry) (*journal.Entry, *jour
 		guard.Close()
 		next, err := journal.Find(filepath.Dir(e.Dir), by)
 		if err != nil || next.Finished && next.Code == 0 {
-			return nil, nil, failWith(dag.CodeUsage, fmt.Errorf("run %s was retried%s, which %s; --force retries it again",
-				short(e.ID), as(by), map[bool]string{true: "succeeded", false: "is not kept any more"}[err == nil]))
+			return nil, nil, failWith(dag.CodeUsage,
+				fmt.Errorf("run %s was retried%s, which %s; --force retries it again",
+					short(e.ID), as(by), map[bool]string{true: "succeeded", false: "is not kept any more"}[err == nil]))
 		}
 		p.messages(c).Info("run %s was retried%s: going on with that", short(e.ID), as(by))
 		e = next
@@ -168,7 +172,8 @@ func (p *program) waitForRun(c *cli.Context, e *journal.Entry) (*journal.Entry, 
 	})
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, failWith(wrap.CodeBusy, fmt.Errorf("of run %s still live: %s; end them, or retry with --force", short(e.ID), who))
+		return nil, failWith(wrap.CodeBusy,
+			fmt.Errorf("of run %s still live: %s; end them, or retry with --force", short(e.ID), who))
 	case errors.Is(err, context.Canceled):
 		return nil, exitWith(130)
 	case err != nil:
@@ -185,7 +190,8 @@ func (p *program) keepGiven(c *cli.Context, e *journal.Entry) error {
 		return err
 	}
 	g := e.Given
-	for _, k := range []struct{ name, was, is string }{{"backend", g.Backend, cfg.Backend.String()}, {"namespace", g.Namespace, cfg.Namespace}} {
+	for _, k := range []struct{ name, was, is string }{{"backend", g.Backend, cfg.Backend.String()},
+		{"namespace", g.Namespace, cfg.Namespace}} {
 		switch from := cfg.From(k.name); {
 		case k.was == "" || k.was == k.is:
 		case from == config.FromDefault:
@@ -193,8 +199,10 @@ func (p *program) keepGiven(c *cli.Context, e *journal.Entry) error {
 				return err
 			}
 		default:
-			return failWith(dag.CodeUsage, fmt.Errorf("run %s was in %s %s, and %s says %s, whose pools are others; retry it there, or run the file anew",
-				short(e.ID), k.name, k.was, from, k.is))
+			return failWith(dag.CodeUsage,
+				fmt.Errorf("run %s was in %s %s, and %s says %s, whose pools are others; retry it there, or run the "+
+					"file anew",
+					short(e.ID), k.name, k.was, from, k.is))
 		}
 	}
 	set := map[string]string{}
@@ -251,7 +259,8 @@ func (p *program) dagList(c *cli.Context) error {
 	now := time.Now()
 	since, bounded := durationOf(c, "since")
 	runs = slices.DeleteFunc(runs, func(l journal.Listed) bool {
-		return c.IsSet("name") && l.Name != c.String("name") || c.IsSet("state") && report.StateOf(l) != c.String("state") ||
+		return c.IsSet("name") && l.Name != c.String("name") || c.IsSet("state") &&
+			report.StateOf(l) != c.String("state") ||
 			bounded && l.Started.Before(now.Add(-since))
 	})
 	if c.Bool("json") {
@@ -262,12 +271,15 @@ func (p *program) dagList(c *cli.Context) error {
 
 func (p *program) dagShowCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "show",
-		Usage:       "show the steps of a run and how they went",
-		UsageText:   "limit dag show [flags] [RUN | FILE]",
-		Description: "RUN is the beginning of a run's id; FILE means its latest run, and nothing the latest run of a step file of this directory.\n\nEXIT STATUS: 0; 2 usage, or there is no such run; 125 limit itself failed.",
-		Flags:       append([]cli.Flag{logDirFlag(), &cli.BoolFlag{Name: "json", Usage: "as one JSON object; times in seconds since the run started"}}, reportFlags()...),
-		Action:      p.dagShow,
+		Name:      "show",
+		Usage:     "show the steps of a run and how they went",
+		UsageText: "limit dag show [flags] [RUN | FILE]",
+		Description: "RUN is the beginning of a run's id; FILE means its latest run, and nothing the latest run of " +
+			"a step file of this directory.\n\nEXIT STATUS: 0; 2 usage, or there is no such run; 125 limit itself " +
+			"failed.",
+		Flags: append([]cli.Flag{logDirFlag(), &cli.BoolFlag{Name: "json",
+			Usage: "as one JSON object; times in seconds since the run started"}}, reportFlags()...),
+		Action: p.dagShow,
 	}
 }
 
@@ -333,7 +345,8 @@ func (p *program) dagLogs(c *cli.Context) error {
 	}
 	s := e.Step(id)
 	if s == nil {
-		return failWith(dag.CodeUsage, fmt.Errorf("run %s has no step %q; 'limit dag show %s' shows those it has", short(e.ID), id, short(e.ID)))
+		return failWith(dag.CodeUsage, fmt.Errorf("run %s has no step %q; 'limit dag show %s' shows those it has",
+			short(e.ID), id, short(e.ID)))
 	}
 	if !c.Bool("f") {
 		return p.copyLog(e, s, numberOf(c, "attempt"))

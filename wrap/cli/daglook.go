@@ -87,7 +87,8 @@ func writeProblems(w io.Writer, format string, problems []*yamlread.Problem) err
 			if problem.Suggestion != "" {
 				message += "; " + problem.Suggestion
 			}
-			fmt.Fprintf(w, "::%s file=%s,line=%d,col=%d::%s\n", level, property.Replace(problem.File), problem.Line, problem.Col, escape.Replace(message))
+			fmt.Fprintf(w, "::%s file=%s,line=%d,col=%d::%s\n", level, property.Replace(problem.File), problem.Line,
+				problem.Col, escape.Replace(message))
 		}
 		return nil
 	}
@@ -229,8 +230,9 @@ func (p *program) dagGraphCommand() *cli.Command {
 		Usage:       "print the graph of a step file",
 		UsageText:   "limit dag graph [--format text|mermaid|dot|svg] FILE",
 		Description: "EXIT STATUS: 0; 2 usage, or FILE is not valid; 125 limit itself failed.",
-		Flags:       []cli.Flag{&cli.StringFlag{Name: "format", Value: "text", Usage: "`text|mermaid|dot|svg`"}, paramFlag()},
-		Action:      p.dagGraph,
+		Flags: []cli.Flag{&cli.StringFlag{Name: "format", Value: "text", Usage: "`text|mermaid|dot|svg`"},
+			paramFlag()},
+		Action: p.dagGraph,
 	}
 }
 

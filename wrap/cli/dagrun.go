@@ -60,8 +60,9 @@ func (p *program) dagRunCommand() *cli.Command {
 		Usage:       "run the steps of a file",
 		UsageText:   "limit dag run [flags] FILE [STEP...]",
 		Description: dagRunText,
-		Flags:       append(dagRunFlags(), append(selectFlags(), paramFlag(), &cli.BoolFlag{Name: "dry-run", Usage: "say what would run, in which order, and run nothing", Category: "Steps"})...),
-		Action:      p.dagRun,
+		Flags: append(dagRunFlags(), append(selectFlags(), paramFlag(), &cli.BoolFlag{Name: "dry-run",
+			Usage: "say what would run, in which order, and run nothing", Category: "Steps"})...),
+		Action: p.dagRun,
 	}
 }
 
@@ -70,15 +71,23 @@ func dagRunFlags() []cli.Flag {
 	const steps, claim, reports = "Steps", "Claim", "Reports"
 	return append([]cli.Flag{
 		jFlag(),
-		&cli.StringFlag{Name: "fail-mode", Value: "continue", Usage: "`continue|stop|kill`: after a failure: go on with what does not need it; start nothing further; stop what runs too", Category: steps},
-		numberFlag("max-failures", 0, "start nothing further when `N` steps have failed; with --fail-mode kill, stop what runs then", steps),
-		&cli.StringSliceFlag{Name: "tag", Usage: "tag the run, `KEY[=VALUE]`, for the tag limits of the run queue; repeatable", Category: claim},
+		&cli.StringFlag{Name: "fail-mode", Value: "continue",
+			Usage: "`continue|stop|kill`: after a failure: go on with what does not need it; start nothing further; " +
+				"stop what runs too", Category: steps},
+		numberFlag("max-failures", 0, "start nothing further when `N` steps have failed; with --fail-mode kill, "+
+			"stop what runs then", steps),
+		&cli.StringSliceFlag{Name: "tag",
+			Usage: "tag the run, `KEY[=VALUE]`, for the tag limits of the run queue; repeatable", Category: claim},
 		numberFlag("priority", 0, "`N`: higher first, in place of the file's", claim),
 		durationFlag("wait", 0, "give up waiting for the run queue or for a pool after this", claim),
-		&cli.StringFlag{Name: "output", Value: string(report.Group), Usage: "`group|prefix|interleave|failed|quiet`: what the steps print: together when a step has ended; each line at once after the step's name; as it comes; of failed steps alone; not at all", Category: reports},
+		&cli.StringFlag{Name: "output", Value: string(report.Group),
+			Usage: "`group|prefix|interleave|failed|quiet`: what the steps print: together when a step has ended; " +
+				"each line at once after the step's name; as it comes; of failed steps alone; not at all",
+			Category: reports},
 		&cli.StringFlag{Name: "progress", Value: "auto", Usage: "`auto|tty|plain|none`", Category: reports},
 		logDirFlag(),
-		&cli.StringFlag{Name: "events", Usage: "append events to `FILE` as JSON lines; - for standard error", Category: reports},
+		&cli.StringFlag{Name: "events", Usage: "append events to `FILE` as JSON lines; - for standard error",
+			Category: reports},
 	}, reportFlags()...)
 }
 
@@ -183,8 +192,9 @@ func (d *dagRun) carryOut(v *voice, mask *dag.Mask, root, absolute string, repor
 		return exitOr(err, 0)
 	}
 	run := &dag.Run{
-		File: d.file, Plan: d.options, Backend: s, Namespace: s.namespace, Supervisor: d.p.supervisor, Messages: v.messages,
-		Events: v.events, Console: console, Journal: writer, Record: d.record, Claim: d.claim, Mask: mask,
+		File: d.file, Plan: d.options, Backend: s, Namespace: s.namespace, Supervisor: d.p.supervisor,
+		Messages: v.messages,
+		Events:   v.events, Console: console, Journal: writer, Record: d.record, Claim: d.claim, Mask: mask,
 		Env:      wrap.Setenv(d.p.env, s.config.Environ()),
 		Report:   func() error { return reports.write(d.record, writer.Dir) },
 		Terminal: d.p.isTerminal(), LogLimit: s.config.Dag.LogLimit,
@@ -220,7 +230,8 @@ func (d *dagRun) check() (*dag.Mask, error) {
 		return nil, err
 	}
 	d.file.Env = append(variables, d.file.Env...)
-	if d.options.MaxFailures = numberOf(d.c, "max-failures"); d.options.MaxFailures < 0 || d.c.IsSet("max-failures") && d.options.MaxFailures == 0 {
+	if d.options.MaxFailures = numberOf(d.c, "max-failures"); d.options.MaxFailures < 0 || d.c.IsSet("max-failures") &&
+		d.options.MaxFailures == 0 {
 		return nil, usageError(d.c, "flag --max-failures: %d is not at least 1", d.options.MaxFailures)
 	}
 	if d.options.MaxConcurrent, err = slots(d.c, d.file); err != nil {

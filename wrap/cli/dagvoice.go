@@ -55,7 +55,8 @@ func (v *voice) end(ctx context.Context, stopped bool) error {
 		}
 	})
 	told := time.AfterFunc(time.Second, func() {
-		v.messages.Info("the steps have ended; waiting for whoever reads the output or the events, up to %s where nothing is read", patience)
+		v.messages.Info("the steps have ended; waiting for whoever reads the output or the events, up to %s where "+
+			"nothing is read", patience)
 	})
 	defer told.Stop()
 	lost := v.out.Close(patience, ctx.Done())

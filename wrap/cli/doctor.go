@@ -23,8 +23,10 @@ func (p *program) doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "what is wrong with configuration and store, and how to mend it",
-		Description: "Looks at the configuration and who could have written it; of an embedded store at the directory, its owner,\n" +
-			"mode and file system, free space, locks, inotify, the state and orphaned claims; of etcd at its members,\n" +
+		Description: "Looks at the configuration and who could have written it; of an embedded store at the " +
+			"directory, its owner,\n" +
+			"mode and file system, free space, locks, inotify, the state and orphaned claims; of etcd at its " +
+			"members,\n" +
 			"versions, quorum, alarms, sizes, latencies, clocks, certificates and permissions. Makes nothing.\n\n" +
 			"EXIT STATUS:\n" +
 			"   0    all is well\n" +
@@ -59,7 +61,8 @@ type diagnosis struct {
 }
 
 func (d *diagnosis) add(level backend.Level, about, remedy, format string, args ...any) {
-	d.Findings = append(d.Findings, backend.Finding{Level: level, About: about, Fact: fmt.Sprintf(format, args...), Remedy: remedy})
+	d.Findings = append(d.Findings, backend.Finding{Level: level, About: about, Fact: fmt.Sprintf(format, args...),
+		Remedy: remedy})
 }
 
 // addError adds an error with the remedy that it names, else the one given.
@@ -92,11 +95,13 @@ func (d *diagnosis) exit() error {
 func (p *program) diagnose(c *cli.Context, d *diagnosis) {
 	at := config.OS()
 	at.Env = func(name string) string { return wrap.Getenv(p.env, name) }
-	cfg, err := config.Load(config.Flags{Config: text(c, "config"), Backend: text(c, "backend"), Namespace: text(c, "namespace")}, at)
+	cfg, err := config.Load(config.Flags{Config: text(c, "config"), Backend: text(c, "backend"),
+		Namespace: text(c, "namespace")}, at)
 	if err != nil {
 		problems := yamlread.Problems(err)
 		for _, problem := range problems {
-			d.add(backend.Broken, "configuration", "correct the file; 'limit config --schema' helps editors", "%v", problem)
+			d.add(backend.Broken, "configuration", "correct the file; 'limit config --schema' helps editors", "%v",
+				problem)
 		}
 		if len(problems) == 0 {
 			d.addError("configuration", err, "name another file with --config")
@@ -142,12 +147,14 @@ func (d *diagnosis) circle(ctx context.Context, b backend.Backend) {
 		return // what reads the settings tells
 	}
 	for _, bind := range snapshot.Circle() {
-		d.add(backend.Warning, "claims", "claims wait for each other for ever: 'limit cancel "+short(bind.Waiter)+"', or raise a limit",
+		d.add(backend.Warning, "claims",
+			"claims wait for each other for ever: 'limit cancel "+short(bind.Waiter)+"', or raise a limit",
 			"%s", describeBind(bind, snapshot))
 	}
 }
 
-const remedyEtcd = "see that etcd runs, and that endpoints (http:// or https://), certificates and user of backend.etcd are right"
+const remedyEtcd = "see that etcd runs, and that endpoints (http:// or https://), certificates and user of " +
+	"backend.etcd are right"
 
 func (p *program) diagnoseEtcd(ctx context.Context, d *diagnosis, cfg *config.Config, timeout time.Duration) {
 	d.Backend = "etcd://" + strings.Join(cfg.Backend.Etcd.Endpoints, ",")

@@ -76,7 +76,8 @@ func (d *diagnosis) settings(ctx context.Context, b backend.Backend, cfg *config
 		return
 	}
 	if differences := config.Diff(current, cfg.Settings); len(differences) > 0 {
-		d.add(backend.Warning, "settings", "'limit apply' writes the file's into the store, 'limit diff' shows all", "%s differs from the store, whose settings count (%s)",
+		d.add(backend.Warning, "settings", "'limit apply' writes the file's into the store, 'limit diff' shows all",
+			"%s differs from the store, whose settings count (%s)",
 			cfg.File, summarize(differences))
 	}
 }

@@ -19,7 +19,8 @@ func writeDiagnosis(w io.Writer, d *diagnosis, width int) error {
 	}
 	const column = 26 // of the facts
 	h.finding(column, backend.Fine, "limit", fmt.Sprintf("%s, %s/%s", d.Version, runtime.GOOS, runtime.GOARCH), "")
-	h.finding(column, backend.Fine, "store", fmt.Sprintf("%s, namespace %s", cmp.Or(d.Backend, "not known"), cmp.Or(d.Namespace, "not known")), "")
+	h.finding(column, backend.Fine, "store",
+		fmt.Sprintf("%s, namespace %s", cmp.Or(d.Backend, "not known"), cmp.Or(d.Namespace, "not known")), "")
 	for _, level := range []backend.Level{backend.Fine, backend.Warning, backend.Broken} {
 		for _, f := range d.Findings {
 			if f.Level == level {

@@ -21,7 +21,8 @@ func findClaim(s *backend.Snapshot, prefix string) (string, error) {
 	case len(found) == 0:
 		return "", fmt.Errorf("there is no claim %q, waiting or held; 'limit status' shows those there are", prefix)
 	case len(found) > 1:
-		return "", fmt.Errorf("%q names %d claims: %s; give more of the id", prefix, len(found), strings.Join(found, ", "))
+		return "", fmt.Errorf("%q names %d claims: %s; give more of the id", prefix, len(found),
+			strings.Join(found, ", "))
 	}
 	return found[0], nil
 }

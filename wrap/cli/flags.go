@@ -20,7 +20,8 @@ func closest(word string, candidates []string) string { return yamlread.Closest(
 func commonFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "config", Usage: "read settings from `FILE`", Category: "Store"},
-		&cli.StringFlag{Name: "backend", Usage: "where claims and limits live: `local | local:DIR | etcd://H1:2379,H2:2379`", Category: "Store"},
+		&cli.StringFlag{Name: "backend",
+			Usage: "where claims and limits live: `local | local:DIR | etcd://H1:2379,H2:2379`", Category: "Store"},
 		&cli.StringFlag{Name: "namespace", Usage: "`NAME` of the deployment within the store", Category: "Store"},
 		durationFlag("connect-timeout", defaultConnectTimeout, "how long the store may take to answer", "Store"),
 		&cli.BoolFlag{Name: "q", Usage: "say nothing but errors", Category: "Messages"},
@@ -117,7 +118,8 @@ type duration struct {
 }
 
 func durationFlag(name string, value time.Duration, usage, category string) *cli.GenericFlag {
-	return &cli.GenericFlag{Name: name, Usage: "`DURATION`: " + usage, Category: category, Value: &duration{value: value}}
+	return &cli.GenericFlag{Name: name, Usage: "`DURATION`: " + usage, Category: category,
+		Value: &duration{value: value}}
 }
 
 // Set implements flag.Value.

@@ -20,10 +20,13 @@ func (p *program) historyCommand() *cli.Command {
 		Name:      "history",
 		Usage:     "who held what, when, for how long, and how it ended",
 		ArgsUsage: "[POOL]",
-		Description: "The claims that have ended, the one that ended last at the bottom. A store remembers the last 10,000, or\n" +
+		Description: "The claims that have ended, the one that ended last at the bottom. A store remembers the last " +
+			"10,000, or\n" +
 			"concurrency.history_entries of them. Of a command its first word is kept, or its --name.\n\n" +
-			"HOW is the exit status of the command, the signal that killed it, or timeout, cancelled (by whom and why),\n" +
-			"lost, gave up (no slot within its --wait), left (while it waited). 'limit was killed' is said of a claim\n" +
+			"HOW is the exit status of the command, the signal that killed it, or timeout, cancelled (by whom and " +
+			"why),\n" +
+			"lost, gave up (no slot within its --wait), left (while it waited). 'limit was killed' is said of a " +
+			"claim\n" +
 			"whose owner was: how its command ended nobody knows, and it ended when that was noticed. Times are\n" +
 			"by the clock of the machine on which the claim was.\n\n" +
 			"EXIT STATUS: 0; 125 limit itself failed.",
@@ -92,7 +95,8 @@ func (p *program) writeHistory(pasts []backend.Past) error {
 		if past.Host != "" {
 			who = past.User + "@" + past.Host
 		}
-		t.add(past.Ended.Local().Format(time.DateTime), short(past.ID), past.Name, needsText(backend.Claim{Pools: past.Pools, Runs: past.Runs}),
+		t.add(past.Ended.Local().Format(time.DateTime), short(past.ID), past.Name,
+			needsText(backend.Claim{Pools: past.Pools, Runs: past.Runs}),
 			brief(seconds(past.Waited)), ran, who, outcomeText(past))
 	}
 	return t.write(p.Out, p.width())
@@ -101,7 +105,8 @@ func (p *program) writeHistory(pasts []backend.Past) error {
 // outcomeText is how a claim ended, in words.
 func outcomeText(past backend.Past) string {
 	how := map[backend.How]string{
-		"": "-", backend.TimedOut: "timeout", backend.GaveUp: "gave up", backend.CancelledBy: "cancelled", backend.LostClaim: "lost",
+		"": "-", backend.TimedOut: "timeout", backend.GaveUp: "gave up", backend.CancelledBy: "cancelled",
+		backend.LostClaim:  "lost",
 		backend.Impossible: "impossible", backend.Abandoned: "limit was killed", backend.NotStarted: "not started",
 	}
 	text, known := how[past.How]
@@ -155,9 +160,12 @@ func newHistory(pasts []backend.Past, in *store) history {
 	h := history{Namespace: in.namespace, Backend: in.String(), Ended: []pastClaim{}}
 	for _, past := range pasts {
 		row := pastClaim{
-			ID: past.ID, RunID: past.RunID, Name: past.Name, Pools: orEmpty(past.Pools), Runs: past.Runs, Tags: orEmpty(past.Tags),
-			Priority: past.Priority, Seq: past.Seq, Host: past.Host, PID: past.PID, User: past.User, QueuedAt: past.Queued(), EndedAt: past.Ended,
-			Waited: seconds(past.Waited), Held: seconds(past.Held), Outcome: string(past.How), ExitCode: past.Code, Signal: past.Signal,
+			ID: past.ID, RunID: past.RunID, Name: past.Name, Pools: orEmpty(past.Pools), Runs: past.Runs,
+			Tags:     orEmpty(past.Tags),
+			Priority: past.Priority, Seq: past.Seq, Host: past.Host, PID: past.PID, User: past.User,
+			QueuedAt: past.Queued(), EndedAt: past.Ended,
+			Waited: seconds(past.Waited), Held: seconds(past.Held), Outcome: string(past.How), ExitCode: past.Code,
+			Signal: past.Signal,
 			Reason: past.Reason,
 		}
 		if at := past.GrantedAt(); past.Granted {

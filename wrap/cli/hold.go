@@ -149,7 +149,8 @@ func (p *program) startHolder(pid int, splay time.Duration) error {
 	if args[len(args)-1] == "--" {
 		args = args[:len(args)-1]
 	}
-	args = slices.Concat([]string{holderName}, args, []string{"--pid", strconv.Itoa(pid), "--splay", "0"}) // the last of each counts
+	// the last of each counts
+	args = slices.Concat([]string{holderName}, args, []string{"--pid", strconv.Itoa(pid), "--splay", "0"})
 	holder, err := process.Again(args, p.env, theirs)
 	theirs.Close()
 	if err != nil {
@@ -219,8 +220,9 @@ type holder struct {
 	printed  chan bool           // whether the assignments are
 	held     atomic.Bool
 
-	mu    sync.Mutex
-	voice *os.File // standard error of the process while it is being ended: then it is open no more when there is something to say
+	mu sync.Mutex
+	// standard error of the process while it is being ended: then it is open no more when there is something to say
+	voice *os.File
 }
 
 func newHolder(socket *os.File, messages io.Writer, env []string, other *process.Other) (*holder, error) {
@@ -233,7 +235,8 @@ func newHolder(socket *os.File, messages io.Writer, env []string, other *process
 		return nil, fmt.Errorf("%s is for limit itself", holderName)
 	}
 	return &holder{
-		messages: messages, env: env, asker: asker, other: other, signals: make(chan syscall.Signal, 4), printed: make(chan bool, 1),
+		messages: messages, env: env, asker: asker, other: other, signals: make(chan syscall.Signal, 4),
+		printed: make(chan bool, 1),
 	}, nil
 }
 
@@ -377,7 +380,8 @@ func (p *program) release(c *cli.Context) error {
 		case held < 0:
 			return fmt.Errorf("%s is not held, but waits; 'limit cancel %s' ends that", short(id), short(id))
 		case snapshot.Held[held].Holds == 0:
-			return fmt.Errorf("%s is not held by 'limit hold', but by a command (%s), whose end releases it; 'limit cancel %s' ends that",
+			return fmt.Errorf("%s is not held by 'limit hold', but by a command (%s), whose end releases it; 'limit "+
+				"cancel %s' ends that",
 				short(id), wrap.Printable(snapshot.Held[held].Name), short(id))
 		}
 		return releaseHold(c.Context, s, id)
@@ -388,7 +392,8 @@ func (p *program) release(c *cli.Context) error {
 // drops the claim.
 func releaseHold(ctx context.Context, s *store, id string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, releasePatience,
-		fmt.Errorf("%s is not released: the process that holds it does not answer; 'limit cancel --force %s' drops the claim", short(id), short(id)))
+		fmt.Errorf("%s is not released: the process that holds it does not answer; 'limit cancel --force %s' drops "+
+			"the claim", short(id), short(id)))
 	defer cancel()
 	changes, err := s.Changes(ctx)
 	if err != nil {

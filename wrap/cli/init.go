@@ -22,9 +22,11 @@ func (p *program) initCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "init",
 		Usage: "make an embedded store, for a group of users or for one",
-		Description: "Makes the directory of the store, with modes such that all members of GROUP can use it and nobody else, and\n" +
+		Description: "Makes the directory of the store, with modes such that all members of GROUP can use it and " +
+			"nobody else, and\n" +
 			"says what to write into /etc/limit/limit.yaml, so that root's cron jobs and everybody's shells use it.\n" +
-			"Without --shared the store is for the user who makes it. A store that is there already is left as it is.\n\n" +
+			"Without --shared the store is for the user who makes it. A store that is there already is left as it " +
+			"is.\n\n" +
 			"EXIT STATUS: 0; 125 limit itself failed.\n\n" +
 			"EXAMPLES:\n   sudo limit init --shared ops\n   limit init --backend local:/srv/limit",
 		Flags: []cli.Flag{&cli.StringFlag{Name: "shared", Usage: "all members of `GROUP` share it"}},
@@ -37,7 +39,8 @@ func (p *program) initCommand() *cli.Command {
 				return err
 			}
 			if cfg.Backend.Etcd != nil {
-				return errors.New("a store in etcd is made by the first command that uses it; 'limit doctor' looks whether it can be")
+				return errors.New("a store in etcd is made by the first command that uses it; 'limit doctor' looks " +
+					"whether it can be")
 			}
 			made := "made"
 			if _, err := local.Namespaces(cfg.Backend.Dir); err == nil {
@@ -70,7 +73,8 @@ func (p *program) adviseStore(cfg *config.Config) error {
 	case strings.HasPrefix(from, file+":"):
 		return writeLine(p.Out, "%s names it: everybody on this machine uses it", file)
 	case from == config.FromDefault:
-		if err := writeLine(p.Out, "it is the default store of %s; other users have others", userNamed(os.Getuid())); err != nil {
+		if err := writeLine(p.Out, "it is the default store of %s; other users have others",
+			userNamed(os.Getuid())); err != nil {
 			return err
 		}
 	}
@@ -78,7 +82,8 @@ func (p *program) adviseStore(cfg *config.Config) error {
 	if strings.ContainsFunc(dir, func(r rune) bool { return !strings.ContainsRune("/._-", r) && !isWordRune(r) }) {
 		dir = strconv.Quote(dir)
 	}
-	_, err := fmt.Fprintf(p.Out, "for everybody on this machine to use it, %s has to say:\n\nbackend:\n  local:\n    dir: %s\n", file, dir)
+	_, err := fmt.Fprintf(p.Out, "for everybody on this machine to use it, %s has to say:\n\nbackend:\n  local:\n   "+
+		" dir: %s\n", file, dir)
 	return err
 }
 
@@ -105,7 +110,8 @@ func shareDirectory(dir, group string, fresh bool) error {
 			return err
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Gid) != gid || info.Mode()&shareMode != shareMode {
-			return fmt.Errorf("the store %s is there already and not of the group %s; choose another with --backend local:DIR, "+
+			return fmt.Errorf("the store %s is there already and not of the group %s; choose another with --backend "+
+				"local:DIR, "+
 				"or move it away while nobody uses it", dir, group)
 		}
 		return nil

@@ -21,7 +21,8 @@ func (p *program) metricsCommand() *cli.Command {
 		Description: "Prints limits, use and waiting as OpenMetrics text, for a textfile collector:\n\n" +
 			"   cd /var/lib/prometheus/node-exporter\n" +
 			"   limit metrics >limit.prom.new && mv limit.prom.new limit.prom\n\n" +
-			"With --listen it serves them at http://ADDR/metrics until INT or TERM. A port alone is of 127.0.0.1: whoever\n" +
+			"With --listen it serves them at http://ADDR/metrics until INT or TERM. A port alone is of 127.0.0.1: " +
+			"whoever\n" +
 			"can reach it sees names of pools, tags and their values, no commands. 0.0.0.0:PORT listens to all.\n\n" +
 			"EXIT STATUS: 0; 125 limit itself failed.",
 		Flags: []cli.Flag{&cli.StringFlag{Name: "listen", Usage: "serve at `ADDR`: PORT, HOST:PORT"}},
@@ -82,7 +83,8 @@ func (p *program) serveMetrics(c *cli.Context, s *store, address string) error {
 		case err == nil:
 			return metricsText(snapshot, s.namespace, time.Now()), nil
 		case errors.Is(err, backend.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded):
-			return (&exposition{}).gauge("limit_up", "1 where the store answers.").value(0, "namespace", s.namespace).end(), nil
+			return (&exposition{}).gauge("limit_up", "1 where the store answers.").value(0, "namespace",
+				s.namespace).end(), nil
 		default:
 			return "", err
 		}
@@ -108,14 +110,17 @@ func metricsText(s *backend.Snapshot, namespace string, now time.Time) string {
 		return float64(u.Capacity), u.Capacity != backend.Unlimited
 	})
 	each("limit_slots_used", "Slots held.", func(u backend.Usage) (float64, bool) { return float64(u.Used), true })
-	each("limit_waiting", "Claims that wait and need the limit.", func(u backend.Usage) (float64, bool) { return float64(u.Waiting), true })
-	each("limit_rate_slots", "Slots that may be started within a period, of pools with a rate.", func(u backend.Usage) (float64, bool) {
-		rate := rateOf(u, s.Settings)
-		return float64(rate.Slots), rate.Slots > 0
-	})
-	each("limit_rate_started", "Slots started within the last period, of pools with a rate.", func(u backend.Usage) (float64, bool) {
-		return float64(u.Started), rateOf(u, s.Settings).Slots > 0
-	})
+	each("limit_waiting", "Claims that wait and need the limit.",
+		func(u backend.Usage) (float64, bool) { return float64(u.Waiting), true })
+	each("limit_rate_slots", "Slots that may be started within a period, of pools with a rate.",
+		func(u backend.Usage) (float64, bool) {
+			rate := rateOf(u, s.Settings)
+			return float64(rate.Slots), rate.Slots > 0
+		})
+	each("limit_rate_started", "Slots started within the last period, of pools with a rate.",
+		func(u backend.Usage) (float64, bool) {
+			return float64(u.Started), rateOf(u, s.Settings).Slots > 0
+		})
 	orphans := 0
 	var oldest, longest time.Duration
 	for _, h := range s.Held {

@@ -94,7 +94,8 @@ func (p *program) connect(c *cli.Context, cfg *config.Config, o storeOptions) (*
 	if cfg.Backend.Etcd != nil {
 		b, err = p.connectEtcd(ctx, cfg, o)
 	} else {
-		b, err = openLocal(ctx, local.Options{Dir: cfg.Backend.Dir, Namespace: cfg.Namespace, Create: !o.look, Patience: o.timeout})
+		b, err = openLocal(ctx, local.Options{Dir: cfg.Backend.Dir, Namespace: cfg.Namespace, Create: !o.look,
+			Patience: o.timeout})
 	}
 	if err != nil {
 		return nil, err
@@ -112,7 +113,8 @@ func openLocal(ctx context.Context, o local.Options) (backend.Backend, error) {
 	return b, err
 }
 
-// openInterruptible opens a store for a verb that has a supervisor, whose signals are to end limit though the store is slow to
+// openInterruptible opens a store for a verb that has a supervisor, whose signals are to end limit though the store is
+// slow to
 // answer: one that came meanwhile is returned without a store. What open waits for may be a call that nothing ends, as
 // of a file system that hangs, or of a FIFO: it is left behind then, and limit ends.
 func (p *program) openInterruptible(c *cli.Context, open func() (*store, error)) (*store, syscall.Signal, error) {
@@ -177,7 +179,8 @@ func (s *store) initSettings(ctx context.Context, messages *wrap.Messages) error
 		}
 	}
 	if differences := config.Diff(current, s.config.Settings); len(differences) > 0 {
-		messages.Info("%s differs from the store, whose settings count (%s); 'limit apply' writes the file's", s.config.File, summarize(differences))
+		messages.Info("%s differs from the store, whose settings count (%s); 'limit apply' writes the file's",
+			s.config.File, summarize(differences))
 	}
 	return nil
 }
@@ -220,11 +223,13 @@ func warnUnset(messages *wrap.Messages, settings backend.Settings, pools map[str
 	if len(meant) > 0 {
 		question = "did you mean " + strings.Join(meant, ", ") + "? "
 	}
-	messages.Info("pool %s has no limit and there is no default: one slot, as a lock has; %s'limit pool set %s N' sets one",
+	messages.Info("pool %s has no limit and there is no default: one slot, as a lock has; %s'limit pool set %s N' "+
+		"sets one",
 		strings.Join(unset, ", "), question, backend.ShellWord(unset[0]))
 }
 
-// warnOfLimits tells once what people are to know of the limits of a claim that has entered. It asks the store only where
+// warnOfLimits tells once what people are to know of the limits of a claim that has entered. It asks the store only
+// where
 // entering has not shown that already.
 func (s *store) warnOfLimits(ctx context.Context, messages *wrap.Messages, e backend.Entry) {
 	var survey backend.Survey
@@ -242,6 +247,7 @@ func (s *store) warnOfLimits(ctx context.Context, messages *wrap.Messages, e bac
 		warnUnset(messages, settings, claim.Pools)
 	}
 	if survey.Unlimited && len(claim.Pools) == 0 && claim.RunID == claim.ID {
-		messages.Info("nothing limits this run: it names no pool, and no limit of the run queue concerns it; give --pool NAME")
+		messages.Info("nothing limits this run: it names no pool, and no limit of the run queue concerns it; give " +
+			"--pool NAME")
 	}
 }

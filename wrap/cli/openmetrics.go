@@ -66,7 +66,8 @@ const (
 	maxRequest     = 16 << 10        // bytes of a request's head
 )
 
-// serve answers GET /metrics on a listener until ctx ends, then waits for the answers under way. The few lines of HTTP that this needs
+// serve answers GET /metrics on a listener until ctx ends, then waits for the answers under way. The few lines of HTTP
+// that this needs
 // are here: net/http would be initialised by every limit run.
 func serve(ctx context.Context, listener net.Listener, scrape func(context.Context) (string, error)) error {
 	var answering sync.WaitGroup
@@ -120,7 +121,8 @@ func answer(ctx context.Context, conn net.Conn, scrape func(context.Context) (st
 			r.status, text, kind = "500 Internal Server Error", err.Error()+"\n", "text/plain; charset=utf-8"
 		}
 	}
-	head := fmt.Sprintf("HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", r.status, kind, len(text))
+	head := fmt.Sprintf("HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", r.status,
+		kind, len(text))
 	if r.method == "HEAD" {
 		text = ""
 	}

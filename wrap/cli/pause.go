@@ -12,7 +12,8 @@ import (
 func (p *program) queueCommand() *cli.Command {
 	whole := func(c *cli.Context) (string, error) {
 		if c.NArg() > 0 {
-			return "", usageError(c, "no operand is taken; did you mean 'limit pool %s %s'?", c.Command.Name, backend.ShellWord(c.Args().First()))
+			return "", usageError(c, "no operand is taken; did you mean 'limit pool %s %s'?", c.Command.Name,
+				backend.ShellWord(c.Args().First()))
 		}
 		return backend.StoreNames().Runs, nil
 	}
@@ -58,7 +59,8 @@ func (p *program) pauseCommand(operands string, limitOf func(*cli.Context) (stri
 			if err != nil {
 				return err
 			}
-			pause := backend.Pause{By: userAtHost(), At: time.Now().UTC().Truncate(time.Second), Reason: c.String("reason")}
+			pause := backend.Pause{By: userAtHost(), At: time.Now().UTC().Truncate(time.Second),
+				Reason: c.String("reason")}
 			return p.changeSettings(c, func(s *backend.Settings) error {
 				if err := s.Undeclared(poolsOf(c)); err != nil {
 					return orMeant(err, *s)

@@ -29,11 +29,14 @@ func (p *program) poolSetCommand() *cli.Command {
 		Name:      "set",
 		Usage:     "give a pool a limit of its own",
 		ArgsUsage: "NAME N|unlimited",
-		Description: "Takes effect at once, on all machines of the store. Raising wakes who waits; lowering stops nobody,\n" +
-			"and nobody enters until use is below. 0 lets nobody in; 'limit pool pause' does so and keeps the limit.\n" +
+		Description: "Takes effect at once, on all machines of the store. Raising wakes who waits; lowering stops " +
+			"nobody,\n" +
+			"and nobody enters until use is below. 0 lets nobody in; 'limit pool pause' does so and keeps the " +
+			"limit.\n" +
 			"A rate bounds how many slots may be started in any window of its period; without --rate an earlier\n" +
 			"rate is kept, --rate none ends it.\n\n" +
-			"EXAMPLES:\n   limit pool set database 2\n   limit pool set api 4 --rate 10/1m\n\nEXIT STATUS: 0; 125 limit itself failed.",
+			"EXAMPLES:\n   limit pool set database 2\n   limit pool set api 4 --rate 10/1m\n\nEXIT STATUS: 0; 125 " +
+			"limit itself failed.",
 		Flags: []cli.Flag{&cli.StringFlag{Name: "rate", Usage: "`N/PERIOD`, at least 2s, or none"}},
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 2 {
@@ -64,7 +67,8 @@ func (p *program) poolSetCommand() *cli.Command {
 				return nil
 			})
 			if err == nil && pause != nil {
-				p.messages(c).Info("pool %s stays %s; 'limit pool resume %s' lets claims in", name, wrap.PauseText(pause, time.Now()), backend.ShellWord(name))
+				p.messages(c).Info("pool %s stays %s; 'limit pool resume %s' lets claims in", name,
+					wrap.PauseText(pause, time.Now()), backend.ShellWord(name))
 			}
 			return err
 		},
@@ -101,7 +105,8 @@ func (p *program) poolGetCommand() *cli.Command {
 		Name:      "get",
 		Usage:     "print a pool's limit",
 		ArgsUsage: "NAME",
-		Description: "Prints the number of slots, or unlimited, and the rate where there is one: 4 10/1m. Of a pool that is\n" +
+		Description: "Prints the number of slots, or unlimited, and the rate where there is one: 4 10/1m. Of a pool " +
+			"that is\n" +
 			"paused a second line says by whom.\n\nEXIT STATUS: 0; 125 limit itself failed, or there is no such pool.",
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
@@ -132,10 +137,12 @@ func (p *program) poolListCommand() *cli.Command {
 		Name:        "list",
 		Usage:       "print all pools that have a limit of their own, are held or waited for",
 		Description: "EXIT STATUS: 0; 125 limit itself failed.",
-		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as a JSON array, with the fields of 'limit status --json'"}},
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "json",
+			Usage: "as a JSON array, with the fields of 'limit status --json'"}},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usageError(c, "no operand is taken; did you mean 'limit pool get %s'?", backend.ShellWord(c.Args().First()))
+				return usageError(c, "no operand is taken; did you mean 'limit pool get %s'?",
+					backend.ShellWord(c.Args().First()))
 			}
 			return p.onlyLooking(c, func(s *store) error {
 				snapshot, err := s.Snapshot(c.Context)
@@ -158,7 +165,8 @@ func (p *program) poolListCommand() *cli.Command {
 					if row.Paused != nil {
 						paused = wrap.PauseText(row.Paused, time.Now())
 					}
-					t.add(row.Name, limitText(pool.Limit), strconv.Itoa(row.Used), strconv.Itoa(row.Waiting), rate, row.Source, paused)
+					t.add(row.Name, limitText(pool.Limit), strconv.Itoa(row.Used), strconv.Itoa(row.Waiting), rate,
+						row.Source, paused)
 				}
 				return t.write(p.Out, p.width())
 			})

@@ -57,26 +57,38 @@ func (p *program) runCommand() *cli.Command {
 func runFlags() []cli.Flag {
 	const claim, command, store = "Claim", "Command", "Store"
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "pool", Usage: "claim slots of a pool, `NAME[=SLOTS|=all]`; repeatable; all is the whole limit", Category: claim},
-		&cli.StringSliceFlag{Name: "tag", Usage: "tag the run, `KEY[=VALUE]`, for the tag limits of the run queue; repeatable", Category: claim},
+		&cli.StringSliceFlag{Name: "pool",
+			Usage: "claim slots of a pool, `NAME[=SLOTS|=all]`; repeatable; all is the whole limit", Category: claim},
+		&cli.StringSliceFlag{Name: "tag",
+			Usage: "tag the run, `KEY[=VALUE]`, for the tag limits of the run queue; repeatable", Category: claim},
 		numberFlag("priority", 0, "`N`: higher first", claim),
-		&cli.StringFlag{Name: "if-busy", Value: string(wrap.BusyWait), Usage: "`wait|fail|skip|replace`: when not granted at once: queue; exit 75; exit 0; cancel the oldest holders in the way, then queue", Category: claim},
-		durationFlag("wait", 0, "give up waiting after this and exit 75, or do what --if-busy fail or skip says; 0 is --if-busy fail", claim),
+		&cli.StringFlag{Name: "if-busy", Value: string(wrap.BusyWait),
+			Usage: "`wait|fail|skip|replace`: when not granted at once: queue; exit 75; exit 0; cancel the oldest " +
+				"holders in the way, then queue", Category: claim},
+		durationFlag("wait", 0, "give up waiting after this and exit 75, or do what --if-busy fail or skip says; 0 "+
+			"is --if-busy fail", claim),
 		numberFlag("busy-exit-code", wrap.CodeBusy, "`N`, 0 to 255, instead of 75", claim),
 		durationFlag("splay", 0, "sleep a random time up to this first", claim),
 		&cli.StringFlag{Name: "name", Usage: "`LABEL` shown in status (default: the command)", Category: claim},
 		&cli.StringFlag{Name: "c", Usage: "run sh -c `STRING` in place of CMD", Category: command},
 		durationFlag("timeout", 0, "run time of the command: TERM, then KILL after --grace; exit 124", command),
-		durationFlag("grace", defaultGrace, "between the first signal and KILL: after --timeout, cancellation, loss, and a TERM, INT or HUP that is handed on", command),
+		durationFlag("grace", defaultGrace,
+			"between the first signal and KILL: after --timeout, cancellation, loss, and a TERM, INT or HUP that is "+
+				"handed on", command),
 		&cli.StringFlag{Name: "signal", Usage: "the signal `SIG` sent first, in place of TERM", Category: command},
-		numberFlag("retry", 0, "run the command again after a failure or --timeout, at most `N` times; never after a TERM, INT or HUP, cancellation or loss", command),
+		numberFlag("retry", 0, "run the command again after a failure or --timeout, at most `N` times; never after "+
+			"a TERM, INT or HUP, cancellation or loss", command),
 		durationFlag("retry-delay", 0, "give the slots back for this long before the command is run again", command),
-		&cli.BoolFlag{Name: "hold-tree", Usage: "keep the slots until all descendants of the command are gone, daemons included", Category: command},
+		&cli.BoolFlag{Name: "hold-tree",
+			Usage: "keep the slots until all descendants of the command are gone, daemons included", Category: command},
 		durationFlag("min-hold", 0, "keep the slots at least this long", command),
-		&cli.StringFlag{Name: "on-lost", Value: "kill", Usage: "`kill|warn`: when the claim can no longer be renewed", Category: store},
+		&cli.StringFlag{Name: "on-lost", Value: "kill", Usage: "`kill|warn`: when the claim can no longer be renewed",
+			Category: store},
 		durationFlag("ttl", defaultTTL, "etcd lease: how long a dead machine keeps its slots", store),
-		&cli.StringFlag{Name: "if-unreachable", Value: "fail", Usage: "`fail|run`: without the store: exit 125, or run without a slot", Category: store},
-		&cli.StringFlag{Name: "events", Usage: "append events to `FILE` as JSON lines; - for standard error", Category: "Messages"},
+		&cli.StringFlag{Name: "if-unreachable", Value: "fail",
+			Usage: "`fail|run`: without the store: exit 125, or run without a slot", Category: store},
+		&cli.StringFlag{Name: "events", Usage: "append events to `FILE` as JSON lines; - for standard error",
+			Category: "Messages"},
 	}
 }
 
@@ -292,7 +304,8 @@ func parseTimes(c *cli.Context, r *request) error {
 		return fmt.Errorf("flag --ttl: %s is not a whole number of seconds of at least %s", r.ttl, minTTL)
 	}
 	if r.ttl <= 2*r.command.Grace {
-		return fmt.Errorf("flag --ttl: %s is not more than twice the grace of %s, which the command needs to end in time", r.ttl, r.command.Grace)
+		return fmt.Errorf("flag --ttl: %s is not more than twice the grace of %s, which the command needs to end "+
+			"in time", r.ttl, r.command.Grace)
 	}
 	return nil
 }

@@ -13,9 +13,11 @@ import (
 )
 
 const (
-	selectionText = "Instead of IDs, flags say which: a claim that meets all of them, and of one that is given several times any.\n" +
+	selectionText = "Instead of IDs, flags say which: a claim that meets all of them, and of one that is given " +
+		"several times any.\n" +
 		"Given both, those of the IDs. A line is printed for each claim."
-	selectionExit = "EXIT STATUS: 0; 1 no claim is as the flags say; 125 limit itself failed, or there is no claim with one of the IDs."
+	selectionExit = "EXIT STATUS: 0; 1 no claim is as the flags say; 125 limit itself failed, or there is no claim " +
+		"with one of the IDs."
 )
 
 // selectionFlags say which claims a verb is to act on.
@@ -48,7 +50,8 @@ type target struct {
 
 // onClaims does something to each claim that the IDs and the flags mean, and prints a line for each: what do returns,
 // with %s for the claim.
-func (p *program) onClaims(c *cli.Context, ids []string, verb string, do func(s *store, t target) (string, error)) error {
+func (p *program) onClaims(c *cli.Context, ids []string, verb string,
+	do func(s *store, t target) (string, error)) error {
 	if len(ids) == 0 && !filtered(c) {
 		return usageError(c, "an ID is needed, or --pool, --tag, --name, --user or --waiting")
 	}
@@ -58,7 +61,8 @@ func (p *program) onClaims(c *cli.Context, ids []string, verb string, do func(s 
 			return err
 		}
 		targets, failed := targetsOf(snapshot, ids)
-		targets = slices.DeleteFunc(targets, func(t target) bool { return !selected(c, t) || verb == "bump" && len(ids) == 0 && t.Grant != nil })
+		targets = slices.DeleteFunc(targets,
+			func(t target) bool { return !selected(c, t) || verb == "bump" && len(ids) == 0 && t.Grant != nil })
 		if len(targets) == 0 && failed == nil {
 			return failWith(1, errors.New("no claim is as the flags say; 'limit status' shows those there are"))
 		}
@@ -127,5 +131,6 @@ func describeTarget(t target, settings backend.Settings) string {
 	if t.Grant != nil {
 		does = "holds "
 	}
-	return fmt.Sprintf("%s %s, %s%s (%s@%s, pid %d)", short(t.ID), shownName(t.Claim, settings), does, needsText(t.Claim), t.User, t.Host, t.PID)
+	return fmt.Sprintf("%s %s, %s%s (%s@%s, pid %d)", short(t.ID), shownName(t.Claim, settings), does,
+		needsText(t.Claim), t.User, t.Host, t.PID)
 }

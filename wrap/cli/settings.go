@@ -16,8 +16,10 @@ func (p *program) applyCommand() *cli.Command {
 		Name:      "apply",
 		Usage:     "write a file's limits into the store",
 		ArgsUsage: "[FILE]",
-		Description: "Replaces the store's limits by the concurrency block of FILE (default: the configuration file in\n" +
-			"force) and shows what changes. Pools and tag limits that the file does not name lose theirs; with --keep\n" +
+		Description: "Replaces the store's limits by the concurrency block of FILE (default: the configuration " +
+			"file in\n" +
+			"force) and shows what changes. Pools and tag limits that the file does not name lose theirs; with " +
+			"--keep\n" +
 			"they keep them. Applying it again changes nothing. Takes effect at once. What is\n" +
 			"paused stays paused.\n\n" +
 			"EXIT STATUS: 0; 125 limit itself failed.",
@@ -46,7 +48,8 @@ func (p *program) applyCommand() *cli.Command {
 					return err
 				}
 				if len(removed) > 0 {
-					p.messages(c).Info("limits that the file does not name were removed (%s); --keep keeps them", summarize(removed))
+					p.messages(c).Info("limits that the file does not name were removed (%s); --keep keeps them",
+						summarize(removed))
 				}
 				return p.printLines(changes)
 			})
@@ -124,9 +127,10 @@ func noSettings(file string) error {
 
 func (p *program) configCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "config",
-		Usage:       "print the effective configuration, and where each value comes from",
-		Description: "The limits are those of the file; 'limit status' shows those of the store, 'limit diff' what differs.\n\nEXIT STATUS: 0; 125 limit itself failed.",
+		Name:  "config",
+		Usage: "print the effective configuration, and where each value comes from",
+		Description: "The limits are those of the file; 'limit status' shows those of the store, 'limit diff' what " +
+			"differs.\n\nEXIT STATUS: 0; 125 limit itself failed.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "as a JSON array"},
 			&cli.BoolFlag{Name: "schema", Usage: "print the JSON schema of limit.yaml instead, for editors"},

@@ -25,25 +25,38 @@ func (p *program) simulateCommand() *cli.Command {
 		Usage: "what other limits would have done to the work that is remembered",
 		UsageText: "limit simulate [--pool NAME=LIMIT]... [--sweep NAME=1..8] [flags]\n" +
 			"limit simulate --events FILE...",
-		Description: "Replays the claims of 'limit history' (who came when, for what, with which priority and tags, and how long it\n" +
+		Description: "Replays the claims of 'limit history' (who came when, for what, with which priority and tags, " +
+			"and how long it\n" +
 			"ran) through the rule that grants them, with the limits of now and with others, and says what is worth\n" +
-			"doing. Without other limits it looks for the one that costs most, and for how much of it is enough. Limits\n" +
+			"doing. Without other limits it looks for the one that costs most, and for how much of it is enough. " +
+			"Limits\n" +
 			"that are changed together are one variant; each value of a --sweep is one. Nothing is written.\n\n" +
 			"WAIT, 95%, MAX and SUM are how long claims waited, LEFT those that gave up, NEVER those that could not\n" +
-			"have started, and BUSY the busiest limits. The row 'measured' is what was in fact: the line below the table says\n" +
-			"how far the replay with the limits of now is off that. --json has all limits and how much of them was in use.\n\n" +
+			"have started, and BUSY the busiest limits. The row 'measured' is what was in fact: the line below the " +
+			"table says\n" +
+			"how far the replay with the limits of now is off that. --json has all limits and how much of them was " +
+			"in use.\n\n" +
 			"EXAMPLES:\n   limit simulate\n   limit simulate --pool database=4 --max-concurrent-runs 20\n" +
 			"   limit simulate --sweep database=1..8 --from 7d\n   limit simulate --config other.yaml\n\n" +
 			"EXIT STATUS: 0; 125 limit itself failed.",
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "pool", Usage: "another limit of a pool, `NAME=LIMIT`, or its rate, NAME=N/PERIOD; repeatable"},
+			&cli.StringSliceFlag{Name: "pool",
+				Usage: "another limit of a pool, `NAME=LIMIT`, or its rate, NAME=N/PERIOD; repeatable"},
 			&cli.StringFlag{Name: "max-concurrent-runs", Usage: "another limit of the run queue: `N`, or unlimited"},
-			&cli.StringFlag{Name: "default-limit", Usage: "another limit of the pools without one of their own: `N`, or unlimited"},
-			&cli.StringSliceFlag{Name: "tag-limit", Usage: "another tag limit of the run queue, `KEY[=VALUE]=N`; repeatable"},
-			&cli.StringSliceFlag{Name: "sweep", Usage: "try each limit from one to another, `NAME=1..8`; NAME is a pool, runs, or tag:KEY[=VALUE]; repeatable"},
-			&cli.StringFlag{Name: "from", Usage: "count only claims that came at `TIME` or later: 2024-05-01, '2024-05-01 06:00', RFC 3339, or so long ago: 7d"},
+			&cli.StringFlag{Name: "default-limit",
+				Usage: "another limit of the pools without one of their own: `N`, or unlimited"},
+			&cli.StringSliceFlag{Name: "tag-limit",
+				Usage: "another tag limit of the run queue, `KEY[=VALUE]=N`; repeatable"},
+			&cli.StringSliceFlag{Name: "sweep",
+				Usage: "try each limit from one to another, `NAME=1..8`; NAME is a pool, runs, or tag:KEY[=VALUE]; " +
+					"repeatable"},
+			&cli.StringFlag{Name: "from",
+				Usage: "count only claims that came at `TIME` or later: 2024-05-01, '2024-05-01 06:00', RFC 3339, " +
+					"or so long ago: 7d"},
 			&cli.StringFlag{Name: "until", Usage: "leave out claims that came after `TIME`"},
-			&cli.StringSliceFlag{Name: "events", Usage: "replay what 'limit run --events' has written into `FILE`, in place of the history; more files may follow"},
+			&cli.StringSliceFlag{Name: "events",
+				Usage: "replay what 'limit run --events' has written into `FILE`, in place of the history; more " +
+					"files may follow"},
 			&cli.BoolFlag{Name: "json", Usage: "as one JSON object; durations in seconds"},
 		},
 		Action: p.simulate,
@@ -104,7 +117,8 @@ func (p *program) simulated(c *cli.Context) (wanted *backend.Settings, cfg *conf
 }
 
 // work is what is to be replayed, with the limits in force: the history with those who hold or wait now, or events.
-func (s *store) work(ctx context.Context, events []string, o simulate.Options) (*simulate.Work, backend.Settings, error) {
+func (s *store) work(ctx context.Context, events []string,
+	o simulate.Options) (*simulate.Work, backend.Settings, error) {
 	snapshot, err := s.Snapshot(ctx)
 	if err != nil {
 		return nil, backend.Settings{}, err
@@ -129,7 +143,8 @@ func newWork(pasts []backend.Past, snapshot *backend.Snapshot, o simulate.Option
 		work.Unknown(fmt.Sprintf("what ended before the last %d: concurrency.history_entries keeps more", len(pasts)))
 	}
 	if len(standing) > 0 {
-		work.Unknown(fmt.Sprintf("how long the %d claims go on that hold or wait now: they count as if they ended now", len(standing)))
+		work.Unknown(fmt.Sprintf("how long the %d claims go on that hold or wait now: they count as if they ended now",
+			len(standing)))
 	}
 	return work
 }
@@ -153,7 +168,8 @@ func variantsOf(c *cli.Context, now backend.Settings, file *backend.Settings) ([
 		}
 	}
 	for flag, set := range map[string]func(int){
-		"max-concurrent-runs": func(n int) { base.MaxRuns = n }, "default-limit": func(n int) { base.DefaultLimit = &n },
+		"max-concurrent-runs": func(n int) { base.MaxRuns = n },
+		"default-limit":       func(n int) { base.DefaultLimit = &n },
 	} {
 		if !c.IsSet(flag) {
 			continue
@@ -263,7 +279,8 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	}
 	ago, err := grammar.Duration(text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%q is no time; use 2024-05-01, '2024-05-01 06:00', RFC 3339, or so long ago: 90m, 7d", text)
+		return time.Time{}, fmt.Errorf("%q is no time; use 2024-05-01, '2024-05-01 06:00', RFC 3339, or so long "+
+			"ago: 90m, 7d", text)
 	}
 	return now.Add(-ago), nil
 }
@@ -283,20 +300,23 @@ func (s *simulation) write(w io.Writer, width int) error {
 	t := &table{right: map[int]bool{1: true, 2: true, 3: true, 4: true, 5: true, 6: true, 7: true}, shrink: []int{0, 8}}
 	t.add("LIMITS", "CLAIMS", "WAIT", "95%", "MAX", "SUM", "LEFT", "NEVER", "BUSY", "LAST ENDED")
 	m := s.Accuracy.Measured
-	t.add("measured", strconv.Itoa(s.Now.Claims), brief(m.Median), brief(m.P95), brief(m.Longest), brief(m.Sum), "", "", "", "")
+	t.add("measured", strconv.Itoa(s.Now.Claims), brief(m.Median), brief(m.P95), brief(m.Longest), brief(m.Sum), "", "",
+		"", "")
 	for _, r := range append([]*simulate.Result{s.Now}, s.Variants...) {
 		name := r.Change
 		if r == s.Now {
 			name = "now"
 		}
-		t.add(name, strconv.Itoa(r.Claims), brief(r.Waited.Median), brief(r.Waited.P95), brief(r.Waited.Longest), brief(r.Waited.Sum),
+		t.add(name, strconv.Itoa(r.Claims), brief(r.Waited.Median), brief(r.Waited.P95), brief(r.Waited.Longest),
+			brief(r.Waited.Sum),
 			strconv.Itoa(r.Left), strconv.Itoa(r.Refused+r.Stuck), busiest(r.Limits), r.LastEnded.Local().Format(time.DateTime))
 	}
 	if err := t.write(w, width); err != nil {
 		return err
 	}
 	a := s.Accuracy
-	fmt.Fprintf(w, "the replay of now is off what was measured by %.1f%% (median), %.1f%% (95%%), %.1f%% (sum)\n", 100*a.Median, 100*a.P95, 100*a.Sum)
+	fmt.Fprintf(w, "the replay of now is off what was measured by %.1f%% (median), %.1f%% (95%%), %.1f%% (sum)\n",
+		100*a.Median, 100*a.P95, 100*a.Sum)
 	for _, line := range s.Unknown {
 		fmt.Fprintf(w, "not known: %s\n", wrap.Printable(line))
 	}

@@ -21,12 +21,14 @@ func (p *program) statsCommand() *cli.Command {
 		Name:      "stats",
 		Usage:     "how long claims waited and held, to choose limits by",
 		ArgsUsage: "[POOL]",
-		Description: "For each pool, and for the run queue: how many claims have ended, how many of them LEFT without a slot, their\n" +
+		Description: "For each pool, and for the run queue: how many claims have ended, how many of them LEFT " +
+			"without a slot, their\n" +
 			"waits and holds (median, 95th percentile, longest), and how BUSY the slots were: slots held times how\n" +
 			"long, of what the limit of now would have allowed. A store remembers the last 10,000 ends, or\n" +
 			"concurrency.history_entries of them: 'limit history' shows each.\n\n" +
 			"Waits that are long while BUSY is high ask for a higher limit, or for priorities; long waits at low\n" +
-			"BUSY come from claims for several limits at once: 'limit why' tells which. The last line says what 'limit\n" +
+			"BUSY come from claims for several limits at once: 'limit why' tells which. The last line says what " +
+			"'limit\n" +
 			"simulate' would raise.\n\n" +
 			"EXIT STATUS: 0; 125 limit itself failed.",
 		Flags: []cli.Flag{
@@ -234,7 +236,8 @@ func writeStats(w io.Writer, st stats, width int) error {
 		ended = "1 claim has"
 	}
 	fmt.Fprintf(w, "%s ended within %s; WAIT and HOLD are medians\n", ended, wrap.Age(st.Until.Sub(st.From)))
-	t := &table{right: map[int]bool{1: true, 2: true, 3: true, 4: true, 5: true, 6: true, 7: true, 8: true, 9: true, 10: true}, shrink: []int{0}}
+	t := &table{right: map[int]bool{1: true, 2: true, 3: true, 4: true, 5: true, 6: true, 7: true, 8: true, 9: true,
+		10: true}, shrink: []int{0}}
 	t.add("LIMIT", "OF", "ENDED", "LEFT", "WAIT", "95%", "MAX", "HOLD", "95%", "MAX", "BUSY")
 	for _, l := range st.Limits {
 		of, busy := "-", "-"
@@ -246,7 +249,8 @@ func writeStats(w io.Writer, st stats, width int) error {
 		}
 		t.add(l.Limit, of, strconv.Itoa(l.Ended), strconv.Itoa(l.Left),
 			briefOf(l.Ended, l.Waited.Median), briefOf(l.Ended, l.Waited.P95), briefOf(l.Ended, l.Waited.Longest),
-			briefOf(l.Ended-l.Left, l.Held.Median), briefOf(l.Ended-l.Left, l.Held.P95), briefOf(l.Ended-l.Left, l.Held.Longest), busy)
+			briefOf(l.Ended-l.Left, l.Held.Median), briefOf(l.Ended-l.Left, l.Held.P95), briefOf(l.Ended-l.Left,
+				l.Held.Longest), busy)
 	}
 	if err := t.write(w, width); err != nil || st.Advice == "" {
 		return err

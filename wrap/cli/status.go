@@ -20,7 +20,8 @@ func (p *program) statusCommand() *cli.Command {
 		Usage:     "show limits with their use, who holds and who waits",
 		ArgsUsage: "[POOL]",
 		Description: "Limits with what is used of them, holders, and waiters in order with what blocks each.\n" +
-			"With POOL, that pool and its claims alone.\n\nEXIT STATUS: 0; 125 limit itself failed, or there is no such pool.",
+			"With POOL, that pool and its claims alone.\n\nEXIT STATUS: 0; 125 limit itself failed, or there is no " +
+			"such pool.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "as one JSON object"},
 			&cli.BoolFlag{Name: "watch", Usage: "draw anew at every change, until interrupted"},
@@ -83,7 +84,8 @@ func (p *program) watchStatus(c *cli.Context, s *store) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if err := screen.draw(func(w io.Writer) error { return p.showStatus(ctx, c, s, w) }); err != nil && ctx.Err() == nil {
+		if err := screen.draw(func(w io.Writer) error { return p.showStatus(ctx, c, s, w) }); err != nil &&
+			ctx.Err() == nil {
 			return err
 		}
 	}
@@ -200,7 +202,8 @@ func newStatus(s *backend.Snapshot, in *store) status {
 		case backend.KindRuns:
 			st.Runs = statusRuns{capacity(u.Capacity), u.Used, u.Waiting, u.Pause}
 		case backend.KindTag:
-			st.TagLimits = append(st.TagLimits, statusTag{u.Tag.Key, u.Tag.Value, u.Tag.PerValue, capacity(u.Capacity), u.Used, u.Waiting})
+			st.TagLimits = append(st.TagLimits,
+				statusTag{u.Tag.Key, u.Tag.Value, u.Tag.PerValue, capacity(u.Capacity), u.Used, u.Waiting})
 		}
 	}
 	for _, h := range s.Held {
@@ -220,7 +223,8 @@ func newStatus(s *backend.Snapshot, in *store) status {
 
 func newStatusPool(u backend.Usage, settings backend.Settings) statusPool {
 	pool, source := settings.Pool(u.Pool)
-	row := statusPool{Name: u.Pool, Limit: capacity(u.Capacity), Source: string(source), Used: u.Used, Waiting: u.Waiting, Paused: u.Pause}
+	row := statusPool{Name: u.Pool, Limit: capacity(u.Capacity), Source: string(source), Used: u.Used,
+		Waiting: u.Waiting, Paused: u.Pause}
 	if pool.Rate != nil {
 		rate := pool.Rate.String()
 		row.Rate = &rate
@@ -234,7 +238,8 @@ func newStatusClaim(c backend.Claim, settings backend.Settings) statusClaim {
 		command = []string{}
 	}
 	return statusClaim{
-		ID: c.ID, RunID: c.RunID, Name: shownName(c, settings), Command: command, Pools: orEmpty(c.Pools), Tags: orEmpty(c.Tags),
+		ID: c.ID, RunID: c.RunID, Name: shownName(c, settings), Command: command, Pools: orEmpty(c.Pools),
+		Tags:     orEmpty(c.Tags),
 		Priority: c.Priority, Host: c.Host, PID: c.PID, Holds: c.Holds, User: c.User, QueuedAt: c.QueuedAt,
 	}
 }

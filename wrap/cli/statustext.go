@@ -33,7 +33,8 @@ func limitTable(s *backend.Snapshot, now time.Time) *table {
 	t := &table{right: map[int]bool{1: true, 2: true, 3: true}, shrink: []int{0, 4}}
 	t.add("LIMIT", "USED", "OF", "WAITING", "")
 	for _, u := range s.Usage {
-		t.add(u.Limit, strconv.Itoa(u.Used), capacityText(u.Capacity), strconv.Itoa(u.Waiting), remark(u, s.Settings, now))
+		t.add(u.Limit, strconv.Itoa(u.Used), capacityText(u.Capacity), strconv.Itoa(u.Waiting),
+			remark(u, s.Settings, now))
 	}
 	return t
 }
@@ -70,7 +71,8 @@ func heldTable(s *backend.Snapshot, now time.Time) *table {
 	t := &table{right: map[int]bool{3: true}, shrink: []int{1, 2, 4}, spare: map[int]bool{4: true}}
 	t.add("ID", "NAME", "HOLDS", "FOR", "WHO")
 	for _, h := range s.Held {
-		t.add(short(h.ID), shownName(h.Claim, s.Settings), needsText(h.Claim), wrap.Age(now.Sub(h.Grant.GrantedAt)), who(h))
+		t.add(short(h.ID), shownName(h.Claim, s.Settings), needsText(h.Claim), wrap.Age(now.Sub(h.Grant.GrantedAt)),
+			who(h))
 	}
 	return t
 }

@@ -22,7 +22,8 @@ func (p *program) cancelCommand() *cli.Command {
 		Name:      "cancel",
 		Usage:     "ask waiting claims to leave, or holders to stop their command and release",
 		ArgsUsage: "ID...",
-		Description: "A waiting 'limit run' exits with 75. A holder stops its command (TERM, grace, KILL), then releases.\n" +
+		Description: "A waiting 'limit run' exits with 75. A holder stops its command (TERM, grace, KILL), then " +
+			"releases.\n" +
 			"Where the holder's limit was killed, nobody is there to do so: the processes that hold the claim are\n" +
 			"ended here (TERM, after 10s KILL), or those that cannot be are named.\n\n" +
 			selectionText + " 'limit history' says who has cancelled a claim.\n\n" +
@@ -64,7 +65,8 @@ func (p *program) cancel(c *cli.Context) func(s *store, t target) (string, error
 // orphanGrace is the time between TERM and KILL for processes whose wrapper has died.
 const orphanGrace = 10 * time.Second
 
-// endOrphan ends what holds a claim whose wrapper has died: nobody else would. It asks the store each time who that is, so
+// endOrphan ends what holds a claim whose wrapper has died: nobody else would. It asks the store each time who that is,
+// so
 // that no stranger with a number that was theirs is hit.
 func (p *program) endOrphan(ctx context.Context, messages *wrap.Messages, s *store, id string) error {
 	signal, killAt := syscall.SIGTERM, time.Now().Add(orphanGrace)
@@ -83,10 +85,12 @@ func (p *program) endOrphan(ctx context.Context, messages *wrap.Messages, s *sto
 		pids := snapshot.Held[i].PIDs
 		names := strings.Trim(fmt.Sprint(pids), "[]")
 		if len(pids) == 0 || time.Now().After(giveUp) {
-			return fmt.Errorf("%s is held by processes that its limit process left (pids: %s), which cannot be ended from here; kill them", short(id), names)
+			return fmt.Errorf("%s is held by processes that its limit process left (pids: %s), which cannot be "+
+				"ended from here; kill them", short(id), names)
 		}
 		if len(told) == 0 {
-			messages.Info("the limit process of %s was killed: ending the processes that it left (pids: %s)", short(id), names)
+			messages.Info("the limit process of %s was killed: ending the processes that it left (pids: %s)", short(id),
+				names)
 		}
 		for _, pid := range pids {
 			if told[pid] == signal {
@@ -94,7 +98,8 @@ func (p *program) endOrphan(ctx context.Context, messages *wrap.Messages, s *sto
 			}
 			told[pid] = signal
 			if err := syscall.Kill(pid, signal); errors.Is(err, syscall.EPERM) {
-				return fmt.Errorf("%s is held by what its limit has left behind, which is not yours to end; as root: kill %s", short(id), names)
+				return fmt.Errorf("%s is held by what its limit has left behind, which is not yours to end; as "+
+					"root: kill %s", short(id), names)
 			}
 			syscall.Kill(pid, syscall.SIGCONT)
 		}

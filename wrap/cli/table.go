@@ -85,7 +85,8 @@ func (t *table) widths(most int) []int {
 func (t *table) widest(widths []int, least int, sparing bool) int {
 	widest := -1
 	for _, i := range t.shrink {
-		if i < len(widths) && widths[i] > least && !(sparing && t.spare[i]) && (widest < 0 || widths[i] > widths[widest]) {
+		if i < len(widths) && widths[i] > least && !(sparing && t.spare[i]) &&
+			(widest < 0 || widths[i] > widths[widest]) {
 			widest = i
 		}
 	}

@@ -116,11 +116,13 @@ func (p *program) subjects(root string, s *backend.Snapshot, word string) ([]sub
 		for _, f := range found {
 			names = append(names, f.String())
 		}
-		return nil, fmt.Errorf("%q names %d: %s; give more of the id, or RUN/STEP", word, len(found), strings.Join(names, ", "))
+		return nil, fmt.Errorf("%q names %d: %s; give more of the id, or RUN/STEP", word, len(found),
+			strings.Join(names, ", "))
 	case missing != nil:
 		return nil, missing
 	}
-	return nil, fmt.Errorf("there is no claim %q, waiting or held, and no run that lives has such a step; 'limit status' and 'limit dag list' show those there are", word)
+	return nil, fmt.Errorf("there is no claim %q, waiting or held, and no run that lives has such a step; 'limit "+
+		"status' and 'limit dag list' show those there are", word)
 }
 
 // stepsNamed finds the steps with an id in runs that live.
@@ -160,7 +162,8 @@ func stepOf(root string, s *backend.Snapshot, run, id string) (subject, error) {
 	}
 	step := e.Step(id)
 	if step == nil {
-		return subject{}, fmt.Errorf("run %s has no step %q; 'limit dag show %s' shows those it has", short(e.ID), id, short(e.ID))
+		return subject{}, fmt.Errorf("run %s has no step %q; 'limit dag show %s' shows those it has", short(e.ID), id,
+			short(e.ID))
 	}
 	return subject{entry: e, step: step}, nil
 }
@@ -197,7 +200,8 @@ func (p *program) whyStep(s *backend.Snapshot, asked subject, now time.Time) err
 	}
 	own := claims.of(asked.step.ID)
 	if b := asked.step.Blocked; len(own) == 0 && b != nil && b.InStore {
-		fmt.Fprintf(p.Out, "its claim enters the store when one like it has left, such as that of %s\n", wrap.Printable(b.Behind))
+		fmt.Fprintf(p.Out, "its claim enters the store when one like it has left, such as that of %s\n",
+			wrap.Printable(b.Behind))
 		own = claims.of(b.Behind)
 	}
 	return p.whyClaims(s, own, now)

@@ -25,7 +25,8 @@ func writeWhy(w io.Writer, s *backend.Snapshot, id string, now time.Time) error 
 		writeLine(w, "%s %s waits for %s, position %d, priority %d, asks %s", short(id),
 			shownName(c.Claim, s.Settings), wrap.Age(now.Sub(c.QueuedAt)), c.Position, c.Priority, needsText(c.Claim))
 		if c.Aside {
-			fmt.Fprintln(w, "  it stands aside: its dag has no executor slot for it, or its command is to be run again later")
+			fmt.Fprintln(w, "  it stands aside: its dag has no executor slot for it, or its command is to be run "+
+				"again later")
 		}
 		if len(c.Blocks) == 0 && !c.Aside {
 			fmt.Fprintln(w, "  nothing blocks it: it is about to be granted")
@@ -69,18 +70,21 @@ func describeBind(b backend.Bind, s *backend.Snapshot) string {
 		}
 		return short(id)
 	}
-	return fmt.Sprintf("%s holds %d of %s until %s within it is granted %s", name(b.Holder), b.Slots, b.Limit, name(b.Waiter), b.For)
+	return fmt.Sprintf("%s holds %d of %s until %s within it is granted %s", name(b.Holder), b.Slots, b.Limit,
+		name(b.Waiter), b.For)
 }
 
 func describeClaim(s *backend.Snapshot, id string, now time.Time) string {
 	for _, h := range s.Held {
 		if h.ID == id {
-			return fmt.Sprintf("%s holds %s for %s, %s", shownName(h.Claim, s.Settings), needsText(h.Claim), wrap.Age(now.Sub(h.Grant.GrantedAt)), who(h))
+			return fmt.Sprintf("%s holds %s for %s, %s", shownName(h.Claim, s.Settings), needsText(h.Claim),
+				wrap.Age(now.Sub(h.Grant.GrantedAt)), who(h))
 		}
 	}
 	for _, w := range s.Waiting {
 		if w.ID == id {
-			return fmt.Sprintf("%s waits for %s for %s", shownName(w.Claim, s.Settings), needsText(w.Claim), wrap.Age(now.Sub(w.QueuedAt)))
+			return fmt.Sprintf("%s waits for %s for %s", shownName(w.Claim, s.Settings), needsText(w.Claim),
+				wrap.Age(now.Sub(w.QueuedAt)))
 		}
 	}
 	return "gone meanwhile"

@@ -219,7 +219,8 @@ func (c *capture) cut() {
 		return
 	}
 	tail := c.tail[max(0, len(c.tail)-keptTail):]
-	c.add(fmt.Appendf(nil, "\nlimit: %d bytes are left out here: log_limit is %d bytes\n", c.dropped-int64(len(tail)), c.limit))
+	c.add(fmt.Appendf(nil, "\nlimit: %d bytes are left out here: log_limit is %d bytes\n", c.dropped-int64(len(tail)),
+		c.limit))
 	c.add(tail)
 	c.tail, c.full = nil, true
 }

@@ -26,7 +26,8 @@ func (l *loop) enterClaim(ctx context.Context, step int) {
 	s := l.record.Steps[step]
 	c := &claim{l: l, step: step, waits: newWaits(l.now())}
 	c.Life = wrap.Life{
-		Backend: l.r.Backend, Options: backend.EnterOptions{WatchBlocks: true}, After: l.lastInside, Wait: l.r.Wait, Hear: c.hear,
+		Backend: l.r.Backend, Options: backend.EnterOptions{WatchBlocks: true}, After: l.lastInside, Wait: l.r.Wait,
+		Hear: c.hear,
 		Claim: backend.Claim{
 			ID: backend.NewID(), RunID: l.r.Claim.RunID, Pools: s.Pools, Ancestors: l.r.ancestors(),
 			Priority: addPriority(l.r.Claim.Priority, l.plan.Priority(step)),
@@ -59,14 +60,16 @@ func (c *claim) hear(n wrap.News) {
 		c.blocked(n.Blocks)
 		m.kind = poolBlocked
 	case wrap.Denied:
-		m.kind, m.exit = poolRefused, plan.Exit{Code: wrap.DeniedCode(n.Err), Reason: c.l.mask.String(n.Err.Error()), Final: true}
+		m.kind, m.exit = poolRefused, plan.Exit{Code: wrap.DeniedCode(n.Err), Reason: c.l.mask.String(n.Err.Error()),
+			Final: true}
 	case wrap.Cancelled:
 		m.kind = claimCancelled
 	case wrap.Lost:
 		m.kind = claimLost
 	case wrap.Over:
 		if n.Err != nil {
-			c.l.r.Messages.Error("releasing the claim of step %s: %v; it frees itself", c.l.record.Steps[c.step].ID, n.Err)
+			c.l.r.Messages.Error("releasing the claim of step %s: %v; it frees itself", c.l.record.Steps[c.step].ID,
+				n.Err)
 		}
 		m.kind = claimOver
 	default:

@@ -41,7 +41,8 @@ func environment(r *Run, env []string) []string {
 // stepEnvironment adds to the run's environment what is a step's own: its variables, its matrix, how its needs have
 // ended, and their outputs.
 func (l *loop) stepEnvironment(e *execution, s *journal.Step) ([]string, error) {
-	added := []string{"LIMIT_DAG=" + l.r.File.Name, "LIMIT_STEP=" + e.real.ID, wrap.EnvAttempt + "=" + strconv.Itoa(e.number)}
+	added := []string{"LIMIT_DAG=" + l.r.File.Name, "LIMIT_STEP=" + e.real.ID, wrap.EnvAttempt + "=" +
+		strconv.Itoa(e.number)}
 	if e.step < 0 {
 		added = append(added, l.ending()...)
 	}
@@ -56,7 +57,8 @@ func (l *loop) stepEnvironment(e *execution, s *journal.Step) ([]string, error) 
 		name := stepfile.VariableName(l.r.File.Steps[n].ID)
 		added = append(added, "NEED_"+name+"="+needed(l.plan.Outcome(n).State))
 		for _, o := range l.record.Steps[n].Outputs {
-			outputs = append(outputs, stepfile.Var{Name: "OUT_" + name + "_" + stepfile.VariableName(o.Name), Value: o.Value})
+			outputs = append(outputs, stepfile.Var{Name: "OUT_" + name + "_" + stepfile.VariableName(o.Name),
+				Value: o.Value})
 		}
 	}
 	inputs, err := l.inputs(e, s, outputs)
@@ -95,7 +97,8 @@ func (l *loop) inputs(e *execution, s *journal.Step, outputs []stepfile.Var) ([]
 		variables = append(variables, o.Name+"="+o.Value)
 	}
 	if size > maxInputs {
-		l.r.Messages.Info("the outputs that step %s needs are %d KiB, too much for an environment: it has them as files in $LIMIT_INPUTS alone", s.ID, size>>10)
+		l.r.Messages.Info("the outputs that step %s needs are %d KiB, too much for an environment: it has them as "+
+			"files in $LIMIT_INPUTS alone", s.ID, size>>10)
 		return variables[:1], nil
 	}
 	return variables, nil
@@ -192,12 +195,14 @@ func parseOutputs(text []byte) ([]stepfile.Var, error) {
 		if key, word, long := strings.Cut(line, "<<"); long && (!ok || len(key) < len(name)) {
 			end := slices.IndexFunc(lines[i+1:], func(l string) bool { return strings.TrimSuffix(l, "\r") == word })
 			if word == "" || end < 0 {
-				return nil, fmt.Errorf("the value of %s that begins at line %d of what it wrote to $%s has no end: a line that is %q", key, i+1, envOutput, word)
+				return nil, fmt.Errorf("the value of %s that begins at line %d of what it wrote to $%s has no end: "+
+					"a line that is %q", key, i+1, envOutput, word)
 			}
 			name, value, ok = key, strings.Join(lines[i+1:i+1+end], "\n"), true
 			i += 1 + end
 		}
-		if !ok || stepfile.VariableName(name) == "" || strings.ContainsAny(name, " \t") || strings.ContainsRune(value, 0) {
+		if !ok || stepfile.VariableName(name) == "" || strings.ContainsAny(name, " \t") ||
+			strings.ContainsRune(value, 0) {
 			return nil, fmt.Errorf("line %d that it wrote to $%s is not key=value", i+1, envOutput)
 		}
 		vars = slices.DeleteFunc(vars, func(v stepfile.Var) bool { return v.Name == name })

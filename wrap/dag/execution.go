@@ -287,7 +287,8 @@ func (l *loop) exited(e *execution, exit plan.Exit) {
 // retrying tells of an attempt that failed and will be followed by another.
 func (l *loop) retrying(a plan.Action) {
 	s := l.record.Steps[a.Step]
-	l.emit(a.Step, wrap.Event{Event: wrap.EventRetrying, Attempt: a.Attempt, Reason: fmt.Sprintf("%s; again in %s", describeExit(a.Exit), a.Delay)})
+	l.emit(a.Step, wrap.Event{Event: wrap.EventRetrying, Attempt: a.Attempt,
+		Reason: fmt.Sprintf("%s; again in %s", describeExit(a.Exit), a.Delay)})
 	l.r.Console.Retrying(s, s.Last(), a.Delay)
 }
 

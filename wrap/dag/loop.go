@@ -106,7 +106,8 @@ func newLoop(r *Run, p *plan.Plan, q *wrap.Queue, null *os.File) *loop {
 	l := &loop{
 		r: r, plan: p, record: r.Record, journal: r.Journal, mask: r.Mask, claim: q, namespace: r.Namespace, null: null,
 		shells: map[string]string{}, inbox: make(chan message, inboxSize), halted: make(chan struct{}),
-		blockedBy: map[int]string{}, held: map[int][]backend.Block{}, active: map[int]*execution{}, claims: map[int]*claim{}, ready: make([]time.Duration, len(r.Record.Steps)),
+		blockedBy: map[int]string{}, held: map[int][]backend.Block{}, active: map[int]*execution{},
+		claims: map[int]*claim{}, ready: make([]time.Duration, len(r.Record.Steps)),
 		buffers: &sync.Pool{New: func() any { return new([bufferSize]byte) }},
 	}
 	l.env = wrap.Environment(environment(r, r.Env), q.Held(), r.Namespace)

@@ -174,8 +174,10 @@ func (r *Run) queue() *wrap.Queue {
 	r.outage = &outage{messages: r.Messages, claims: map[*claim]struct{}{}}
 	r.ended = make(chan wrap.News, 2) // a claim is cancelled once, and lost once
 	return &wrap.Queue{
-		Life:    wrap.Life{Backend: r.Backend, Claim: r.Claim, Wait: r.Wait, Options: backend.EnterOptions{WatchBlocks: true}},
-		Signals: r.Supervisor.Signals(), Messages: r.Messages, Emit: r.emit, Busy: wrap.BusyWait, BusyExitCode: wrap.CodeBusy, Runs: "the steps",
+		Life: wrap.Life{Backend: r.Backend, Claim: r.Claim, Wait: r.Wait,
+			Options: backend.EnterOptions{WatchBlocks: true}},
+		Signals: r.Supervisor.Signals(), Messages: r.Messages, Emit: r.emit, Busy: wrap.BusyWait,
+		BusyExitCode: wrap.CodeBusy, Runs: "the steps",
 		Also: func(n wrap.News) {
 			r.outage.hearRun(n)
 			now := time.Since(r.Record.Started)

@@ -31,7 +31,8 @@ func Watch(pid int) (*Other, error) {
 	o.exit, _ = openExit(pid)
 	switch err := o.signal(0); {
 	case err == syscall.EPERM:
-		err = fmt.Errorf("process %d may not be signalled by this user: it could not be stopped when its slots are lost", pid)
+		err = fmt.Errorf("process %d may not be signalled by this user: it could not be stopped when its slots "+
+			"are lost", pid)
 		fallthrough
 	case err != nil, o.dead():
 		o.Close()

@@ -100,7 +100,8 @@ func isShell(pid int) bool {
 	if number := strings.TrimLeft(name, "abcdefghijklmnopqrstuvwxyz"); strings.Trim(number, "0123456789.-") == "" {
 		name = strings.TrimSuffix(name, number) // ksh93, bash-5.2
 	}
-	return slices.Contains([]string{"sh", "dash", "bash", "zsh", "ksh", "mksh", "oksh", "yash", "ash", "hush", "posh"}, name)
+	return slices.Contains([]string{"sh", "dash", "bash", "zsh", "ksh", "mksh", "oksh", "yash", "ash", "hush", "posh"},
+		name)
 }
 
 // isForkOf reports whether a process is a fork of another that has executed nothing since: then it has the same
@@ -108,7 +109,8 @@ func isShell(pid int) bool {
 func isForkOf(child, parent int) bool {
 	exe, _ := os.Readlink(procFile(child, "exe"))
 	other, _ := os.Readlink(procFile(parent, "exe"))
-	return exe == other && slices.Equal(CommandLine(child), CommandLine(parent)) && slices.Equal(addressesOf(child), addressesOf(parent))
+	return exe == other && slices.Equal(CommandLine(child), CommandLine(parent)) &&
+		slices.Equal(addressesOf(child), addressesOf(parent))
 }
 
 // addressesOf returns where the kernel has put the program, stack, arguments and environment of a process: fields of

@@ -105,7 +105,8 @@ func StartCode(err error) int {
 		return find.Code
 	case errors.Is(err, syscall.ENOENT):
 		return CodeNotFound
-	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.EMFILE),
+		errors.Is(err, syscall.ENFILE):
 		return CodeFailed
 	}
 	var errno syscall.Errno

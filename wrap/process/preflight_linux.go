@@ -43,7 +43,8 @@ func Preflight() error {
 func lacking(err error) error {
 	switch err {
 	case syscall.EMFILE:
-		return fmt.Errorf("too few file descriptors are free; limit needs %d: raise the limit (ulimit -n) or close some", enoughDescriptors+2)
+		return fmt.Errorf("too few file descriptors are free; limit needs %d: raise the limit (ulimit -n) or "+
+			"close some", enoughDescriptors+2)
 	case syscall.ENOSPC:
 		return fmt.Errorf("waiting for files: %w; raise the sysctl fs.epoll.max_user_watches", err)
 	}

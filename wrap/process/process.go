@@ -30,9 +30,13 @@ type Command struct {
 	// long as any process of the command lives. The caller may close its own when Start returns.
 	Keep []*os.File
 
-	Forward bool // signals sent to this process go to the command, not to Signals; when it stops, this process does. For one command at a time
+	// signals sent to this process go to the command, not to Signals; when it stops, this process does. For one command
+	// at a time
+	Forward bool
 	Group   bool // a process group of its own, which Stop and Kill signal. Without: that of this process
-	Session bool // a session of its own, without a terminal; without Group also no part of any tree: neither HoldTree nor the Kill of others concerns it
+	// a session of its own, without a terminal; without Group also no part of any tree: neither HoldTree nor the Kill
+	// of others concerns it
+	Session bool
 
 	// Stay keeps this process in its directory, which with Forward it leaves: a later command is to start there too.
 	Stay bool
@@ -56,9 +60,10 @@ type Command struct {
 	// the command but has left its group and its parents.
 	Mark string
 
-	Signal  syscall.Signal // what Stop sends first; 0: SIGTERM
-	Grace   time.Duration  // between Signal, or a TERM, INT or HUP that is handed on, and SIGKILL; 0: SIGKILL follows at once
-	Timeout time.Duration  // Stop(TimedOut) after this; 0: never
+	Signal syscall.Signal // what Stop sends first; 0: SIGTERM
+	// between Signal, or a TERM, INT or HUP that is handed on, and SIGKILL; 0: SIGKILL follows at once
+	Grace   time.Duration
+	Timeout time.Duration // Stop(TimedOut) after this; 0: never
 }
 
 // keepFrom is the first descriptor for Command.Keep.
@@ -125,8 +130,9 @@ type Process struct {
 	heard    uint64         // the signals that this process was sent while the command ran, a bit each
 	fault    syscall.Signal // that this process was sent: it is to end as by that
 
-	kin        map[info]bool // of an adopted process: its descendants that were seen, by identity. Their orphans are others' children
-	unkillable []info        // that Unkillable was called for; only the goroutine of end uses it
+	// of an adopted process: its descendants that were seen, by identity. Their orphans are others' children
+	kin        map[info]bool
+	unkillable []info // that Unkillable was called for; only the goroutine of end uses it
 }
 
 // PID returns the process id of the command. It is for showing: use Signal, which never hits a stranger.

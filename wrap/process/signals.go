@@ -20,7 +20,8 @@ func (s *Supervisor) ignored(sig syscall.Signal) bool { return inherited.Has(s.i
 // forwardOnly are the signals that are taken while a command with Forward runs: those of job control, and those that
 // were ignored when this process started. The latter are ignored until then, or ForkExec would not hand that on.
 func (s *Supervisor) forwardOnly() []syscall.Signal {
-	return append(jobControl(), slices.DeleteFunc(ending(), func(sig syscall.Signal) bool { return !s.ignored(sig) })...)
+	return append(jobControl(), slices.DeleteFunc(ending(),
+		func(sig syscall.Signal) bool { return !s.ignored(sig) })...)
 }
 
 // always are the signals that are taken from the start.

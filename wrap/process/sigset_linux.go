@@ -6,8 +6,10 @@ import "syscall"
 // and those that the C library or the Go runtime keep for themselves (32 to 34, URG).
 func ending() []syscall.Signal {
 	set := []syscall.Signal{
-		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE,
-		syscall.SIGALRM, syscall.SIGTERM, syscall.SIGPROF, syscall.SIGXCPU, syscall.SIGXFSZ, syscall.SIGVTALRM, syscall.SIGIO, syscall.SIGPWR,
+		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGUSR1, syscall.SIGUSR2,
+		syscall.SIGPIPE,
+		syscall.SIGALRM, syscall.SIGTERM, syscall.SIGPROF, syscall.SIGXCPU, syscall.SIGXFSZ, syscall.SIGVTALRM,
+		syscall.SIGIO, syscall.SIGPWR,
 	}
 	for sig := syscall.Signal(35); sig <= 64; sig++ {
 		set = append(set, sig)

@@ -108,7 +108,8 @@ func (s *Supervisor) start(c Command) (*Process, error) {
 
 // add makes the Process of a command that runs. The lock is held.
 func (s *Supervisor) add(pid int, c Command) *Process {
-	p := &Process{s: s, c: c, pid: pid, ended: make(chan struct{}), done: make(chan struct{}), poke: make(chan struct{}, 1), left: make(chan struct{}, 1)}
+	p := &Process{s: s, c: c, pid: pid, ended: make(chan struct{}), done: make(chan struct{}),
+		poke: make(chan struct{}, 1), left: make(chan struct{}, 1)}
 	p.exit.Started = time.Now()
 	s.procs[pid] = p
 	if c.Timeout > 0 {

@@ -124,7 +124,8 @@ type treeKiller struct {
 	root info
 	mark string
 	died map[info]bool // zombies of the scans so far
-	sure bool          // nobody exited during the last scan, whose children it may have missed, and nobody was in an exec
+	// nobody exited during the last scan, whose children it may have missed, and nobody was in an exec
+	sure bool
 }
 
 func (h *treeKiller) scan() []info {

@@ -108,7 +108,8 @@ func finishOf(f *os.File) (*record, bool) {
 	}
 	text = bytes.TrimSuffix(text, []byte("\n"))
 	var rec record
-	if json.Unmarshal(text[bytes.LastIndexByte(text, '\n')+1:], &rec) != nil || rec.Event != "finish" || rec.Counts == nil {
+	if json.Unmarshal(text[bytes.LastIndexByte(text, '\n')+1:], &rec) != nil || rec.Event != "finish" ||
+		rec.Counts == nil {
 		return nil, false
 	}
 	return &rec, true

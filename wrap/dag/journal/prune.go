@@ -82,7 +82,8 @@ func (d *kept) surplus(r Listed, keep Keep, now time.Time, count bool) bool {
 		size = sizeOf(r.Dir)
 	}
 	latest, lastFailed := d.runs == 0, (!r.Finished || r.Code != 0) && !d.failed
-	beyond := keep.Runs > 0 && d.runs >= keep.Runs || keep.Age > 0 && now.Sub(r.Started) > keep.Age || keep.Bytes > 0 && d.bytes+size > keep.Bytes
+	beyond := keep.Runs > 0 && d.runs >= keep.Runs || keep.Age > 0 && now.Sub(r.Started) > keep.Age || keep.Bytes > 0 &&
+		d.bytes+size > keep.Bytes
 	if beyond && !latest && !lastFailed && !r.Running {
 		return true
 	}

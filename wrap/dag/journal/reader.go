@@ -36,8 +36,9 @@ func (e *Entry) State() string {
 
 // Listed is the run as a list shows it.
 func (e *Entry) Listed() Listed {
-	return Listed{Dir: e.Dir, ID: e.ID, Name: e.Name, File: e.Run.File, Started: e.Started, Running: e.Running, Finished: e.Finished,
-		Queued: e.Running && e.Granted == 0, Code: e.Code, Signal: e.Signal, Reason: e.Reason, Ended: e.Ended, Counts: e.Count()}
+	return Listed{Dir: e.Dir, ID: e.ID, Name: e.Name, File: e.Run.File, Started: e.Started, Running: e.Running,
+		Finished: e.Finished,
+		Queued:   e.Running && e.Granted == 0, Code: e.Code, Signal: e.Signal, Reason: e.Reason, Ended: e.Ended, Counts: e.Count()}
 }
 
 // Step returns a step by its id, or nil.

@@ -55,7 +55,8 @@ func Hash(source []byte) string {
 // that run again though they may have run before (Step.Rerun), and those that an earlier run has settled, by index:
 // seal hides secrets in their outputs. The journal is there with all of that or not at all. The directory is its
 // owner's alone: logs are nobody else's business.
-func Create(root string, r *Run, source []byte, settled map[int]plan.Outcome, seal func(string) string) (*Writer, error) {
+func Create(root string, r *Run, source []byte, settled map[int]plan.Outcome,
+	seal func(string) string) (*Writer, error) {
 	dir := filepath.Join(root, r.Started.UTC().Format("20060102T150405.000")+"-"+r.ID)
 	for _, d := range []string{dir, filepath.Join(dir, logDir), filepath.Join(dir, outputDir)} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
@@ -90,8 +91,10 @@ func Create(root string, r *Run, source []byte, settled map[int]plan.Outcome, se
 // begin adds the records that a journal begins with.
 func (w *Writer) begin(r *Run, settled map[int]plan.Outcome, seal func(string) string) {
 	h := head{
-		Event: "run", Version: version, ID: r.ID, Name: r.Name, File: r.File, Hash: r.Hash, Retries: r.Retries, Host: r.Host,
-		PID: r.PID, Params: r.Sealed, Selected: r.Selected, Started: r.Started, Max: r.Max, TagLimits: r.TagLimits, Given: &r.Given,
+		Event: "run", Version: version, ID: r.ID, Name: r.Name, File: r.File, Hash: r.Hash, Retries: r.Retries,
+		Host: r.Host,
+		PID:  r.PID, Params: r.Sealed, Selected: r.Selected, Started: r.Started, Max: r.Max, TagLimits: r.TagLimits,
+		Given: &r.Given,
 	}
 	for _, s := range r.Steps {
 		if s.Hidden {
@@ -120,12 +123,14 @@ func (w *Writer) Lock() *os.File { return w.file }
 //
 // Granted says that the run queue has let the run in.
 func (w *Writer) Granted(r *Run) {
-	w.add(appendJSON(w.buffer, record{Event: "granted", At: r.Granted, Waits: r.Waits, Pools: r.Pools, Limits: r.PoolLimits}))
+	w.add(appendJSON(w.buffer, record{Event: "granted", At: r.Granted, Waits: r.Waits, Pools: r.Pools,
+		Limits: r.PoolLimits}))
 }
 
 // Blocked says what blocks steps.
 func (w *Writer) Blocked(b *Blocked) {
-	w.add(appendJSON(w.buffer, record{Event: "blocked", At: b.Since, Steps: b.Steps, Blocks: b.Blocks, InStore: b.InStore, Step: b.Behind}))
+	w.add(appendJSON(w.buffer, record{Event: "blocked", At: b.Since, Steps: b.Steps, Blocks: b.Blocks,
+		InStore: b.InStore, Step: b.Behind}))
 }
 
 // Check says that a step's condition is about to run, Passed that it was met.
@@ -155,7 +160,8 @@ func (w *Writer) Settled(step string, o plan.Outcome, at time.Duration) {
 // Finish is the last record.
 func (w *Writer) Finish(r *Run) {
 	counts := r.Count()
-	w.add(appendJSON(w.buffer, record{Event: "finish", At: r.Ended, Code: r.Code, Name: r.Signal, Reason: r.Reason, Counts: &counts}))
+	w.add(appendJSON(w.buffer, record{Event: "finish", At: r.Ended, Code: r.Code, Name: r.Signal, Reason: r.Reason,
+		Counts: &counts}))
 }
 
 func (w *Writer) add(buffer []byte) { w.buffer = append(buffer, '\n') }
@@ -209,7 +215,8 @@ func (w *Writer) InputName(step string, attempt int) string {
 func escape(id string) string {
 	const longest = 200
 	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_[],=@", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("-_[],=@", r)
 	}
 	var b strings.Builder
 	for i, r := range id {

@@ -123,7 +123,8 @@ func New(f *stepfile.File, opt Options) (*Plan, error) {
 // admissible refuses a step that no slot will ever be free for.
 func (p *Plan) admissible(f *stepfile.File, i int) error {
 	if limit, never := f.NeverAdmitted(f.Steps[i]); never {
-		return fmt.Errorf("step %s has the tag %s, whose limit is 0: it can never start; raise the limit or leave the step out", f.Steps[i].ID, limit)
+		return fmt.Errorf("step %s has the tag %s, whose limit is 0: it can never start; raise the limit or leave "+
+			"the step out", f.Steps[i].ID, limit)
 	}
 	c := p.claim(i)
 	c.Runs = f.Steps[i].Slots

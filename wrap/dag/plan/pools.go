@@ -164,7 +164,8 @@ func (l *poolLine) unlist(i int) {
 type Waiting struct {
 	Step    int
 	InStore bool // it waits for its pools: the store knows which of them block
-	Behind  int  // a step whose claim is in the store in place of this one's; its own index where its own claim is there
+	// a step whose claim is in the store in place of this one's; its own index where its own claim is there
+	Behind  int
 	Delayed bool // it waits for its next attempt
 	Blocks  []backend.Block
 }

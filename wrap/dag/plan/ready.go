@@ -112,7 +112,8 @@ func (p *Plan) failure() {
 	if p.failures != p.mostFailures() {
 		return
 	}
-	p.abandon(func(i int) bool { return p.steps[i].When == stepfile.OnSuccess && p.nodes[i].phase != blocked }, p.stopReason())
+	p.abandon(func(i int) bool { return p.steps[i].When == stepfile.OnSuccess && p.nodes[i].phase != blocked },
+		p.stopReason())
 	if p.opt.FailMode != Kill {
 		return
 	}

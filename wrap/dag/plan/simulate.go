@@ -14,7 +14,8 @@ type World struct {
 	Exit      func(step, attempt int) Exit // nil: success
 	Condition func(step int) Exit          // nil: all are met
 	Pools     *backend.Settings            // of the store; nil: pools do not limit
-	Between   time.Duration                // from one step's end to the start of the next: what starting a process costs
+	// from one step's end to the start of the next: what starting a process costs
+	Between time.Duration
 }
 
 // Span is when an attempt of a step waited and ran, from the start of the run.
@@ -118,7 +119,8 @@ func (s *simulation) do(actions []Action) {
 		case Terminate:
 			s.terminate(a.Step)
 		case Enter:
-			c := &backend.Claim{ID: id, Pools: s.plan.steps[a.Step].Pools, Priority: s.plan.nodes[a.Step].priority, Seq: int64(s.seq)}
+			c := &backend.Claim{ID: id, Pools: s.plan.steps[a.Step].Pools, Priority: s.plan.nodes[a.Step].priority,
+				Seq: int64(s.seq)}
 			s.seq++
 			if err := s.store.Check(c); err != nil {
 				s.do(s.plan.Refused(a.Step, Exit{Code: 125, Reason: err.Error(), Final: true}, s.now))

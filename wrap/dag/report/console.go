@@ -199,7 +199,8 @@ func (c *Console) ended(s *journal.Step, a *journal.Attempt, word, why string) {
 	if why != "" {
 		why = "  " + why
 	}
-	head := fmt.Sprintf("%s %s %s  %s%s", c.counter(), c.paint(word), clean(s.ID), short(a.End-a.Start), c.dim(clean(why)))
+	head := fmt.Sprintf("%s %s %s  %s%s", c.counter(), c.paint(word), clean(s.ID), short(a.End-a.Start),
+		c.dim(clean(why)))
 	shown := a.Log != "" && (c.Output == Group || c.Output == Failed && word != "ok")
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -371,7 +372,8 @@ func describe(blocks []backend.Block, names map[string]string) string {
 	texts := make([]string, len(blocks))
 	for i, b := range blocks {
 		texts[i] = describeLimit(b)
-		if by := holders(b.By, names); by != "" && b.Limit != backend.ExecutorNames().Runs { // those run, as anyone sees
+		// those run, as anyone sees
+		if by := holders(b.By, names); by != "" && b.Limit != backend.ExecutorNames().Runs {
 			texts[i] += ", held by " + by
 		}
 	}

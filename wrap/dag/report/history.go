@@ -18,7 +18,8 @@ func List(w io.Writer, runs []journal.Listed, now time.Time) error {
 	rows := [][]string{{"RUN", "NAME", "STARTED", "TOOK", "STATE", "STEPS"}}
 	for _, r := range runs {
 		rows = append(rows, []string{
-			r.ID[:min(8, len(r.ID))], clean(r.Name), r.Started.Local().Format("2006-01-02 15:04:05"), took(r.Running, r.Started, r.Ended, now), r.State(), describeCounts(r.Counts),
+			r.ID[:min(8, len(r.ID))], clean(r.Name), r.Started.Local().Format("2006-01-02 15:04:05"),
+			took(r.Running, r.Started, r.Ended, now), r.State(), describeCounts(r.Counts),
 		})
 	}
 	return table(w, rows)
@@ -34,7 +35,8 @@ func took(running bool, started time.Time, ended time.Duration, now time.Time) s
 // Show writes a line for each step of a run.
 func Show(w io.Writer, e *RunView) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "run %s of %s, %s, started %s on %s\n", e.ID, clean(e.File), e.State(), e.Started.Local().Format("2006-01-02 15:04:05"), clean(e.Host))
+	fmt.Fprintf(out, "run %s of %s, %s, started %s on %s\n", e.ID, clean(e.File), e.State(),
+		e.Started.Local().Format("2006-01-02 15:04:05"), clean(e.Host))
 	if e.Retries != "" {
 		fmt.Fprintf(out, "goes on with run %s\n", e.Retries)
 	}
@@ -136,7 +138,8 @@ func Steps(w io.Writer, f *stepfile.File) error {
 			if p.Value != nil {
 				value = *p.Value
 			}
-			rows = append(rows, []string{clean(p.Name), clean(value), clean(strings.Join(p.Choices, ", ")), clean(firstLine(p.Description))})
+			rows = append(rows, []string{clean(p.Name), clean(value), clean(strings.Join(p.Choices, ", ")),
+				clean(firstLine(p.Description))})
 		}
 		fmt.Fprintln(out)
 		if err := table(out, rows); err != nil {
@@ -212,7 +215,8 @@ func writePlanNotes(out io.Writer, r *journal.Run, known int) {
 	case known == 0:
 		fmt.Fprintf(out, "predicted time: %s, were each step to take 1s (no earlier run is known)\n", short(r.Ended))
 	case known < len(r.Steps):
-		fmt.Fprintf(out, "predicted time: %s, from earlier runs of %d of %d steps\n", short(r.Ended), known, len(r.Steps))
+		fmt.Fprintf(out, "predicted time: %s, from earlier runs of %d of %d steps\n", short(r.Ended), known,
+			len(r.Steps))
 	default:
 		fmt.Fprintf(out, "predicted time: %s, from earlier runs\n", short(r.Ended))
 	}

@@ -74,8 +74,10 @@ func StateOf(l journal.Listed) string {
 
 func listed(l journal.Listed, now time.Time) listedJSON {
 	c := l.Counts
-	out := listedJSON{ID: l.ID, Name: l.Name, File: l.File, State: StateOf(l), Signal: l.Signal, Reason: l.Reason, Started: l.Started, Took: l.Ended.Seconds(),
-		Counts: map[string]int{"total": c.Total, "succeeded": c.Succeeded, "failed": c.Failed, "tolerated": c.Tolerated, "skipped": c.Skipped,
+	out := listedJSON{ID: l.ID, Name: l.Name, File: l.File, State: StateOf(l), Signal: l.Signal, Reason: l.Reason,
+		Started: l.Started, Took: l.Ended.Seconds(),
+		Counts: map[string]int{"total": c.Total, "succeeded": c.Succeeded, "failed": c.Failed, "tolerated": c.Tolerated,
+			"skipped": c.Skipped,
 			"not_run": c.NotRun, "done_before": c.Earlier, "running": c.Running}}
 	if l.Finished && l.Signal == "" {
 		out.ExitCode = &l.Code
@@ -97,7 +99,8 @@ func ListJSON(w io.Writer, runs []journal.Listed, now time.Time) error {
 
 // ShowJSON is Show for programs: an object.
 func ShowJSON(w io.Writer, l *RunView) error {
-	out := shownJSON{listedJSON: listed(l.Listed(), l.Started.Add(l.now)), Host: l.Host, PID: l.PID, Retries: l.Retries, Dir: l.Dir, Params: l.Params,
+	out := shownJSON{listedJSON: listed(l.Listed(), l.Started.Add(l.now)), Host: l.Host, PID: l.PID, Retries: l.Retries,
+		Dir: l.Dir, Params: l.Params,
 		MaxConcurrent: l.Max, Steps: []stepJSON{}}
 	blame := AttributeWaits(l.Run)
 	for i, s := range l.Steps {
@@ -105,7 +108,8 @@ func ShowJSON(w io.Writer, l *RunView) error {
 			continue
 		}
 		state, why := l.state(s)
-		step := stepJSON{ID: s.ID, Description: s.Description, State: state, Reason: why, Tags: s.Tags, Pools: s.Pools, Needs: []string{}, Attempts: []attemptJSON{}}
+		step := stepJSON{ID: s.ID, Description: s.Description, State: state, Reason: why, Tags: s.Tags, Pools: s.Pools,
+			Needs: []string{}, Attempts: []attemptJSON{}}
 		for _, n := range s.Needs {
 			step.Needs = append(step.Needs, l.Steps[n].ID)
 		}
@@ -121,7 +125,8 @@ func ShowJSON(w io.Writer, l *RunView) error {
 }
 
 func attemptOf(a journal.Attempt, waits []journal.Wait) attemptJSON {
-	out := attemptJSON{Number: a.Number, PID: a.PID, Ready: a.Ready.Seconds(), Start: a.Start.Seconds(), Reason: a.Reason, Log: a.Log}
+	out := attemptJSON{Number: a.Number, PID: a.PID, Ready: a.Ready.Seconds(), Start: a.Start.Seconds(),
+		Reason: a.Reason, Log: a.Log}
 	if a.Ended {
 		end := a.End.Seconds()
 		out.End = &end

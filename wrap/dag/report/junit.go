@@ -59,7 +59,8 @@ type junitReason struct {
 
 // JUnit writes the run as JUnit XML: a test case for each step. Logs are read from the run's directory.
 func JUnit(w io.Writer, r *journal.Run, dir string) error {
-	suite := junitSuite{Name: legal(r.Name), Time: seconds(r.Ended), Timestamp: r.Started.UTC().Format("2006-01-02T15:04:05"), Hostname: legal(r.Host)}
+	suite := junitSuite{Name: legal(r.Name), Time: seconds(r.Ended),
+		Timestamp: r.Started.UTC().Format("2006-01-02T15:04:05"), Hostname: legal(r.Host)}
 	for _, s := range r.Steps {
 		if s.Outcome.State == plan.Unselected {
 			continue
@@ -67,7 +68,8 @@ func JUnit(w io.Writer, r *journal.Run, dir string) error {
 		c := junitCase{Name: legal(s.ID), Class: legal(r.Name), Time: seconds(s.Took())}
 		switch o := s.Outcome; {
 		case o.State == plan.Failed && !o.Tolerated:
-			c.Failure = &junitReason{Message: legal(whyFailed(s)), Type: "failed", Text: legal(strings.Join(lastLines(s, dir), "\n"))}
+			c.Failure = &junitReason{Message: legal(whyFailed(s)), Type: "failed",
+				Text: legal(strings.Join(lastLines(s, dir), "\n"))}
 			c.Rerun = earlierAttempts(s, dir)
 			suite.Failures++
 		case o.State == plan.Failed:
@@ -86,7 +88,8 @@ func JUnit(w io.Writer, r *journal.Run, dir string) error {
 		suite.Tests++
 		suite.Cases = append(suite.Cases, c)
 	}
-	all := junitSuites{Tests: suite.Tests, Failures: suite.Failures, Skipped: suite.Skipped, Time: suite.Time, Suites: []junitSuite{suite}}
+	all := junitSuites{Tests: suite.Tests, Failures: suite.Failures, Skipped: suite.Skipped, Time: suite.Time,
+		Suites: []junitSuite{suite}}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}

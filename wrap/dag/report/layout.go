@@ -90,7 +90,8 @@ func GraphSVG(w io.Writer, f *stepfile.File) error {
 
 // drawGraph draws lines and boxes; class gives a step's box a class and a mark at its corner, critical are the lines of
 // a path (from, to).
-func drawGraph(out *bufio.Writer, f *stepfile.File, places []place, class func(i int) (class, mark string), critical map[[2]int]bool) {
+func drawGraph(out *bufio.Writer, f *stepfile.File, places []place, class func(i int) (class, mark string),
+	critical map[[2]int]bool) {
 	for i, s := range f.Steps {
 		to := places[i]
 		for _, n := range s.Needs {
@@ -104,7 +105,8 @@ func drawGraph(out *bufio.Writer, f *stepfile.File, places []place, class func(i
 			if s.When != stepfile.OnSuccess {
 				attributes += ` stroke-dasharray="4 3"`
 			}
-			fmt.Fprintf(out, `<path d="M%d %dC%d %d %d %d %d %d"%s/>`, x, y, x+bend, y, to.x-bend, to.y+boxHeight/2, to.x, to.y+boxHeight/2, attributes)
+			fmt.Fprintf(out, `<path d="M%d %dC%d %d %d %d %d %d"%s/>`, x, y, x+bend, y, to.x-bend, to.y+boxHeight/2,
+				to.x, to.y+boxHeight/2, attributes)
 		}
 	}
 	for i, s := range f.Steps {
@@ -113,7 +115,8 @@ func drawGraph(out *bufio.Writer, f *stepfile.File, places []place, class func(i
 		class, mark := class(i)
 		if mark != "" {
 			x := p.x + p.width
-			mark = fmt.Sprintf(`<circle cx="%d" cy="%d" r="7"/><text class="mark" x="%d" y="%d">%s</text>`, x, p.y, x, p.y+4, mark)
+			mark = fmt.Sprintf(`<circle cx="%d" cy="%d" r="7"/><text class="mark" x="%d" y="%d">%s</text>`, x, p.y, x,
+				p.y+4, mark)
 		}
 		fmt.Fprintf(out, `<g%s><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="5"/><text x="%d" y="%d">%s</text>%s</g>`+"\n",
 			class, html.EscapeString(clean(s.ID)), p.x, p.y, p.width, boxHeight, p.x+8, p.y+17, html.EscapeString(label), mark)

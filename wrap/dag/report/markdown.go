@@ -60,5 +60,6 @@ func whyFailed(s *journal.Step) string {
 
 // markdown is a text that means nothing in Markdown.
 func markdown(s string) string {
-	return strings.NewReplacer("\\", "\\\\", "*", "\\*", "_", "\\_", "`", "\\`", "[", "\\[", "<", "&lt;", "&", "&amp;").Replace(clean(s))
+	return strings.NewReplacer("\\", "\\\\", "*", "\\*", "_", "\\_", "`", "\\`", "[", "\\[", "<", "&lt;", "&",
+		"&amp;").Replace(clean(s))
 }

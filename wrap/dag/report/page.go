@@ -112,7 +112,8 @@ func modelOf(r *journal.Run, dir string) *pageModel {
 	critical := map[*journal.Attempt]bool{}
 	m := &pageModel{
 		Name: clean(r.Name), Counts: describeCounts(r.Count()), Took: short(r.Ended), Reason: clean(r.Reason),
-		ID: r.ID, File: clean(r.File), Host: clean(r.Host), Started: r.Started, Max: r.Max, PathTook: short(lasted(way)), Steps: len(r.Steps),
+		ID: r.ID, File: clean(r.File), Host: clean(r.Host), Started: r.Started, Max: r.Max,
+		PathTook: short(lasted(way)), Steps: len(r.Steps),
 	}
 	for i, l := range way {
 		critical[l.Attempt] = true
@@ -128,7 +129,8 @@ func modelOf(r *journal.Run, dir string) *pageModel {
 		m.Params = append(m.Params, stepfile.Var{Name: clean(name), Value: clean(r.Params[name])})
 	}
 	if needs, least := NeedsPath(r); len(needs) > 1 {
-		m.Needs = fmt.Sprintf("By needs alone %s, however many slots: %s.", short(least), strings.Join(shorten(stepIDs(needs), shownPath), " → "))
+		m.Needs = fmt.Sprintf("By needs alone %s, however many slots: %s.", short(least),
+			strings.Join(shorten(stepIDs(needs), shownPath), " → "))
 	}
 	m.failures(r, dir)
 	m.waits(r, waited)
@@ -178,7 +180,8 @@ func (m *pageModel) waits(r *journal.Run, waited []LimitWait) {
 	}
 	for i, w := range waited {
 		if w.Waited >= worthTelling {
-			m.Waited = append(m.Waited, pageWait{Limit: clean(w.Limit), Gain: gains[w.Limit], Index: i, Seconds: w.Waited.Seconds(), Steps: w.Steps,
+			m.Waited = append(m.Waited, pageWait{Limit: clean(w.Limit), Gain: gains[w.Limit], Index: i,
+				Seconds: w.Waited.Seconds(), Steps: w.Steps,
 				Percent: int(100 * w.Waited / waited[0].Waited)})
 		}
 	}
@@ -194,7 +197,8 @@ func pageOf(r *journal.Run, blame [][][]journal.Wait, critical map[*journal.Atte
 	index[unblamed] = -1
 	for _, b := range bars(r, blame) {
 		row := pageRow{
-			ID: clean(b.step.ID), Attempt: b.attempt.Number, Ready: milli(b.attempt.Ready), Start: milli(b.attempt.Start), End: milli(b.end),
+			ID: clean(b.step.ID), Attempt: b.attempt.Number, Ready: milli(b.attempt.Ready),
+			Start: milli(b.attempt.Start), End: milli(b.end),
 			State: stateWord(b), Critical: critical[b.attempt], Notes: notes(b.step.Step),
 		}
 		if b.attempt.Code != 0 || b.attempt.Reason != "" {
@@ -277,5 +281,6 @@ func graphClass(s *journal.Step) (class, mark string) {
 		return "tolerated", "~"
 	}
 	state := s.Outcome.State
-	return state.String(), map[plan.State]string{plan.Failed: "✗", plan.Skipped: "–", plan.NotRun: "○", plan.Pending: "…"}[state]
+	return state.String(), map[plan.State]string{plan.Failed: "✗", plan.Skipped: "–", plan.NotRun: "○",
+		plan.Pending: "…"}[state]
 }

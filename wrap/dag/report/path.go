@@ -15,8 +15,9 @@ import (
 type Link struct {
 	Step    *journal.Step
 	Attempt *journal.Attempt
-	Limit   string        // whose slot it got when the attempt before it ended, or when somebody else's did; "": a need let it start
-	Waited  time.Duration // for that, where nobody of this run held it
+	// whose slot it got when the attempt before it ended, or when somebody else's did; "": a need let it start
+	Limit  string
+	Waited time.Duration // for that, where nobody of this run held it
 }
 
 // CriticalPath is the way that made the run long: from its last end back through whatever let each attempt start, a
@@ -83,7 +84,8 @@ func lastEnd(r *journal.Run, ask func(*journal.Step) int, at *Link) *Link {
 		}
 		for n := range s.Attempts {
 			a := &s.Attempts[n]
-			if a != at.Attempt && a.Ended && a.End <= at.Attempt.Start && a.End > at.Attempt.Ready && (last == nil || a.End > last.Attempt.End) {
+			if a != at.Attempt && a.Ended && a.End <= at.Attempt.Start && a.End > at.Attempt.Ready &&
+				(last == nil || a.End > last.Attempt.End) {
 				last = &Link{Step: s, Attempt: a}
 			}
 		}
@@ -182,7 +184,8 @@ func writeCriticalPath(w io.Writer, r *journal.Run, blame [][][]journal.Wait) {
 		}
 		same = same && l.Step == needs[i]
 	}
-	fmt.Fprintf(w, "critical path: %s (%s of %s)\n", strings.Join(shorten(texts, shownPath), " "), short(lasted(way)), short(r.Ended))
+	fmt.Fprintf(w, "critical path: %s (%s of %s)\n", strings.Join(shorten(texts, shownPath), " "), short(lasted(way)),
+		short(r.Ended))
 	if same {
 		return
 	}
@@ -190,5 +193,6 @@ func writeCriticalPath(w io.Writer, r *journal.Run, blame [][][]journal.Wait) {
 	for _, s := range needs {
 		texts = append(texts, clean(s.ID)+" "+short(s.Took()))
 	}
-	fmt.Fprintf(w, "by needs alone: %s (%s, however many slots)\n", strings.Join(shorten(texts, shownPath), " → "), short(least))
+	fmt.Fprintf(w, "by needs alone: %s (%s, however many slots)\n", strings.Join(shorten(texts, shownPath), " → "),
+		short(least))
 }

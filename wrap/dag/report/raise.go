@@ -42,7 +42,8 @@ func Raise(r *journal.Run, waited []LimitWait) []Raised {
 		if !ok || from < 1 || w.Steps == 0 || w.Waited < worthTelling || len(raised) == mostRaised {
 			continue
 		}
-		raised = append(raised, Raised{Limit: w.Limit, From: from, To: 2 * from, Before: before, After: again(r, w.Limit)})
+		raised = append(raised, Raised{Limit: w.Limit, From: from, To: 2 * from, Before: before,
+			After: again(r, w.Limit)})
 	}
 	return raised
 }
@@ -79,7 +80,8 @@ func capacityOf(r *journal.Run, name string) (int, bool) {
 // took.
 func again(r *journal.Run, raised string) time.Duration {
 	f, world := stepsThatRan(r)
-	opt := plan.Options{MaxConcurrent: r.Max, TagLimits: slices.Clone(r.TagLimits), Weights: world.Durations, Done: map[int]plan.Outcome{}}
+	opt := plan.Options{MaxConcurrent: r.Max, TagLimits: slices.Clone(r.TagLimits), Weights: world.Durations,
+		Done: map[int]plan.Outcome{}}
 	for i, s := range r.Steps {
 		if len(s.Attempts) == 0 {
 			opt.Done[i] = plan.Outcome{State: plan.Unselected}

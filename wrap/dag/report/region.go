@@ -196,7 +196,8 @@ func (c *Console) look(now time.Time, height int) {
 	if c.Output == Group || c.Output == Failed { // else the output itself is shown, or not wanted
 		running := c.running()
 		for _, s := range running[:min(len(running), height)] {
-			seen.said[s.Index] = lastLine(filepath.Join(c.Dir, filepath.FromSlash(journal.LogName(s.ID, s.Last().Number))))
+			seen.said[s.Index] = lastLine(filepath.Join(c.Dir,
+				filepath.FromSlash(journal.LogName(s.ID, s.Last().Number))))
 		}
 	}
 	c.region.seen = seen

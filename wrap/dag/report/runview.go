@@ -35,7 +35,8 @@ func (l *RunView) live() bool { return l.Running && !l.Finished && !l.Deserted }
 
 // Waits reports whether a step is ready and waits, for a limit or for its next attempt.
 func (l *RunView) Waits(s *journal.Step) bool {
-	return l.live() && l.Granted > 0 && s.Outcome.State == plan.Pending && !s.Runs() && !s.Checks() && len(l.open(s)) == 0
+	return l.live() && l.Granted > 0 && s.Outcome.State == plan.Pending && !s.Runs() && !s.Checks() &&
+		len(l.open(s)) == 0
 }
 
 // delayed reports whether a step waits for its next attempt.
@@ -121,7 +122,8 @@ func (l *RunView) Standing(s *journal.Step) string {
 	case s.Checks():
 		return "its condition runs for " + short(l.now-s.Checked)
 	case l.delayed(s):
-		return fmt.Sprintf("waits for its attempt %d, in %s: %s in attempt %d", s.Last().Number+1, short(s.Again()-l.now), clean(how(s.Last())), s.Last().Number)
+		return fmt.Sprintf("waits for its attempt %d, in %s: %s in attempt %d", s.Last().Number+1,
+			short(s.Again()-l.now), clean(how(s.Last())), s.Last().Number)
 	case !l.Waits(s):
 		return "is not ready: it needs " + clean(strings.Join(shorten(stepIDs(l.open(s)), 4), ", "))
 	case len(l.blocks(s)) == 0:

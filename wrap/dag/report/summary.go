@@ -83,7 +83,8 @@ func describeCounts(c journal.Counts) string {
 		n    int
 		word string
 	}{
-		{c.Succeeded, "succeeded"}, {c.Earlier, "done before"}, {c.Failed, "failed"}, {c.Tolerated, "failed and tolerated"},
+		{c.Succeeded, "succeeded"}, {c.Earlier, "done before"}, {c.Failed, "failed"},
+		{c.Tolerated, "failed and tolerated"},
 		{c.Skipped, "skipped"}, {c.NotRun, "not run"}, {c.Total - c.Done(), "unfinished"},
 	} {
 		if p.n > 0 {
@@ -112,7 +113,8 @@ func writeRerun(w io.Writer, r *journal.Run) {
 		}
 	}
 	if len(again) > 0 {
-		fmt.Fprintf(w, "run again, as the run before was killed while they ran: %s\n", strings.Join(shorten(again, shownPath), ", "))
+		fmt.Fprintf(w, "run again, as the run before was killed while they ran: %s\n",
+			strings.Join(shorten(again, shownPath), ", "))
 	}
 }
 

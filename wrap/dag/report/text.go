@@ -49,7 +49,8 @@ func (c *Console) paint(word string) string {
 	if !c.Color {
 		return padded
 	}
-	colour := map[string]string{"ok": "32", "FAILED": "1;31", "failed": "33", "retry": "33", "skip": "2", "not run": "2", "done": "2"}[word]
+	colour := map[string]string{"ok": "32", "FAILED": "1;31", "failed": "33", "retry": "33", "skip": "2",
+		"not run": "2", "done": "2"}[word]
 	return "\x1b[" + colour + "m" + padded + "\x1b[0m"
 }
 

@@ -39,7 +39,8 @@ func Trace(w io.Writer, r *journal.Run) error {
 	t := &tracer{out: out}
 	t.raw("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n")
 	t.add(traceEvent{Name: "process_name", Phase: "M", Process: traceRan, Args: map[string]any{"name": r.Name}})
-	t.add(traceEvent{Name: "process_name", Phase: "M", Process: traceWaited, Args: map[string]any{"name": "waiting for limits"}})
+	t.add(traceEvent{Name: "process_name", Phase: "M", Process: traceWaited,
+		Args: map[string]any{"name": "waiting for limits"}})
 	blame := AttributeWaits(r)
 	ran, waited := &lanes{}, &lanes{}
 	for _, b := range bars(r, blame) {
@@ -48,8 +49,9 @@ func Trace(w io.Writer, r *journal.Run) error {
 			lane := waited.take(b.attempt.Ready, b.attempt.Start)
 			at := b.attempt.Ready
 			for _, s := range segments(b.waits, b.attempt.Start-b.attempt.Ready) {
-				t.add(traceEvent{Name: s.limit, Category: "wait", Phase: "X", Time: micro(at), Duration: micro(s.long), Process: traceWaited,
-					Thread: lane, Args: map[string]any{"step": b.step.ID}})
+				t.add(traceEvent{Name: s.limit, Category: "wait", Phase: "X", Time: micro(at), Duration: micro(s.long),
+					Process: traceWaited,
+					Thread:  lane, Args: map[string]any{"step": b.step.ID}})
 				at += s.long
 			}
 		}
@@ -97,8 +99,9 @@ func (t *tracer) attempt(r *journal.Run, b bar, lane int) {
 	if b.attempt.Code != 0 || b.attempt.Reason != "" {
 		colour = "terrible"
 	}
-	t.add(traceEvent{Name: b.step.ID, Category: "step", Phase: "X", Time: micro(b.attempt.Start), Duration: micro(b.end - b.attempt.Start),
-		Process: traceRan, Thread: lane, Colour: colour, Args: args})
+	t.add(traceEvent{Name: b.step.ID, Category: "step", Phase: "X", Time: micro(b.attempt.Start),
+		Duration: micro(b.end - b.attempt.Start),
+		Process:  traceRan, Thread: lane, Colour: colour, Args: args})
 }
 
 func micro(d time.Duration) float64 { return float64(d) / 1e3 }

@@ -11,7 +11,8 @@ import (
 	"limit/wrap/dag/plan"
 )
 
-// AttributeWaits returns what each attempt waited for, by step and attempt: for its pools as the store told it, and for the
+// AttributeWaits returns what each attempt waited for, by step and attempt: for its pools as the store told it, and for
+// the
 // limits of the executor as they follow from who ran when. Where several limits are full at once, the time counts for
 // each of them.
 func AttributeWaits(r *journal.Run) [][][]journal.Wait {
@@ -56,17 +57,20 @@ type intervals struct {
 
 func executorLimits(r *journal.Run) []*executorLimit {
 	names := backend.ExecutorNames()
-	limits := []*executorLimit{{name: names.Runs, capacity: r.Max, check: 1, ask: func(s *journal.Step) int { return max(1, s.Slots) }}}
+	limits := []*executorLimit{{name: names.Runs, capacity: r.Max, check: 1,
+		ask: func(s *journal.Step) int { return max(1, s.Slots) }}}
 	for _, t := range r.TagLimits {
 		if !t.PerValue {
-			limits = append(limits, &executorLimit{name: names.TagLimit(t.Key, t.Value), capacity: t.Limit, ask: tagged(t.Key, t.Value)})
+			limits = append(limits, &executorLimit{name: names.TagLimit(t.Key, t.Value), capacity: t.Limit,
+				ask: tagged(t.Key, t.Value)})
 			continue
 		}
 		values := map[string]bool{}
 		for _, s := range r.Steps {
 			if v, ok := s.Tags[t.Key]; ok && !values[v] {
 				values[v] = true
-				limits = append(limits, &executorLimit{name: names.TagLimit(t.Key, &v), capacity: t.Limit, ask: tagged(t.Key, &v)})
+				limits = append(limits, &executorLimit{name: names.TagLimit(t.Key, &v), capacity: t.Limit,
+					ask: tagged(t.Key, &v)})
 			}
 		}
 	}
@@ -108,7 +112,10 @@ func (l *executorLimit) measure(r *journal.Run) {
 			}
 		}
 	}
-	slices.SortFunc(changes, func(a, b level) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.used, b.used)) })
+	slices.SortFunc(changes, func(a, b level) int {
+		return cmp.Or(cmp.Compare(a.at, b.at),
+			cmp.Compare(a.used, b.used))
+	})
 	used := 0
 	for _, c := range changes {
 		used += c.used

@@ -34,7 +34,8 @@ func (f *File) Variables() ([]Var, error) {
 		}
 		value := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 		if strings.ContainsRune(value, 0) || tooLong(s.Name+"="+value) {
-			return nil, fmt.Errorf("secret %s: %s has a zero byte, or is longer than an environment takes", s.Name, s.File)
+			return nil, fmt.Errorf("secret %s: %s has a zero byte, or is longer than an environment takes", s.Name,
+				s.File)
 		}
 		vars = append(vars, Var{s.Name, value})
 	}
@@ -73,11 +74,13 @@ func parseEnvFile(path string, text []byte) ([]Var, error) {
 		case !ok || !variable(name):
 			return nil, fmt.Errorf("%s:%d: not NAME=VALUE", path, number)
 		case !whole:
-			return nil, fmt.Errorf("%s:%d: the quote of %s is not closed on its line, or something follows it", path, number, name)
+			return nil, fmt.Errorf("%s:%d: the quote of %s is not closed on its line, or something follows it", path,
+				number, name)
 		case strings.HasPrefix(name, "LIMIT_"):
 			return nil, fmt.Errorf("%s:%d: %s is for limit itself to set; choose another name", path, number, name)
 		case strings.ContainsRune(value, 0) || tooLong(name+"="+value):
-			return nil, fmt.Errorf("%s:%d: the value of %s has a zero byte, or is longer than an environment takes", path, number, name)
+			return nil, fmt.Errorf("%s:%d: the value of %s has a zero byte, or is longer than an environment takes",
+				path, number, name)
 		}
 		vars = append(vars, Var{name, value})
 	}

@@ -16,7 +16,8 @@ func (p *parser) link() {
 	for _, src := range p.read {
 		for _, s := range src.instances {
 			if _, twice := f.byID[s.ID]; twice {
-				src.key.Reject(fmt.Sprintf("two combinations of the matrix are called %s", s.ID), "make their values differ")
+				src.key.Reject(fmt.Sprintf("two combinations of the matrix are called %s", s.ID),
+					"make their values differ")
 			}
 			f.byID[s.ID] = s.Index
 			if len(s.Matrix) > 0 {
@@ -49,7 +50,8 @@ func (p *parser) limitsOfNothing() {
 		limited[t.Key] = true
 		switch used := values[t.Key]; {
 		case used == nil:
-			p.limitsAt[i].Warn(fmt.Sprintf("no step has the tag %s: this limit holds for nothing", t.Key), yamlread.DidYouMean(t.Key, keys))
+			p.limitsAt[i].Warn(fmt.Sprintf("no step has the tag %s: this limit holds for nothing", t.Key),
+				yamlread.DidYouMean(t.Key, keys))
 		case t.Value != nil && !used[*t.Value]:
 			p.limitsAt[i].Warn(fmt.Sprintf("no step has the tag %s=%s: this limit holds for nothing", t.Key, *t.Value),
 				yamlread.DidYouMean(*t.Value, slices.Sorted(maps.Keys(used))))
@@ -58,8 +60,10 @@ func (p *parser) limitsOfNothing() {
 	for _, src := range p.read {
 		for _, s := range src.instances[:min(1, len(src.instances))] {
 			for _, key := range slices.Sorted(maps.Keys(s.Tags)) {
-				if near := yamlread.Closest(key, slices.Sorted(maps.Keys(limited))); !limited[key] && near != "" && values[near] != nil {
-					src.key.Warn(fmt.Sprintf("the tag %s of step %s has no limit", key, src.name), yamlread.DidYouMean(key, []string{near}))
+				if near := yamlread.Closest(key, slices.Sorted(maps.Keys(limited))); !limited[key] && near != "" &&
+					values[near] != nil {
+					src.key.Warn(fmt.Sprintf("the tag %s of step %s has no limit", key, src.name),
+						yamlread.DidYouMean(key, []string{near}))
 				}
 			}
 		}
@@ -139,7 +143,8 @@ func (p *parser) sharedOutputs(src *source, needs []int) {
 		id := p.file.Steps[n].ID
 		variable := VariableName(id)
 		if other, twice := seen[variable]; twice && len(needs) < 1000 {
-			src.needs.Reject(fmt.Sprintf("needs %s and %s, whose outputs would both be $OUT_%s_…", other, id, variable), "rename one of the steps")
+			src.needs.Reject(fmt.Sprintf("needs %s and %s, whose outputs would both be $OUT_%s_…", other, id, variable),
+				"rename one of the steps")
 		}
 		seen[variable] = id
 	}
@@ -211,7 +216,8 @@ func (p *parser) noteCycle(cycle []int) {
 	names = append(names, names[0])
 	for _, src := range p.read {
 		if src.name == p.file.Steps[cycle[0]].Base {
-			src.needs.Reject("the steps need each other in a circle: "+strings.Join(names, " needs "), "take one of these needs away")
+			src.needs.Reject("the steps need each other in a circle: "+strings.Join(names, " needs "),
+				"take one of these needs away")
 		}
 	}
 }
@@ -221,7 +227,8 @@ func (p *parser) limitsOfZero() {
 	for _, src := range p.read {
 		for _, s := range src.instances {
 			if name, ok := p.file.NeverAdmitted(s); ok {
-				src.key.Warn(fmt.Sprintf("step %s has a tag whose limit is 0 (%s): a run that selects it is refused", s.ID, name), "raise the limit")
+				src.key.Warn(fmt.Sprintf("step %s has a tag whose limit is 0 (%s): a run that selects it is refused",
+					s.ID, name), "raise the limit")
 			}
 		}
 	}

@@ -50,7 +50,8 @@ func Parse(path string, data []byte, o Options) (f *File, warnings []*yamlread.P
 
 // The keys of a step file. The schema has the same; a test holds them against each other.
 func topKeys() []string {
-	return []string{"name", "tags", "priority", "params", "env", "secrets", "description", "env_file", "dir", "shell", "timeout", "executor", "defaults", "steps", "on_failure", "on_exit"}
+	return []string{"name", "tags", "priority", "params", "env", "secrets", "description", "env_file", "dir", "shell",
+		"timeout", "executor", "defaults", "steps", "on_failure", "on_exit"}
 }
 
 // extension reports whether a top-level key is the file's own, for anchors: x-… is not looked at.
@@ -192,10 +193,12 @@ func (p *parser) params(given map[string]string) {
 		case VariableName(e.Name) == "":
 			e.Key.Reject(fmt.Sprintf("parameter %q has no letter or digit", e.Name), "")
 		case twice:
-			e.Key.Reject(fmt.Sprintf("parameters %s and %s are both $PARAM_%s", other, e.Name, VariableName(e.Name)), "rename one")
+			e.Key.Reject(fmt.Sprintf("parameters %s and %s are both $PARAM_%s", other, e.Name, VariableName(e.Name)),
+				"rename one")
 		}
 		if param.Value != nil && tooLong("PARAM_"+e.Name+"="+*param.Value) {
-			e.Key.Reject(fmt.Sprintf("the value of parameter %s is too long for an environment, which holds less than 128 KiB of each", e.Name), "hand it over in a file")
+			e.Key.Reject(fmt.Sprintf("the value of parameter %s is too long for an environment, which holds less "+
+				"than 128 KiB of each", e.Name), "hand it over in a file")
 		}
 		names[VariableName(e.Name)] = e.Name
 		p.file.Params = append(p.file.Params, param)
@@ -240,7 +243,8 @@ func (p *parser) unknownParams(o Options) error {
 	for name, value := range o.Params {
 		if at := slices.Index(known, name); at >= 0 {
 			if param := p.file.Params[at]; !o.Masked && !param.takes(value) {
-				return fmt.Errorf("parameter %s cannot be %q; choose one of %s", name, value, strings.Join(param.Choices, ", "))
+				return fmt.Errorf("parameter %s cannot be %q; choose one of %s", name, value,
+					strings.Join(param.Choices, ", "))
 			}
 			continue
 		}
@@ -314,7 +318,8 @@ func (p *parser) ending(key string) *Step {
 	if !v.Given() {
 		return nil
 	}
-	return &Step{Index: -1, ID: key, Base: key, Run: p.script(v), Slots: 1, Shell: p.shell, Dir: p.dir, Grace: defaultGrace}
+	return &Step{Index: -1, ID: key, Base: key, Run: p.script(v), Slots: 1, Shell: p.shell, Dir: p.dir,
+		Grace: defaultGrace}
 }
 
 // tagLimit reads {key: k, limit: n} with a value, {applyLimitPerUniqueValue: true} or neither.

@@ -17,7 +17,8 @@ const defaultGrace = 10 * time.Second
 
 // defaultKeys are those of a step that can have defaults.
 func defaultKeys() []string {
-	return []string{"pool", "tags", "env", "dir", "shell", "timeout", "grace", "retry", "priority", "continue_on_error", "slots"}
+	return []string{"pool", "tags", "env", "dir", "shell", "timeout", "grace", "retry", "priority", "continue_on_error",
+		"slots"}
 }
 
 func stepKeys() []string {
@@ -150,7 +151,8 @@ func (p *parser) common(t *template) {
 	if n, ok := f.Get("slots").Int(1, math.MaxInt32); ok {
 		t.slots = n
 		if limit := p.file.Executor.MaxConcurrent; limit > 0 && n > limit {
-			f.Get("slots").Reject(fmt.Sprintf("slots is %d, and max_concurrent only %d: the step could never start", n, limit), "")
+			f.Get("slots").Reject(fmt.Sprintf("slots is %d, and max_concurrent only %d: the step could never start", n,
+				limit), "")
 		}
 	}
 	p.retry(t, f.Get("retry"))

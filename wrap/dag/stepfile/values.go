@@ -44,7 +44,8 @@ func (p *parser) environment(v yamlread.Value, sc scope) []Var {
 		case strings.ContainsRune(value, 0):
 			e.Value.Reject("an environment variable cannot hold a zero byte", "")
 		case tooLong(e.Name + "=" + value):
-			e.Value.Reject(fmt.Sprintf("%s is too long: an environment holds less than 128 KiB of each variable", e.Name), "put it in a file")
+			e.Value.Reject(fmt.Sprintf("%s is too long: an environment holds less than 128 KiB of each variable",
+				e.Name), "put it in a file")
 		}
 		env = append(env, Var{e.Name, value})
 	}

@@ -49,7 +49,8 @@ const (
 func fault(sig syscall.Signal) bool { return slices.Contains(Faults(), sig) }
 
 func sigaction(sig syscall.Signal, action, old *kernelSigaction) {
-	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(action)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(action)),
+		uintptr(unsafe.Pointer(old)), 8, 0, 0)
 }
 
 // Source receives signals. There is one in a program.
@@ -185,7 +186,8 @@ func (c *Source) StopBy(sig syscall.Signal, awake func() bool) (done bool) {
 		unread, _ := unix.IoctlGetInt(c.read, unix.TIOCINQ) // fails for no pipe
 		if done = unread == 0; stays || !done {
 			var now unix.Timespec
-			syscall.RawSyscall6(syscall.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&stop)), 0, uintptr(unsafe.Pointer(&now)), 8, 0, 0)
+			syscall.RawSyscall6(syscall.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&stop)), 0,
+				uintptr(unsafe.Pointer(&now)), 8, 0, 0)
 		}
 	})
 	return done

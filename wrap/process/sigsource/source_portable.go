@@ -119,7 +119,8 @@ func Ignore(set uint64) {
 // stacks first: those are ignored, and SetDefault returns having done nothing else.
 func SetDefault(sig syscall.Signal) {
 	switch sig {
-	case syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGILL, syscall.SIGTRAP, syscall.SIGSYS, syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE:
+	case syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGILL, syscall.SIGTRAP, syscall.SIGSYS, syscall.SIGSEGV,
+		syscall.SIGBUS, syscall.SIGFPE:
 		signal.Ignore(sig)
 	default:
 		signal.Reset(sig)

@@ -22,7 +22,8 @@ func WithMask(mask uint64, f func()) {
 }
 
 func sigprocmask(how uintptr, set uint64) (old uint64) {
-	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, how, uintptr(unsafe.Pointer(&set)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, how, uintptr(unsafe.Pointer(&set)), uintptr(unsafe.Pointer(&old)),
+		8, 0, 0)
 	return old
 }
 
