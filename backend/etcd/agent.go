@@ -19,34 +19,52 @@ import (
 // agent keeps claims for wrappers: for those of a host, as its configuration says, over one connection to etcd. A
 // keeper is the same for one wrapper, which says what to do.
 type agent struct {
-	kill Kill
+	kill    Kill
+	notes   *notes          // nil: nobody takes over from a keeper
+	ctx     context.Context // until when an agent works; nil: a keeper ends with its wrapper
+	working sync.WaitGroup
 
 	mu     sync.Mutex
 	config *keeper.AgentConfig // nil: the wrapper says
 	base   *Store              // whose client all share; nil: nobody has opened a store yet
 	kept   map[string]*kept    // by namespace
+
+	hook func(point string) // for tests: where to kill the agent
 }
 
 func newAgent(kill Kill) *agent { return &agent{kill: kill, kept: map[string]*kept{}} }
 
 // Agent serves the wrappers that connect until ctx ends. reload gives the configuration anew.
 func Agent(ctx context.Context, l *net.UnixListener, config keeper.AgentConfig, reload <-chan keeper.AgentConfig, kill Kill, log *slog.Logger) error {
-	a := newAgent(kill)
-	a.config = &config
+	return newAgent(kill).run(ctx, l, config, reload, log)
+}
+
+func (a *agent) run(ctx context.Context, l *net.UnixListener, config keeper.AgentConfig, reload <-chan keeper.AgentConfig, log *slog.Logger) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	a.config, a.ctx = &config, ctx
 	var err error
+	if a.notes, err = openNotes(config.State); err != nil {
+		return err
+	}
+	defer a.notes.close()
 	if a.base, err = open(ctx, a.options(), nil); err != nil {
 		return err
 	}
 	defer a.base.Close()
-	var serving sync.WaitGroup
-	defer serving.Wait()
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	serving.Go(func() {
+	defer func() {
+		stop()
+		a.working.Wait()
+		a.park()
+	}()
+	if err := a.takeOver(log); err != nil {
+		return err
+	}
+	a.working.Go(func() {
 		<-ctx.Done()
 		l.Close()
 	})
-	serving.Go(func() { a.reload(ctx, reload, log) })
+	a.working.Go(func() { a.reload(ctx, reload, log) })
 	for {
 		conn, err := l.AcceptUnix()
 		switch {
@@ -59,7 +77,7 @@ func Agent(ctx context.Context, l *net.UnixListener, config keeper.AgentConfig, 
 			pause(ctx, lastPause)
 			continue
 		}
-		serving.Go(func() { a.serve(ctx, conn, log) })
+		a.working.Go(func() { a.serve(ctx, conn, log) })
 	}
 }
 
@@ -121,20 +139,34 @@ func (a *agent) open(ctx context.Context, v *server, asked Options) error {
 		}
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	k := a.kept[asked.Namespace]
 	if k == nil {
 		s, err := a.storeOf(ctx, asked)
 		if err != nil {
+			a.mu.Unlock()
 			return err
 		}
-		k = &kept{store: s, servers: map[*server]struct{}{}}
-		s.renewed = k.renewed
-		a.kept[asked.Namespace] = k
+		k = a.keep(s)
+		close(k.ready)
 	}
 	k.join(v)
-	v.kept, v.store = k, k.store.with(asked)
-	return nil
+	a.mu.Unlock()
+	v.kept = k
+	select {
+	case <-k.ready:
+		v.store = k.store.with(asked)
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the agent is still taking over from the one before it: %w", context.Cause(ctx))
+	}
+}
+
+// keep makes the agent keep a store. a.mu is held.
+func (a *agent) keep(s *Store) *kept {
+	k := &kept{agent: a, store: s, ready: make(chan struct{}), servers: map[*server]struct{}{}, charges: map[string]*charge{}}
+	s.renewed, s.hook = k.renewed, a.hook
+	a.kept[s.options.Namespace] = k
+	return k
 }
 
 // admit fails for a wrapper that this agent does not serve, and puts the agent's options in place of those that are
@@ -173,29 +205,97 @@ func (a *agent) storeOf(ctx context.Context, asked Options) (*Store, error) {
 	return newStore(o, a.base.files, a.base.client), nil
 }
 
-// leave ends the part of a wrapper, and with the last one that of the agent in the namespace.
-func (a *agent) leave(v *server) {
+// part lets a wrapper or a claim leave a store, and forgets that with the last.
+func (a *agent) part(k *kept, leave func()) {
 	a.mu.Lock()
-	last := v.kept.leave(v)
+	k.mu.Lock()
+	leave()
+	last := len(k.servers) == 0 && len(k.charges) == 0
+	k.mu.Unlock()
 	if last {
-		delete(a.kept, v.store.options.Namespace)
+		delete(a.kept, k.store.options.Namespace)
 	}
 	a.mu.Unlock()
 	if last {
-		v.kept.close()
+		k.close()
 	}
 }
 
+// park ends an agent's part in what it keeps, and leaves the claims to the next.
+func (a *agent) park() {
+	for _, k := range a.kept {
+		k.store.gate.close()
+		for _, c := range k.charges {
+			c.park()
+		}
+		if n := k.store.session; n != nil {
+			n.park()
+		}
+		if k.fence != nil {
+			k.fence.Leave()
+		}
+	}
+}
+
+// identify tells a process from others of its number, where another agent will have to.
+func (a *agent) identify(pid int) fence.Process {
+	if a.notes == nil {
+		return fence.Process{PID: pid}
+	}
+	return fence.Identify(pid)
+}
+
+// ending reports whether this is an agent that ends: it leaves its claims to the next.
+func (a *agent) ending() bool { return a.ctx != nil && a.ctx.Err() != nil }
+
 // kept is a store that is kept for wrappers.
 type kept struct {
+	agent *agent
 	store *Store
+	ready chan struct{} // closed when what an earlier agent has left is taken over
 
 	mu       sync.Mutex
 	deadline time.Duration // as last renewed
 	servers  map[*server]struct{}
+	charges  map[string]*charge // by the id of the claim
 
 	fencing sync.Mutex
 	fence   *fence.Fence // nil: not started
+}
+
+// charge makes the charge of a request to enter, or finds the one that an agent has died over, and its wrapper asks
+// for again.
+func (k *kept) charge(v *server, r keeper.Request) (*charge, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c := k.charges[r.Claim.ID]
+	switch {
+	case c == nil:
+	case c.away && c.note.UID == v.peer.UID:
+		c.away = false
+		return c, nil
+	default:
+		return nil, fmt.Errorf("claim %s has entered already; an id is for one claim", r.Claim.ID)
+	}
+	o := v.store.options
+	c = newCharge(k, v.store, claimNote{
+		Namespace: o.Namespace, Options: Options{Grace: o.Grace, WarnOnLost: o.WarnOnLost, ConnectTimeout: o.ConnectTimeout},
+		Claim: *r.Claim, Enter: r.Enter, Since: boot.Now(), UID: v.peer.UID, Wrapper: k.agent.identify(v.peer.PID),
+	})
+	k.charges[r.Claim.ID] = c
+	return c, nil
+}
+
+// comeBack finds the charge of a wrapper that comes back: one that has entered, or that it has given up.
+func (k *kept) comeBack(v *server, id string, given bool) *charge {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c := k.charges[id]
+	if c == nil || !c.away || !c.note.Entered && !given || c.note.UID != v.peer.UID {
+		return nil
+	}
+	c.away = false
+	return c
 }
 
 func (k *kept) join(v *server) {
@@ -205,13 +305,6 @@ func (k *kept) join(v *server) {
 	if k.deadline > boot.Now() {
 		v.owe(k.deadline)
 	}
-}
-
-func (k *kept) leave(v *server) (last bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.servers, v)
-	return len(k.servers) == 0
 }
 
 func (k *kept) close() {
@@ -225,6 +318,10 @@ func (k *kept) close() {
 
 // renewed tells the wrappers and the fence of a new last moment.
 func (k *kept) renewed(n *session) {
+	if n == nil {
+		k.agent.notes.forgetLease(k.store.options.Namespace)
+		return
+	}
 	deadline := n.deadline()
 	k.mu.Lock()
 	k.deadline = deadline
@@ -235,6 +332,8 @@ func (k *kept) renewed(n *session) {
 	k.fencing.Lock()
 	defer k.fencing.Unlock()
 	k.tellFence(fence.Order{Deadline: deadline})
+	k.agent.notes.lease(leaseNote{Namespace: k.store.options.Namespace, Lease: n.lease, TTL: n.store.options.TTL, Sent: n.answeredAt(),
+		Takeover: fence.Takeover{Last: deadline, Fence: k.fence.PID()}})
 }
 
 // tellFence gives an order. A fence that does not take it does not know what it is to guard: it is ended, and the next
@@ -264,7 +363,7 @@ func (k *kept) fenceIn(c fence.Command) {
 		k.mu.Lock()
 		deadline := k.deadline
 		k.mu.Unlock()
-		k.tellFence(fence.Order{Deadline: deadline})
+		k.tellFence(fence.Order{Deadline: deadline, File: k.agent.notes.leasePath(k.store.options.Namespace)})
 	}
 	k.tellFence(fence.Order{Command: c})
 }

@@ -26,26 +26,31 @@ const cleaning = 3 * time.Second
 // Enter puts the claim before the limits. A newcomer that nobody waits ahead of grants itself, in the transaction
 // "grant"; otherwise it becomes a waiter with "wait", and the gatekeeper grants it.
 func (s *Store) Enter(ctx context.Context, c backend.Claim, o backend.EnterOptions) (backend.Entry, error) {
-	if n := len(c.Pools); n > maxDimensions {
-		return nil, fmt.Errorf("a claim asks for %d pools, etcd takes %d at most in one grant; ask for fewer", n, maxDimensions)
-	}
-	c.Seq, c.Grant, c.Replaces = 0, nil, o.Replace
 	e := newEntry(s, c, o)
+	if err := e.enter(ctx); err != nil {
+		e.abandon(ctx)
+		return nil, err
+	}
+	return e, nil
+}
+
+// enter is Enter. Who asks for it abandons the claim where it fails.
+func (e *entry) enter(ctx context.Context) error {
+	if n := len(e.claim.Pools); n > maxDimensions {
+		return fmt.Errorf("a claim asks for %d pools, etcd takes %d at most in one grant; ask for fewer", n, maxDimensions)
+	}
 	v, err := e.arrive(ctx)
 	if err == nil {
 		err = e.settle(ctx, v)
 	}
-	if err == nil && o.Replace && !e.held {
+	if err == nil && e.options.Replace && !e.held {
 		err = e.replace(ctx)
 	}
 	if err != nil {
-		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaning)
-		defer cancel()
-		e.abandon(cleanup)
-		return nil, err
+		return err
 	}
 	e.start(ctx)
-	return e, nil
+	return nil
 }
 
 // view is what a newcomer has read: of the limits that concern it, who holds them, and whether anybody waits.
@@ -60,8 +65,14 @@ type view struct {
 	first bool                // some slots are of the first releases
 }
 
-// arrive gets the lease and reads, at the same time.
+// arrive gets the lease and reads, at the same time. A claim that was taken over has its lease.
 func (e *entry) arrive(ctx context.Context) (*view, error) {
+	if e.session != nil {
+		if err := e.rejoin(ctx); err != nil {
+			return nil, err
+		}
+		return e.look(ctx)
+	}
 	type leased struct {
 		n   *session
 		err error
@@ -461,6 +472,9 @@ func (e *entry) adopt(v *view) error {
 	if err != nil {
 		return err
 	}
+	if seat.Gone {
+		return fmt.Errorf("claim %s was given up; ask with another", e.id)
+	}
 	e.gateSeen = v.gate
 	e.reserveAfter = v.settings.Reserve()
 	if seat.Grant != nil {
@@ -469,7 +483,11 @@ func (e *entry) adopt(v *view) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.revision, e.claim.Seq, e.seen = seat.revision, seat.Seq, v.revision
+	e.revision, e.claim.Seq, e.seen, e.aside = seat.revision, seat.Seq, v.revision, seat.Aside
+	if seat.Refused != nil {
+		e.over = true
+		e.mail.Post(backend.Event{Kind: backend.Refused, Err: seat.Refused})
+	}
 	return nil
 }
 

@@ -44,6 +44,8 @@ type entry struct {
 	lost      bool // its loss was told; it may still be kept until the owner has released
 	over      bool // cancelled or refused while waiting: it has left
 	unsure    bool // a transaction of Enter may still arrive
+	again     bool // it was taken over: what was asked of it meanwhile is to be read
+	left      bool // removing it has failed
 	failing   activity
 	asked     int64
 	cancel    context.CancelFunc
@@ -64,6 +66,7 @@ const (
 )
 
 func newEntry(s *Store, c backend.Claim, o backend.EnterOptions) *entry {
+	c.Seq, c.Grant, c.Replaces = 0, nil, o.Replace
 	e := &entry{s: s, id: c.ID, options: o, claim: c, asks: c, mail: keeper.NewMailbox(), entered: time.Now()}
 	e.stay.Enter()
 	return e
@@ -74,7 +77,7 @@ func (e *entry) start(ctx context.Context) {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	e.cancel = cancel
 	e.session.subscribe(e)
-	if !e.held {
+	if e.waiting() && !e.aside {
 		e.s.gate.enter(e, e.seen, e.gateSeen)
 	}
 	e.following.Go(func() { e.follow(running) })
@@ -239,6 +242,8 @@ func (e *entry) Release(ctx context.Context) error {
 
 // abandon is Release for a claim that Enter has not brought to an end. What is not removed ends with the lease.
 func (e *entry) abandon(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaning)
+	defer cancel()
 	switch {
 	case e.session == nil:
 	case e.unsure:
@@ -263,6 +268,11 @@ func (e *entry) remove(ctx context.Context, past *backend.Past) error {
 	if e.session.isGone() {
 		return nil
 	}
+	return e.clear(ctx, past)
+}
+
+// clear deletes the claim's keys.
+func (e *entry) clear(ctx context.Context, past *backend.Past) error {
 	ops := e.s.keys.removal(&e.claim)
 	if e.unsure {
 		bury := clientv3.OpPut(e.s.keys.claim(e.id), encode(record{Gone: true}), clientv3.WithLease(e.session.lease))
@@ -275,7 +285,33 @@ func (e *entry) remove(ctx context.Context, past *backend.Past) error {
 	if err == nil {
 		e.s.trimPasts(ctx, resp, e.remembered)
 	}
-	return notGone(err)
+	err = notGone(err)
+	e.left = err != nil
+	return err
+}
+
+// lateArrival is how long a transaction may be on its way whose sender has given it up, or has died.
+const lateArrival = 5 * time.Minute
+
+// sweep makes sure that nothing of the claim is left on a lease that others live on: a claim that could not be removed,
+// and what keeps late transactions of it from succeeding, when none can come any more.
+func (e *entry) sweep(ctx context.Context) {
+	for retry := (backoff{}); e.left && !e.session.isGone() && pause(ctx, retry.next()); {
+		e.clear(ctx, nil)
+	}
+	for wait := lateArrival; e.unsure && !e.session.isGone() && pause(ctx, wait); wait = longestRetry {
+		_, _, err := e.s.commit(ctx, "release", txn{then: []clientv3.Op{clientv3.OpDelete(e.s.keys.claim(e.id))}})
+		e.unsure = err != nil
+	}
+}
+
+// park ends the following of the claim, which stays where it is, for another process to take it over.
+func (e *entry) park() {
+	if e.cancel != nil {
+		e.cancel()
+	}
+	e.following.Wait()
+	e.mail.Close()
 }
 
 // StandAside gives back a granted claim, or takes a waiting one out of the order: the transaction "aside".

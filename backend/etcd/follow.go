@@ -72,6 +72,8 @@ func (e *entry) follow(ctx context.Context) {
 		pause(ctx, watchAfter)
 	}
 	var retry backoff
+	for e.again && !e.read(ctx) && pause(ctx, retry.next()) {
+	}
 	for ctx.Err() == nil {
 		watching, stop := context.WithCancel(ctx)
 		again := e.listen(ctx, e.s.watch(watching, from, to, e.seen+1), reserve.C)

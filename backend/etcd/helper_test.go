@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -14,8 +16,11 @@ import (
 	"time"
 
 	"limit/backend"
+	"limit/backend/etcd/fence"
+	"limit/backend/etcd/keeper"
 	"limit/integration/etcdtest"
 	"limit/integration/until"
+	"limit/wrap/process"
 )
 
 // helperVariable makes this test binary a process of the fleet in place of running tests.
@@ -30,9 +35,19 @@ type task struct {
 	Settings int    // change the limit of pool p to this first
 	Crash    string // kill -9 itself at this point of the protocol
 	Skip     int    // but not the first so many times
+
+	Agent string // be an agent that listens here, with its notes beside
+	Dial  string // enter the claim with the agent that listens here
+	PID   int    // of the command of the claim, once it is held
 }
 
 func TestMain(m *testing.M) {
+	if os.Args[0] == "claim-fence" {
+		if fence.Main(context.Background(), process.KillTree) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if text := os.Getenv(helperVariable); text != "" {
 		if err := help(text); err != nil {
 			fmt.Println("error", err)
@@ -50,28 +65,35 @@ func help(text string) error {
 		return err
 	}
 	ctx := context.Background()
+	if t.Agent != "" {
+		return helpAsAgent(ctx, &t)
+	}
+	if t.Dial != "" {
+		c, err := keeper.Dial(ctx, t.Dial, t.Options)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return t.hold(ctx, c)
+	}
 	s, err := open(ctx, t.Options, nil)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	s.hook = func(point string) {
-		if point != t.Crash {
-			return
-		}
-		if t.Skip--; t.Skip < 0 {
-			fmt.Println("crash", point)
-			syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {}
-		}
-	}
+	s.hook = t.hook
 	if t.Settings != 0 {
 		return s.ChangeSettings(ctx, func(settings *backend.Settings, _ bool) error {
 			settings.Pools = map[string]backend.Pool{"p": {Limit: t.Settings}}
 			return nil
 		})
 	}
-	e, err := s.Enter(ctx, t.Claim, backend.EnterOptions{NoWait: t.NoWait})
+	return t.hold(ctx, s)
+}
+
+// hold enters the claim and keeps it until standard input ends.
+func (t *task) hold(ctx context.Context, b backend.Backend) error {
+	e, err := b.Enter(ctx, t.Claim, backend.EnterOptions{NoWait: t.NoWait})
 	if err != nil {
 		return err
 	}
@@ -85,6 +107,9 @@ func help(text string) error {
 		select {
 		case event := <-e.Events():
 			fmt.Println(eventName(event.Kind), event.Reason)
+			if event.Kind == backend.Granted && t.PID != 0 {
+				e.Started(t.PID)
+			}
 			if event.Kind == backend.Granted && t.Aside {
 				t.Aside = false
 				if err := e.StandAside(ctx); err != nil {
@@ -98,6 +123,35 @@ func help(text string) error {
 			return e.Release(ctx)
 		}
 	}
+}
+
+// hook kills this process at the point that it is to crash at.
+func (t *task) hook(point string) {
+	if point != t.Crash {
+		return
+	}
+	if t.Skip--; t.Skip < 0 {
+		fmt.Println("crash", point)
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+}
+
+func helpAsAgent(ctx context.Context, t *task) error {
+	os.Remove(t.Agent)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: t.Agent})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+	a := newAgent(process.KillTree)
+	a.hook = t.hook
+	fmt.Println("listens")
+	return a.run(ctx, l, keeper.AgentConfig{Options: t.Options, State: t.Agent + ".state"}, nil, slog.New(slog.DiscardHandler))
 }
 
 func eventName(k backend.EventKind) string {
@@ -183,3 +237,6 @@ func eventually(t testing.TB, within time.Duration, what string, ok func() bool)
 	until.That(t, within, what, ok)
 	return time.Since(start)
 }
+
+// fenceProgram is this test binary as the third guard.
+var fenceProgram = []string{os.Args[0]}

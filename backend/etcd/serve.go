@@ -47,7 +47,6 @@ type server struct {
 	line    *keeper.Line
 	kept    *kept  // nil: the wrapper has opened none yet
 	store   *Store // that of kept, with the options of the wrapper
-	wrapper *fence.Witness
 	working sync.WaitGroup
 
 	sending sync.Mutex
@@ -60,7 +59,7 @@ type server struct {
 }
 
 func newServer(conn io.ReadWriteCloser, a *agent, peer keeper.Peer) *server {
-	return &server{agent: a, peer: peer, line: keeper.NewLine(conn), wrapper: fence.Watch(peer.PID), owing: make(chan struct{}, 1),
+	return &server{agent: a, peer: peer, line: keeper.NewLine(conn), owing: make(chan struct{}, 1),
 		charges: map[int64]*charge{}, requests: map[int64]context.CancelFunc{}}
 }
 
@@ -79,11 +78,12 @@ func (v *server) serve(ctx context.Context) error {
 	}
 	cancel() // the requests, too
 	v.working.Wait()
-	v.orphaned(ctx)
-	if v.kept != nil {
-		v.agent.leave(v)
+	if !v.agent.ending() {
+		v.orphaned(ctx)
 	}
-	v.wrapper.Close()
+	if k := v.kept; k != nil {
+		v.agent.part(k, func() { delete(k.servers, v) })
+	}
 	v.line.Close()
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return nil
@@ -134,8 +134,18 @@ func (v *server) take(ctx context.Context, r keeper.Request) {
 			cancel()
 		}
 		return
+	case keeper.OpGiveUp:
+		if v.store == nil {
+			return
+		}
+		if c := v.kept.comeBack(v, r.ID, true); c != nil {
+			v.working.Go(func() { c.orphaned(v.agent.ctx) })
+		}
+		return
 	case keeper.OpOpen:
-		m, err := v.open(ctx, r)
+		opening, cancel := bounded(ctx, r)
+		defer cancel()
+		m, err := v.open(opening, r)
 		v.answer(r, err, m)
 		return
 	}
@@ -143,10 +153,12 @@ func (v *server) take(ctx context.Context, r keeper.Request) {
 		v.answer(r, err, keeper.Message{})
 		return
 	}
-	requesting, cancel := context.WithCancel(ctx)
-	if r.Timeout > 0 {
-		requesting, cancel = context.WithTimeout(ctx, r.Timeout)
+	if r.Op == keeper.OpResume { // before what comes next, which may be about the claim
+		m, err := v.resume(r)
+		v.answer(r, err, m)
+		return
 	}
+	requesting, cancel := bounded(ctx, r)
 	v.mu.Lock()
 	v.requests[r.Number] = cancel
 	v.mu.Unlock()
@@ -157,6 +169,14 @@ func (v *server) take(ctx context.Context, r keeper.Request) {
 			v.answer(r, err, m)
 		}
 	})
+}
+
+// bounded is the context of a request.
+func bounded(ctx context.Context, r keeper.Request) (context.Context, context.CancelFunc) {
+	if r.Timeout > 0 {
+		return context.WithTimeout(ctx, r.Timeout)
+	}
+	return context.WithCancel(ctx)
 }
 
 func (v *server) finished(number int64, cancel context.CancelFunc) {
@@ -261,27 +281,38 @@ func (v *server) changes(ctx context.Context, r keeper.Request) error {
 
 // enter enters a claim and forwards its events. One that is held at once has its first event before the answer.
 func (v *server) enter(ctx context.Context, r keeper.Request) error {
-	e, err := v.store.Enter(ctx, *r.Claim, r.Enter)
+	c, err := v.kept.charge(v, r)
 	if err != nil {
 		return err
 	}
-	c := newCharge(v, r.Number, e)
+	c.attach(v, r.Number)
+	if err := c.enter(ctx); err != nil {
+		return err
+	}
 	v.mu.Lock()
 	v.charges[r.Number] = c
 	v.mu.Unlock()
-	select {
-	case event := <-e.Events():
-		c.forward(event)
-	default:
-	}
-	c.start()
-	claim := e.Claim()
-	m := keeper.Message{Claim: &claim}
-	if surveyed, ok := e.(backend.Surveyed); ok {
-		m.Survey = surveyed.Survey()
-	}
-	v.answer(r, nil, m) // from here on it may be released
+	claim := c.entry.Claim()
+	v.answer(r, nil, keeper.Message{Claim: &claim, Survey: c.entry.Survey()}) // from here on it may be released
 	return nil
+}
+
+// resume gives a wrapper that comes back the claim that it has entered, as it stands.
+func (v *server) resume(r keeper.Request) (m keeper.Message, err error) {
+	c := v.kept.comeBack(v, r.ID, false)
+	if c == nil {
+		return m, &backend.NotFoundError{ID: r.ID}
+	}
+	v.mu.Lock()
+	v.charges[r.Entry] = c
+	v.mu.Unlock()
+	if r.PID != 0 {
+		c.started(r.PID)
+	}
+	c.attach(v, r.Entry)
+	claim := c.entry.Claim()
+	m.Claim = &claim
+	return m, nil
 }
 
 func (v *server) onCharge(ctx context.Context, r keeper.Request) (m keeper.Message, err error) {
@@ -296,7 +327,9 @@ func (v *server) onCharge(ctx context.Context, r keeper.Request) (m keeper.Messa
 	}
 	switch r.Op {
 	case keeper.OpAside:
-		err = c.entry.StandAside(ctx)
+		if err = c.entry.StandAside(ctx); err == nil {
+			c.change(func(n *claimNote) { n.Held = false })
+		}
 	case keeper.OpUp:
 		err = c.entry.StandUp(ctx)
 	case keeper.OpObstacles:
@@ -310,6 +343,7 @@ func (v *server) onCharge(ctx context.Context, r keeper.Request) (m keeper.Messa
 		if r.Outcome.V != nil {
 			c.entry.Conclude(*r.Outcome.V)
 		}
+		defer c.finish()
 		return m, c.entry.Release(ctx)
 	}
 	claim := c.entry.Claim()

@@ -93,6 +93,12 @@ func (n *session) leave(ctx context.Context) error {
 	return n.revoke(ctx)
 }
 
+// park ends the renewals and leaves the lease to another process.
+func (n *session) park() {
+	n.cancel()
+	n.working.Wait()
+}
+
 // uncount counts one claim less, and reports whether it was the last: whose leaving the lease is to be revoked by.
 func (n *session) uncount() (last bool) {
 	s := n.store
@@ -102,6 +108,9 @@ func (n *session) uncount() (last bool) {
 	last = n.users == 0
 	if last && s.session == n {
 		s.session = nil
+		if s.renewed != nil {
+			s.renewed(nil)
+		}
 	}
 	return last
 }
@@ -109,8 +118,7 @@ func (n *session) uncount() (last bool) {
 // revoke ends the lease, and with it every key that still hangs on it.
 func (n *session) revoke(ctx context.Context) error {
 	s := n.store
-	n.cancel()
-	n.working.Wait()
+	n.park()
 	if n.isGone() {
 		return nil
 	}
@@ -138,6 +146,12 @@ func (n *session) deadline() time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.sent + n.store.options.Fence()
+}
+
+func (n *session) answeredAt() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.sent
 }
 
 // safe reports whether a command that needs grace may still be started.

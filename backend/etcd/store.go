@@ -40,7 +40,7 @@ type shared struct {
 	session *session
 	leases  []clientv3.LeaseID // of the latest sessions
 
-	renewed func(*session) // told of every answered renewal; nil: nobody
+	renewed func(*session) // told of every answered renewal, and with nil of the end of the last claim; nil: nobody
 
 	// For tests: where to kill the client, and not to fence itself.
 	hook     func(point string)

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,4 +14,9 @@ func Now() time.Duration {
 		panic("clock_gettime(CLOCK_MONOTONIC): " + err.Error()) // since macOS 10.12
 	}
 	return time.Duration(t.Nano())
+}
+
+// ID is not known here.
+func ID() (string, error) {
+	return "", errors.New("agents are for Linux: this system does not say which boot this is")
 }

@@ -3,6 +3,7 @@ package boot
 import (
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +17,15 @@ func Now() time.Duration {
 		panic("clock_gettime(CLOCK_BOOTTIME): " + err.Error()) // since Linux 2.6.39
 	}
 	return time.Duration(t.Nano())
+}
+
+// ID tells this boot of the machine from all others.
+func ID() (string, error) {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("finding out which boot this is: %w", err)
+	}
+	return strings.TrimSpace(string(id)), nil
 }
 
 // Alarm rings when its moment has come, at once after a suspension that it fell into.

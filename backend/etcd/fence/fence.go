@@ -28,9 +28,11 @@ import (
 // environment it was started with. process.KillTree is one.
 type Kill func(ctx context.Context, root int, mark string) error
 
-// Order is what the keeper tells the fence: of a new last moment, or of a command that runs or has ended.
+// Order is what the keeper tells the fence: of a new last moment, or of a command that runs or has ended; and once of
+// the file where the next agent writes a Takeover.
 type Order struct {
 	Deadline time.Duration `json:"deadline,omitempty"` // on the boot clock
+	File     string        `json:"file,omitempty"`
 	Command
 }
 
@@ -43,6 +45,13 @@ type Command struct {
 	UID     int           `json:"uid"`               // of the user with whose rights it is ended
 }
 
+// Takeover is what an agent writes into a file for the fence of the one before it: a later last moment, and its own
+// fence, which knows all commands.
+type Takeover struct {
+	Last  time.Duration // on the boot clock
+	Fence int           // pid; 0: it has none
+}
+
 // ahead is how long before the last moment the fence kills. The keeper begins earlier.
 const ahead = 200 * time.Millisecond
 
@@ -51,6 +60,12 @@ const name = "claim-fence"
 
 // descriptor is where the process finds its end of the pipe.
 const descriptor = 3
+
+// Process is a process and when it was started, in the words of the kernel.
+type Process struct {
+	PID     int
+	Started string
+}
 
 // Terminate asks the process to end, also where it is stopped.
 func (w *Witness) Terminate() {
@@ -104,6 +119,17 @@ func (f *Fence) Send(o Order) error {
 	return json.NewEncoder(f.pipe).Encode(o)
 }
 
+// PID is the process's number, 0 where there is none.
+func (f *Fence) PID() int {
+	if f == nil {
+		return 0
+	}
+	return f.pid
+}
+
+// Leave lets the process go on alone.
+func (f *Fence) Leave() { f.pipe.Close() }
+
 // Close ends the process. No command may be left that relies on it.
 func (f *Fence) Close() {
 	f.pipe.Close()
@@ -148,6 +174,9 @@ func Main(ctx context.Context, kill Kill) error {
 					open = false
 				}
 			}
+			if orders == nil && g.takenOver() {
+				return nil
+			}
 			g.enforce(ctx, boot.Now())
 		}
 	}
@@ -172,6 +201,7 @@ func read(pipe *os.File, orders chan<- Order) {
 type guard struct {
 	kill     Kill
 	deadline time.Duration
+	file     string
 	commands map[string]*guarded // by mark
 }
 
@@ -188,7 +218,22 @@ func (c *guarded) close() {
 	c.wrapper.Close()
 }
 
+// takenOver looks, when the keeper has gone, for what the next agent has written: a later last moment counts, and where
+// that agent has a fence of its own, this one is not needed any more.
+func (g *guard) takenOver() bool {
+	data, err := os.ReadFile(g.file)
+	var t Takeover
+	if err != nil || json.Unmarshal(data, &t) != nil || t.Last <= g.deadline {
+		return false
+	}
+	g.take(Order{Deadline: t.Last})
+	return t.Fence != 0 && t.Fence != os.Getpid()
+}
+
 func (g *guard) take(o Order) {
+	if o.File != "" {
+		g.file = o.File
+	}
 	if o.Deadline > g.deadline {
 		g.deadline = o.Deadline
 		for _, c := range g.commands {
@@ -207,6 +252,9 @@ func (g *guard) take(o Order) {
 // next is when there is something to be done.
 func (g *guard) next() time.Duration {
 	next := boot.Now() + time.Hour
+	if g.deadline == 0 {
+		return next // no last moment was told yet
+	}
 	for _, c := range g.commands {
 		due := g.deadline - ahead
 		if !c.warned {
@@ -219,6 +267,9 @@ func (g *guard) next() time.Duration {
 
 // enforce does what is due at now: TERM where the wrapper cannot send it, and at last KILL.
 func (g *guard) enforce(ctx context.Context, now time.Duration) {
+	if g.deadline == 0 {
+		return
+	}
 	for mark, c := range g.commands {
 		if !c.warned && now >= g.deadline-c.Grace {
 			c.warned = true

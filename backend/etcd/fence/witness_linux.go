@@ -25,6 +25,34 @@ func Watch(pid int) *Witness {
 	return &Witness{pid: pid, fd: fd}
 }
 
+// WatchSame returns a witness of a process, if that is still the one that it was.
+func WatchSame(p Process) *Witness {
+	w := Watch(p.PID)
+	if w.fd >= 0 && Identify(p.PID) != p {
+		w.Close()
+	}
+	return w
+}
+
+// Identify tells a process from all others that have or had its number. A process that this one does not see is
+// the zero Process.
+func Identify(pid int) Process {
+	fields := stat(pid)
+	if len(fields) < 20 {
+		return Process{}
+	}
+	return Process{pid, string(fields[19])}
+}
+
+// stat is what /proc tells of a process, from its state on.
+func stat(pid int) [][]byte {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil
+	}
+	return bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+}
+
 // Alive reports whether the process has not ended.
 func (w *Witness) Alive() bool {
 	if w.fd < 0 {
@@ -44,7 +72,7 @@ func (w *Witness) Signal(sig syscall.Signal) {
 
 // Close ends the watching.
 func (w *Witness) Close() {
-	if w.fd >= 0 {
+	if w != nil && w.fd >= 0 {
 		unix.Close(w.fd)
 		w.fd = -1
 	}
@@ -52,12 +80,8 @@ func (w *Witness) Close() {
 
 // Stopped reports whether a process is stopped by a signal.
 func Stopped(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	_, rest, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
-	return len(rest) > 0 && (rest[0] == 'T' || rest[0] == 't')
+	fields := stat(pid)
+	return len(fields) > 0 && (fields[0][0] == 'T' || fields[0][0] == 't')
 }
 
 // rename gives this process another name than its program has, so that a signal sent by name to limit does not reach

@@ -11,6 +11,12 @@ type Witness struct{ pid int }
 // Watch returns a witness of a process.
 func Watch(pid int) *Witness { return &Witness{pid} }
 
+// WatchSame returns a witness of a process.
+func WatchSame(p Process) *Witness { return Watch(p.PID) }
+
+// Identify knows no more than the number here.
+func Identify(pid int) Process { return Process{PID: pid} }
+
 // Alive reports whether the process has not ended.
 func (w *Witness) Alive() bool { return syscall.Kill(w.pid, 0) != syscall.ESRCH }
 

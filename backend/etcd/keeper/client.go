@@ -22,18 +22,30 @@ type Client struct {
 	line    *Line
 	pid     int             // of the keeper's process; 0: there is none
 	reap    func(kill bool) // waits for the keeper's process, having killed it or not; nil: there is none
+	agent   string          // where an agent listens that may come back; "": a keeper that has gone has gone
 	alarm   *boot.Alarm
 	done    chan struct{} // closed when the keeper has gone
+	life    context.Context
+	end     context.CancelFunc
 	working sync.WaitGroup
+
+	posting sync.Mutex // requests go out one by one, and none while an agent is told again of those under way
 
 	mu       sync.Mutex
 	number   int64
-	calls    map[int64]chan *Message
+	calls    map[int64]call
 	entries  map[int64]*entry
 	changes  map[int64]chan struct{}
 	deadline time.Duration // until when the lease is good, as last told; 0: never told
 	closing  bool
+	givenUp  []string
 	silent   bool // no renewal was told in time: the keeper may be stopped, and nobody waits for it any more
+}
+
+// call is a request under way.
+type call struct {
+	request Request
+	answer  chan *Message
 }
 
 var _ backend.Backend = (*Client)(nil)
@@ -41,15 +53,53 @@ var _ backend.Historian = (*Client)(nil)
 
 // Connect speaks to a keeper over conn and opens its store.
 func Connect(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, error) {
+	return connect(ctx, NewLine(conn), o, "")
+}
+
+// Dial speaks to the agent that listens at path. Which servers of etcd, with which credentials, is the agent's to
+// know: endpoints that are given have to be its own. The options that are in force are the client's afterwards.
+func Dial(ctx context.Context, path string, o Options) (*Client, error) {
+	o = Options{Endpoints: o.Endpoints, Namespace: o.Namespace, Grace: o.Grace, WarnOnLost: o.WarnOnLost, ConnectTimeout: o.ConnectTimeout}
+	bound, cancel := context.WithTimeout(ctx, o.WithDefaults().ConnectTimeout)
+	defer cancel()
+	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
+		conn, err := dial(bound, path)
+		if err == nil {
+			c, err := connect(bound, NewLine(conn), o, path)
+			if err != nil && bound.Err() != nil && ctx.Err() == nil {
+				err = unanswered(path, err)
+			}
+			return c, err
+		}
+		select {
+		case <-time.After(retry):
+		case <-bound.Done():
+			return nil, unanswered(path, err)
+		}
+	}
+}
+
+func dial(ctx context.Context, path string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", path)
+}
+
+func unanswered(path string, err error) error {
+	return fmt.Errorf("%w: the agent at %s does not answer: %w; see systemctl status limit-agent", backend.ErrUnreachable, path, err)
+}
+
+func connect(ctx context.Context, line *Line, o Options, agent string) (*Client, error) {
 	alarm, err := boot.NewAlarm()
 	if err != nil {
+		line.Close()
 		return nil, err
 	}
-	c := &Client{options: o.WithDefaults(), line: NewLine(conn), alarm: alarm, done: make(chan struct{}),
-		calls: map[int64]chan *Message{}, entries: map[int64]*entry{}, changes: map[int64]chan struct{}{}}
+	c := &Client{options: o.WithDefaults(), line: line, agent: agent, alarm: alarm, done: make(chan struct{}),
+		calls: map[int64]call{}, entries: map[int64]*entry{}, changes: map[int64]chan struct{}{}}
+	c.life, c.end = context.WithCancel(context.Background())
 	c.working.Go(c.receive)
 	c.working.Go(c.guard)
-	m, err := c.call(ctx, Request{Op: OpOpen, Options: Rare[Options]{V: &c.options}, Hello: Rare[Hello]{V: NewHello()}})
+	m, err := c.call(ctx, c.open())
 	if err == nil {
 		err = m.Hello.V.Check("the process that keeps the claims (limit-keeper)")
 	}
@@ -57,32 +107,35 @@ func Connect(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, 
 		c.Close()
 		return nil, err
 	}
-	if o := m.Options.V; o != nil {
-		c.mu.Lock()
-		c.options.Endpoints, c.options.TTL, c.options.Grace = o.Endpoints, o.TTL, o.Grace
-		c.mu.Unlock()
-	}
+	c.inForce(m)
 	return c, nil
 }
 
-// Dial speaks to the agent that listens at path. Which servers of etcd, with which credentials, is the agent's to
-// know: endpoints that are given have to be its own.
-func Dial(ctx context.Context, path string, o Options) (*Client, error) {
-	o = o.WithDefaults()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("%w: the agent at %s: %w; see systemctl status limit-agent", backend.ErrUnreachable, path, err)
+func (c *Client) open() Request {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.options
+	return Request{Op: OpOpen, Options: Rare[Options]{V: &o}, Hello: Rare[Hello]{V: NewHello()}}
+}
+
+// inForce takes the options that are in force from the answer to open.
+func (c *Client) inForce(m *Message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o := m.Options.V; o != nil {
+		c.options.Endpoints, c.options.TTL, c.options.Grace = o.Endpoints, o.TTL, o.Grace
 	}
-	return Connect(ctx, conn, Options{Endpoints: o.Endpoints, Namespace: o.Namespace, Grace: o.Grace,
-		WarnOnLost: o.WarnOnLost, ConnectTimeout: o.ConnectTimeout})
 }
 
 // PID is the process id of the keeper that Start has started.
 func (c *Client) PID() int { return c.pid }
 
 // String is etcd://h1:2379,h2:2379.
-func (c *Client) String() string { return c.options.String() }
+func (c *Client) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.options.String()
+}
 
 // String is etcd://h1:2379,h2:2379.
 func (o Options) String() string { return "etcd://" + strings.Join(o.Hosts(), ",") }
@@ -121,6 +174,8 @@ func (c *Client) post(ctx context.Context, r Request, with func(number int64)) (
 		r.Timeout = max(time.Until(deadline), 1)
 	}
 	answer := make(chan *Message, 1)
+	c.posting.Lock()
+	defer c.posting.Unlock()
 	c.mu.Lock()
 	c.number++
 	r.Number = c.number
@@ -128,12 +183,16 @@ func (c *Client) post(ctx context.Context, r Request, with func(number int64)) (
 		c.mu.Unlock()
 		return 0, nil, errGone
 	}
-	c.calls[r.Number] = answer
+	c.calls[r.Number] = call{r, answer}
 	if with != nil {
 		with(r.Number)
 	}
 	c.mu.Unlock()
-	return r.Number, answer, c.line.Send(r)
+	err := c.line.Send(r)
+	if c.agent != "" {
+		err = nil // it is sent again when the agent is there
+	}
+	return r.Number, answer, err
 }
 
 // call sends a request and waits for the answer, also after ctx has ended, for the keeper to end what it has begun.
@@ -181,10 +240,11 @@ func (c *Client) orGone(err error) error {
 func (c *Client) receive() {
 	for {
 		m := new(Message)
-		if err := c.line.Receive(m); err != nil {
+		if err := c.line.Receive(m); err == nil {
+			c.take(m)
+		} else if c.agent == "" || !c.reconnect(err) {
 			break
 		}
-		c.take(m)
 	}
 	c.mu.Lock()
 	entries, changes, deadline := c.entries, c.changes, c.deadline
@@ -211,12 +271,12 @@ func (c *Client) take(m *Message) {
 	}
 	switch {
 	case m.Done:
-		if answer, ok := c.calls[m.Number]; ok {
+		if call, ok := c.calls[m.Number]; ok {
 			delete(c.calls, m.Number)
 			if e != nil && m.Claim != nil {
 				e.update(m.Claim)
 			}
-			answer <- m
+			call.answer <- m
 		}
 		if changes, ok := c.changes[m.Number]; ok && m.Error.V != nil {
 			delete(c.changes, m.Number)
@@ -271,10 +331,18 @@ func (c *Client) guard() {
 		c.mu.Unlock()
 		for _, e := range entries {
 			if late {
-				e.lose("the process that keeps it has told of no renewal", boot.At(deadline))
+				e.lose(c.keeper()+" has told of no renewal", boot.At(deadline))
 			}
 		}
 	}
+}
+
+// keeper names what keeps the claims.
+func (c *Client) keeper() string {
+	if c.agent == "" {
+		return "the process that keeps it"
+	}
+	return "the agent at " + c.agent
 }
 
 // late reports whether the fence is reached by what was read so far, and how long to go on reading.
@@ -306,6 +374,9 @@ func (c *Client) Enter(ctx context.Context, claim backend.Claim, o backend.Enter
 		err = errors.Join(err, e.Release(settle))
 	}
 	if err != nil {
+		if errors.Is(err, backend.ErrUnreachable) || ctx.Err() != nil {
+			c.giveUp(claim.ID)
+		}
 		c.forget(e.number)
 		e.mail.Close()
 		return nil, err
@@ -448,9 +519,9 @@ func (c *Client) Close() error {
 	if again {
 		return nil
 	}
+	c.end()
 	ended := false
-	if half, ok := c.line.conn.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite() // the keeper passes on the gate, then closes its end
+	if c.line.CloseWrite() { // the keeper passes on the gate, then closes its end
 		wait := patience
 		if c.isSilent() {
 			wait = 0

@@ -18,6 +18,12 @@ type entry struct {
 
 	mu       sync.Mutex
 	claim    backend.Claim
+	entered  bool
+	pid      int    // of the command
+	token    int64  // of the last grant that was told
+	asked    string // why it was asked to go last
+	again    bool   // its agent was another since
+	troubled bool   // told that the store fails
 	lost     bool
 	outcome  backend.Outcome
 	unsure   *backend.Event // a grant that was read too late to be acted on before a renewal is told
@@ -58,6 +64,9 @@ func (e *entry) Survey() backend.Survey { return e.survey }
 func (e *entry) answered(m *Message, err error) error {
 	if err == nil {
 		e.survey = m.Survey
+		e.mu.Lock()
+		e.entered = true
+		e.mu.Unlock()
 	}
 	return err
 }
@@ -85,14 +94,76 @@ func (e *entry) take(m *Message, fresh bool) {
 	if m.Claim != nil {
 		e.claim = *m.Claim
 	}
-	if event.Kind == backend.Granted {
-		e.lost = false
-		if !fresh {
-			e.unsure = &event
-			return
-		}
+	if e.knows(event) {
+		return
+	}
+	if event.Kind == backend.Granted && !fresh {
+		e.unsure = &event
+		return
 	}
 	e.mail.Post(event)
+}
+
+// knows notes an event, and reports whether another agent has told it before. e.mu is held.
+func (e *entry) knows(event backend.Event) bool {
+	switch event.Kind {
+	case backend.Granted:
+		token := e.token
+		if g := e.claim.Grant; g != nil {
+			e.token = g.Token
+		}
+		if e.again && token == e.token {
+			return true
+		}
+		e.lost = false
+	case backend.Cancelled:
+		known := e.again && e.asked != "" && e.asked == event.Reason
+		e.asked = event.Reason
+		return known
+	case backend.Unreachable, backend.Reachable:
+		known := e.troubled == (event.Kind == backend.Unreachable)
+		e.troubled = event.Kind == backend.Unreachable
+		return known
+	}
+	return false
+}
+
+// troubles tells that the agent does not answer, or with "" that it does again. killBy is when a command has to be
+// gone.
+func (e *entry) troubles(reason string, killBy time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	event := backend.Event{Kind: backend.Reachable}
+	if reason != "" {
+		event = backend.Event{Kind: backend.Unreachable, Reason: reason}
+		if e.claim.Grant != nil {
+			event.KillBy = killBy
+		}
+	}
+	if !e.lost && !e.knows(event) {
+		e.mail.Post(event)
+	}
+}
+
+// resumed takes what another agent knows of the claim.
+func (e *entry) resumed(err error) {
+	e.mu.Lock()
+	e.again = true
+	lost := e.lost
+	e.lost = lost || err != nil
+	e.mu.Unlock()
+	if err != nil && !lost {
+		e.mail.Post(backend.Event{Kind: backend.Lost, Reason: "the agent does not know it any more: " + err.Error(), KillBy: time.Now()})
+		return
+	}
+	e.troubles("", time.Time{})
+}
+
+// resume asks another agent for the claim; ok is false where it has not entered yet.
+func (e *entry) resume() (r Request, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return Request{Op: OpResume, Entry: e.number, ID: e.claim.ID, PID: e.pid}, e.entered
 }
 
 // confirm hands on a grant that was kept, once a renewal is told that is fresh.
@@ -128,6 +199,9 @@ func (e *entry) lose(reason string, killBy time.Time) {
 
 // Started tells the keeper which process runs under the claim, so that it can end it when this process cannot.
 func (e *entry) Started(pids ...int) {
+	e.mu.Lock()
+	e.pid = pids[0]
+	e.mu.Unlock()
 	e.c.post(context.Background(), Request{Op: OpStarted, Entry: e.number, PID: pids[0]}, nil) // a keeper that is gone has lost the claim
 }
 
@@ -159,8 +233,9 @@ func (e *entry) Release(ctx context.Context) error {
 		r := e.release()
 		if e.c.isSilent() {
 			_, _, err = e.c.post(ctx, r, nil) // for when it goes on
-		} else {
-			_, err = e.c.call(ctx, r)
+			e.c.giveUp(e.claim.ID)
+		} else if _, err = e.c.call(ctx, r); err != nil {
+			e.c.giveUp(e.claim.ID)
 		}
 		e.c.forget(e.number)
 		e.mail.Close()

@@ -21,6 +21,8 @@ type Op string
 const (
 	OpOpen      Op = "open"
 	OpEnter     Op = "enter"
+	OpResume    Op = "resume"  // of a claim that an earlier agent has entered: its ID, and the PID of its command
+	OpGiveUp    Op = "give up" // a claim that an earlier agent has kept
 	OpAside     Op = "aside"
 	OpUp        Op = "up"
 	OpStarted   Op = "started"
@@ -193,15 +195,27 @@ func (e *remoteError) Unwrap() error { return e.is }
 
 // Line writes and reads JSON objects, one a line. Several may write at once.
 type Line struct {
-	conn io.ReadWriteCloser
-	mu   sync.Mutex
-	out  *json.Encoder
-	in   *json.Decoder
+	mu  sync.Mutex // of out
+	out *json.Encoder
+	in  *json.Decoder
+
+	which sync.Mutex
+	conn  io.ReadWriteCloser
 }
 
 // NewLine speaks over conn.
 func NewLine(conn io.ReadWriteCloser) *Line {
 	return &Line{conn: conn, out: json.NewEncoder(conn), in: json.NewDecoder(conn)}
+}
+
+// Replace goes on over the connection of another line. Whoever calls it is the one who receives.
+func (l *Line) Replace(by *Line) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.which.Lock()
+	defer l.which.Unlock()
+	l.conn.Close()
+	l.conn, l.out, l.in = by.conn, by.out, by.in
 }
 
 // Send writes one object.
@@ -217,5 +231,20 @@ func (l *Line) Send(v any) error {
 // Receive reads one object; io.EOF when the other side has gone.
 func (l *Line) Receive(v any) error { return l.in.Decode(v) }
 
+// CloseWrite says that nothing more comes; false where the connection cannot say so.
+func (l *Line) CloseWrite() bool {
+	l.which.Lock()
+	defer l.which.Unlock()
+	half, ok := l.conn.(interface{ CloseWrite() error })
+	if ok {
+		half.CloseWrite()
+	}
+	return ok
+}
+
 // Close closes the connection.
-func (l *Line) Close() error { return l.conn.Close() }
+func (l *Line) Close() error {
+	l.which.Lock()
+	defer l.which.Unlock()
+	return l.conn.Close()
+}

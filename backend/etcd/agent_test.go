@@ -1,0 +1,212 @@
+package etcd
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"limit/backend"
+	"limit/backend/etcd/fence"
+	"limit/backend/etcd/keeper"
+	"limit/integration/etcdtest"
+)
+
+// agency is a place for one agent after the other, with a store that looks on.
+type agency struct {
+	t     testing.TB
+	do    task
+	watch *Store
+	agent *helper
+}
+
+func newAgency(t testing.TB, c *etcdtest.Cluster) *agency {
+	o := helperOptions(c, t.Name())
+	a := &agency{t: t, watch: openStore(t, c, func(own *Options) { own.Namespace = o.Namespace })}
+	a.do = task{Options: o, Agent: filepath.Join(t.TempDir(), "agent.sock")}
+	setPool(t, a.watch, backend.Pool{Limit: 1})
+	return a
+}
+
+// start starts the next agent.
+func (a *agency) start() {
+	a.t.Helper()
+	a.agent = start(a.t, a.do)
+	a.agent.hears(a.t, 10*time.Second, "listens")
+}
+
+// dial is a wrapper.
+func (a *agency) dial() *keeper.Client {
+	a.t.Helper()
+	c, err := keeper.Dial(context.Background(), a.do.Agent, Options{Namespace: a.do.Options.Namespace, Grace: time.Second, ConnectTimeout: 20 * time.Second})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// nothingLeft waits until nothing of the claims is in the store.
+func (a *agency) nothingLeft(claims ...backend.Claim) {
+	a.t.Helper()
+	for _, c := range claims {
+		eventually(a.t, 10*time.Second, "nothing is left of "+c.ID, func() bool { return len(leftOf(a.t, a.watch, c.ID)) == 0 })
+	}
+}
+
+// command starts a process with the mark of a claim.
+func command(t testing.TB, id string) (pid int, alive func() bool) {
+	t.Helper()
+	cmd := exec.Command("sleep", "300")
+	cmd.Env = []string{claimVariable + id}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w := fence.Watch(cmd.Process.Pid)
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		w.Close()
+	})
+	return cmd.Process.Pid, w.Alive
+}
+
+// wrapperProcess starts a wrapper as a process of its own, with a command that it holds a claim for.
+func (a *agency) wrapperProcess() (w *helper, id string, alive func() bool) {
+	a.t.Helper()
+	do := task{Options: a.do.Options, Claim: one(), Dial: a.do.Agent}
+	do.PID, alive = command(a.t, do.Claim.ID)
+	w = start(a.t, do)
+	w.hears(a.t, 10*time.Second, "granted")
+	<-time.After(5 * fenceAfter)
+	return w, do.Claim.ID, alive
+}
+
+// notLost fails for a claim that was told lost.
+func notLost(t testing.TB, e backend.Entry) {
+	t.Helper()
+	for {
+		select {
+		case event := <-e.Events():
+			if event.Kind == backend.Lost {
+				t.Fatalf("lost: %s", event.Reason)
+			}
+		default:
+			return
+		}
+	}
+}
+
+func TestAnAgentThatIsKilledOrStoppedAndStartedAgainCostsNoClaim(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	for name, end := range map[string]func(*helper){
+		"killed":  func(h *helper) { h.kill() },
+		"stopped": func(h *helper) { h.stdin.Close(); <-h.ended },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAgency(t, c)
+			a.start()
+			first, second := one(), one()
+			wrapper, other := a.dial(), a.dial()
+			held := enter(t, wrapper, first, backend.EnterOptions{})
+			await(t, held, backend.Granted, 10*time.Second)
+			pid, alive := command(t, first.ID)
+			held.Started(pid)
+			waiting := enter(t, other, second, backend.EnterOptions{})
+			token := held.Claim().Grant.Token
+			for range 3 {
+				end(a.agent)
+				a.start()
+				if _, err := wrapper.Snapshot(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			<-time.After(a.do.Options.TTL + time.Second) // past the last moment that the first agent knew
+			notLost(t, held)
+			notLost(t, waiting)
+			if g := held.Claim().Grant; !alive() || g == nil || g.Token != token {
+				t.Errorf("alive: %t, grant %+v, was %d", alive(), g, token)
+			}
+			release(t, held)
+			await(t, waiting, backend.Granted, 10*time.Second)
+			release(t, waiting)
+			a.nothingLeft(first, second)
+		})
+	}
+}
+
+func TestACommandWhoseAgentDoesNotComeBackIsToldItsEndInTime(t *testing.T) {
+	t.Parallel()
+	a := newAgency(t, etcdtest.Start(t, etcdtest.Options{}))
+	a.start()
+	first := one()
+	held := enter(t, a.dial(), first, backend.EnterOptions{})
+	await(t, held, backend.Granted, 10*time.Second)
+	a.agent.kill()
+	if event := await(t, held, backend.Unreachable, 10*time.Second); time.Until(event.KillBy) > a.do.Options.Fence() {
+		t.Errorf("%+v, later than the last moment", event)
+	}
+	await(t, held, backend.Lost, 10*time.Second)
+	if len(leftOf(t, a.watch, first.ID)) == 0 {
+		t.Error("the lease has ended before the claim was told lost")
+	}
+}
+
+func TestAnAgentThatIsKilledWithItsWrapperLeavesTheCommandToTheThirdGuardOrTheNext(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	t.Run("the fence", func(t *testing.T) {
+		t.Parallel()
+		a := newAgency(t, c)
+		a.do.Options.ThirdGuard = fenceProgram
+		a.start()
+		w, first, alive := a.wrapperProcess()
+		a.agent.kill()
+		w.kill()
+		eventually(t, 10*time.Second, "the command is gone", func() bool { return !alive() })
+		if len(leftOf(t, a.watch, first)) == 0 {
+			t.Error("the slot was free before the command was gone")
+		}
+	})
+	t.Run("the next agent", func(t *testing.T) {
+		t.Parallel()
+		a := newAgency(t, c)
+		a.start()
+		w, first, alive := a.wrapperProcess()
+		a.agent.kill()
+		w.kill()
+		a.start()
+		eventually(t, 10*time.Second, "nothing is left of it", func() bool {
+			if len(leftOf(t, a.watch, first)) > 0 {
+				return false
+			}
+			if alive() {
+				t.Fatal("the slot was free before the command was gone")
+			}
+			return true
+		})
+	})
+}
+
+func TestTheFenceOfAnAgentThatWasReplacedEndsNothing(t *testing.T) {
+	t.Parallel()
+	a := newAgency(t, etcdtest.Start(t, etcdtest.Options{}))
+	a.do.Options.ThirdGuard = fenceProgram
+	a.start()
+	held := enter(t, a.dial(), one(), backend.EnterOptions{})
+	await(t, held, backend.Granted, 10*time.Second)
+	pid, alive := command(t, held.Claim().ID)
+	held.Started(pid)
+	<-time.After(5 * fenceAfter)
+	a.agent.kill()
+	a.start()
+	<-time.After(2 * a.do.Options.TTL)
+	notLost(t, held)
+	if !alive() {
+		t.Error("the command was ended")
+	}
+	release(t, held)
+}
