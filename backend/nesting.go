@@ -11,7 +11,7 @@ func (s *State) nesting(c *Claim) (nested bool, ancestors []string) {
 	if c.Within == nil {
 		return c.Runs == 0, c.Ancestors
 	}
-	witness := s.Witness(c.Within)
+	witness := s.Witness(c.Within, c.ID)
 	switch {
 	case witness == nil:
 		return false, nil
@@ -21,19 +21,19 @@ func (s *State) nesting(c *Claim) (nested bool, ancestors []string) {
 	return true, nil
 }
 
-// Witness returns a held claim of the run that a claim says it is nested in: the one that it names, or the first of the
-// run, or any. nil where there is none.
-func (s *State) Witness(w *Within) *Claim {
+// Witness returns a held claim, but that of an id, of the run that the claim of this id says it is nested in: the one
+// that it names, or the first of the run, or any. nil where there is none.
+func (s *State) Witness(w *Within, but string) *Claim {
 	if w == nil || s.runs[w.Run] == 0 {
 		return nil
 	}
 	for _, id := range []string{w.Claim, w.Run} {
-		if m, ok := s.members[id]; ok && m.isOf(w.Run) {
+		if m, ok := s.members[id]; ok && id != but && m.isOf(w.Run) {
 			return m.claim
 		}
 	}
-	for _, m := range s.members {
-		if m.isOf(w.Run) {
+	for id, m := range s.members {
+		if id != but && m.isOf(w.Run) {
 			return m.claim
 		}
 	}

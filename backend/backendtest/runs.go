@@ -18,6 +18,7 @@ func runs() []testCase {
 		{"tags of a claim that is no run match nothing", tagsOfSteps},
 		{"a run inside a run takes no slot of the run queue", runInRun},
 		{"a run inside a run that has ended is a run of its own", runInEndedRun},
+		{"a run inside what is left of a run is of that", runInWhatIsLeftOfARun},
 		{"a run inside a run that never was, or waits, is a run of its own", runInNoRun},
 		{"a run whose outer run ends while it waits is a run of its own", runOutlivesOuter},
 		{"a run is inside another as long as a claim of that is held", runInStepsRun},
@@ -162,6 +163,18 @@ func runInEndedRun(k *kit) {
 	if blocks := k.refuses(tag("k", ""), in); len(blocks) != 2 || blocks[0].Limit != "runs" ||
 		blocks[1].Limit != "tag:k" {
 		k.Fatalf("blocks %+v, want runs and tag:k", blocks)
+	}
+}
+
+func runInWhatIsLeftOfARun(k *kit) {
+	k.oneRun()
+	k.set(func(s *backend.Settings) { s.Pools = map[string]backend.Pool{"p": {Limit: 9}} })
+	outer := k.enter(run()).holds()
+	in := inside(outer)
+	k.enter(in, pool("p", 1)).isOf(outer.id, 0)
+	outer.release()
+	for range 8 {
+		k.enter(in, pool("p", 1)).isOf(outer.id, 0)
 	}
 }
 

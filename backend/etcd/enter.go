@@ -387,7 +387,7 @@ func (e *entry) grantSelf(ctx context.Context, l *ledger, c *backend.Claim) (*vi
 	guard.unchanged(e.s.keys.claim(e.id), 0)
 	guard.nothingAdded(e.s.keys.waits(), l.revision) // who came to wait meanwhile was there before us
 	l.guard(guard, c, func(string) int64 { return l.revision })
-	l.guardNesting(guard, e.claim.Within)
+	l.guardNesting(guard, e.claim.Within, e.id)
 	r := recordOf(c)
 	r.Seq, r.Grant = e.claim.Seq, &g
 	about := clientv3.OpPut(e.s.keys.about(e.id), encode(e.told), clientv3.WithLease(e.session.lease))

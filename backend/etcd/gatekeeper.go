@@ -229,7 +229,7 @@ func (k *gatekeeper) grant(ctx context.Context, claims []*backend.Claim) (int, *
 		}
 		g.unchanged(k.s.keys.claim(c.ID), seat.revision)
 		k.l.guard(g, c, k.base)
-		k.l.guardNesting(g, seat.Within)
+		k.l.guardNesting(g, seat.Within, c.ID)
 		then, bytes, n = append(then, ops...), bytes+size, n+1
 	}
 	k.epochs = k.l.nextEpochs(claims[:n])

@@ -64,8 +64,8 @@ func (l *ledger) guardSlots(g guards, dim string, base func(dim string) int64) {
 }
 
 // guardNesting adds what a claim counts on that the rule has found to be in another run: that a claim of that is held.
-func (l *ledger) guardNesting(g guards, w *backend.Within) {
-	if witness := l.state.Witness(w); witness != nil {
+func (l *ledger) guardNesting(g guards, w *backend.Within, id string) {
+	if witness := l.state.Witness(w, id); witness != nil {
 		g.unchanged(l.keys.claim(witness.ID), l.seats[witness.ID].revision)
 	}
 }
