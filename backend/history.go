@@ -106,6 +106,7 @@ const (
 	// its owner was killed: nobody knows how the command ended, and Ended is when that was noticed
 	Abandoned  How = "abandoned"
 	NotStarted How = "not_started" // the command could not be executed
+	Changed    How = "changed"     // no command: somebody has changed limits, as the name says
 )
 
 // Failed reports whether a claim ended otherwise than a command that exits with 0. One of which nobody has told has

@@ -349,9 +349,14 @@ func (p *program) dagLogs(c *cli.Context) error {
 			short(e.ID), id, short(e.ID)))
 	}
 	if !c.Bool("f") {
-		return p.copyLog(e, s, numberOf(c, "attempt"))
+		return copyLog(p.Out, e, s, numberOf(c, "attempt"))
 	}
-	return p.followLog(c, e, s)
+	ctx, cancel := p.untilInterrupted(c.Context)
+	defer cancel()
+	if err := followLog(ctx, p.Out, e, s); err != nil || ctx.Err() == nil {
+		return err
+	}
+	return &exitError{exit: wrap.Exit{Code: 130}}
 }
 
 // copyLogs prints the logs of all steps that have any, in the order of the file, each after a line with the step's
@@ -363,7 +368,7 @@ func (p *program) copyLogs(e *journal.Entry) error {
 			continue
 		}
 		fmt.Fprintf(p.Out, "== %s %s\n", wrap.Printable(s.ID), look.Standing(s))
-		if err := p.copyLog(e, s, 0); err != nil {
+		if err := copyLog(p.Out, e, s, 0); err != nil {
 			return err
 		}
 	}
@@ -371,7 +376,7 @@ func (p *program) copyLogs(e *journal.Entry) error {
 }
 
 // copyLog prints the log of an attempt, 0 for the last. An attempt that printed nothing has none.
-func (p *program) copyLog(e *journal.Entry, s *journal.Step, attempt int) error {
+func copyLog(w io.Writer, e *journal.Entry, s *journal.Step, attempt int) error {
 	last := s.Last()
 	if last == nil {
 		return fmt.Errorf("step %s was not started in run %s", s.ID, short(e.ID))
@@ -387,18 +392,16 @@ func (p *program) copyLog(e *journal.Entry, s *journal.Step, attempt int) error 
 		return err
 	}
 	defer f.Close()
-	_, err = io.Copy(p.Out, f)
+	_, err = io.Copy(w, f)
 	return err
 }
 
 // followEvery is how often a log that grows is looked at.
 const followEvery = 100 * time.Millisecond
 
-// followLog prints logs of a step's attempts as they grow, until the step is final or its run is over. Of the journal
-// and the log it reads what has been added.
-func (p *program) followLog(c *cli.Context, e *journal.Entry, s *journal.Step) error {
-	ctx, cancel := p.untilInterrupted(c.Context)
-	defer cancel()
+// followLog prints logs of a step's attempts as they grow, until the step is final, its run is over or ctx ends. Of the
+// journal and the log it reads what has been added.
+func followLog(ctx context.Context, w io.Writer, e *journal.Entry, s *journal.Step) error {
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
 	var log *os.File
@@ -413,7 +416,7 @@ func (p *program) followLog(c *cli.Context, e *journal.Entry, s *journal.Step) e
 				break
 			}
 			var err error
-			if log, err = p.copyMore(e, log, journal.LogName(s.ID, attempt)); err != nil {
+			if log, err = copyMore(w, e, log, journal.LogName(s.ID, attempt)); err != nil {
 				return err
 			}
 			if attempt >= last.Number {
@@ -428,13 +431,13 @@ func (p *program) followLog(c *cli.Context, e *journal.Entry, s *journal.Step) e
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return &exitError{exit: wrap.Exit{Code: 130}}
+			return nil
 		}
 	}
 }
 
 // copyMore prints what has been added to a log, which it opens where that was not done yet.
-func (p *program) copyMore(e *journal.Entry, log *os.File, name string) (*os.File, error) {
+func copyMore(w io.Writer, e *journal.Entry, log *os.File, name string) (*os.File, error) {
 	if log == nil {
 		var err error
 		if log, err = e.Log(name); errors.Is(err, os.ErrNotExist) {
@@ -443,6 +446,6 @@ func (p *program) copyMore(e *journal.Entry, log *os.File, name string) (*os.Fil
 			return nil, err
 		}
 	}
-	_, err := io.Copy(p.Out, log)
+	_, err := io.Copy(w, log)
 	return log, err
 }

@@ -54,7 +54,7 @@ func (p *program) history(c *cli.Context) error {
 			}
 			pasts = slices.DeleteFunc(pasts, func(past backend.Past) bool { return past.Pools[pool] == 0 })
 		}
-		pasts = endedSince(c, pasts, time.Now())
+		pasts = endedSince(sinceOf(c, time.Now()), pasts)
 		if c.Bool("failed") {
 			pasts = slices.DeleteFunc(pasts, func(past backend.Past) bool { return !past.Failed() })
 		}
@@ -65,9 +65,8 @@ func (p *program) history(c *cli.Context) error {
 	})
 }
 
-// endedSince keeps what --since asks for.
-func endedSince(c *cli.Context, pasts []backend.Past, now time.Time) []backend.Past {
-	since := sinceOf(c, now)
+// endedSince keeps what has ended since a moment.
+func endedSince(since time.Time, pasts []backend.Past) []backend.Past {
 	return slices.DeleteFunc(pasts, func(past backend.Past) bool { return past.Ended.Before(since) })
 }
 
@@ -108,6 +107,7 @@ func outcomeText(past backend.Past) string {
 		"": "-", backend.TimedOut: "timeout", backend.GaveUp: "gave up", backend.CancelledBy: "cancelled",
 		backend.LostClaim:  "lost",
 		backend.Impossible: "impossible", backend.Abandoned: "limit was killed", backend.NotStarted: "not started",
+		backend.Changed: "changed",
 	}
 	text, known := how[past.How]
 	switch {

@@ -1,17 +1,13 @@
 package cli
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"io"
-	"net"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
+	"limit/wrap/serve"
 )
 
 func (p *program) metricsCommand() *cli.Command {
@@ -30,13 +26,11 @@ func (p *program) metricsCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return usageError(c, "no operand is taken")
 			}
-			address, err := listenAddress(c.String("listen"))
-			if err != nil {
-				return usageError(c, "flag --listen: %v", err)
-			}
 			return p.onlyLooking(c, func(s *store) error {
-				if address != "" {
-					return p.serveMetrics(c, s, address)
+				if c.String("listen") != "" {
+					ctx, stop := p.untilInterrupted(c.Context)
+					defer stop()
+					return p.serveAt(ctx, c, serve.Options{Metrics: s.metrics, Proxy: true}) // a scraper may use any name
 				}
 				snapshot, err := s.Snapshot(c.Context)
 				if err != nil {
@@ -48,51 +42,6 @@ func (p *program) metricsCommand() *cli.Command {
 		},
 	}
 }
-
-// listenAddress makes a port alone one of loopback; "" stays "".
-func listenAddress(s string) (string, error) {
-	if s == "" {
-		return "", nil
-	}
-	if !strings.Contains(s, ":") {
-		s = ":" + s
-	}
-	host, port, err := net.SplitHostPort(s)
-	if err != nil || port == "" {
-		return "", fmt.Errorf("%q is no address; use PORT or HOST:PORT, with [] around an IPv6 host", s)
-	}
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, port), nil
-}
-
-func (p *program) serveMetrics(c *cli.Context, s *store, address string) error {
-	ctx, stop := p.untilInterrupted(c.Context)
-	defer stop()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("%w; choose another address with --listen", err)
-	}
-	p.messages(c).Info("serving http://%s/metrics", listener.Addr())
-	return serve(ctx, listener, func(ctx context.Context) (string, error) {
-		ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
-		defer cancel()
-		snapshot, err := s.Snapshot(ctx)
-		switch {
-		case err == nil:
-			return metricsText(snapshot, s.namespace, time.Now()), nil
-		case errors.Is(err, backend.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded):
-			return (&exposition{}).gauge("limit_up", "1 where the store answers.").value(0, "namespace",
-				s.namespace).end(), nil
-		default:
-			return "", err
-		}
-	})
-}
-
-// scrapeTimeout is how long a scrape may wait for the store: Prometheus gives one up after 10 s.
-const scrapeTimeout = 8 * time.Second
 
 // metricsText is a snapshot as OpenMetrics text.
 func metricsText(s *backend.Snapshot, namespace string, now time.Time) string {

@@ -1,12 +1,6 @@
 package cli
 
 import (
-	"bytes"
-	"context"
-	"errors"
-	"io"
-	"net"
-	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -99,121 +93,14 @@ func TestMetricsAreOpenMetrics(t *testing.T) {
 }
 
 func TestAPortAloneIsOfLoopback(t *testing.T) {
-	for given, want := range map[string]string{"": "", "9100": "127.0.0.1:9100", ":9100": "127.0.0.1:9100", "0.0.0.0:1": "0.0.0.0:1", "[::1]:2": "[::1]:2", "h:3": "h:3"} {
+	for given, want := range map[string]string{"9100": "127.0.0.1:9100", ":9100": "127.0.0.1:9100", "0.0.0.0:1": "0.0.0.0:1", "[::1]:2": "[::1]:2", "h:3": "h:3"} {
 		if got, err := listenAddress(given); err != nil || got != want {
 			t.Errorf("%q is %q, %v; want %q", given, got, err, want)
 		}
 	}
-	for _, bad := range []string{"::1:9100", "host:", ":"} {
+	for _, bad := range []string{"", "::1:9100", "host:", ":"} {
 		if got, err := listenAddress(bad); err == nil {
 			t.Errorf("%q is taken for %q", bad, got)
 		}
-	}
-}
-
-// served runs serve with a scrape until stop is called.
-func served(t *testing.T, scrape func(context.Context) (string, error)) (url string, stop func()) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- serve(ctx, listener, scrape) }()
-	stop = func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("serve: %v", err)
-		}
-		done <- nil
-	}
-	t.Cleanup(stop)
-	return "http://" + listener.Addr().String(), stop
-}
-
-func TestScrapesAreAnsweredAsHTTPHasIt(t *testing.T) {
-	failing := false
-	url, _ := served(t, func(context.Context) (string, error) {
-		if failing {
-			return "", errors.New("no state")
-		}
-		return "limit_up 1\n# EOF\n", nil
-	})
-	client := &http.Client{Timeout: 10 * time.Second}
-	for _, c := range []struct {
-		method, path string
-		fail         bool
-		code         int
-		body         string
-	}{
-		{"GET", "/metrics", false, 200, "limit_up 1\n# EOF\n"},
-		{"GET", "/metrics?x=1", false, 200, "limit_up 1\n# EOF\n"},
-		{"HEAD", "/metrics", false, 200, ""},
-		{"POST", "/metrics", false, 405, "use GET\n"},
-		{"GET", "/other", false, 404, "metrics are at /metrics\n"},
-		{"GET", "/metrics", true, 500, "no state\n"},
-	} {
-		failing = c.fail
-		request, _ := http.NewRequest(c.method, url+c.path, nil)
-		resp, err := client.Do(request)
-		if err != nil {
-			t.Fatalf("%+v: %v", c, err)
-		}
-		body, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil || resp.StatusCode != c.code || string(body) != c.body {
-			t.Errorf("%+v: %d %q, %v", c, resp.StatusCode, body, err)
-		}
-		if kind := resp.Header.Get("Content-Type"); c.code == 200 && kind != "application/openmetrics-text; version=1.0.0; charset=utf-8" {
-			t.Errorf("%+v: content type %s", c, kind)
-		}
-	}
-	for _, raw := range []string{"\r\n\r\n", "GET /metrics\r\n\r\n", "GET /metrics HTTP/1.1\r\nX: " + strings.Repeat("x", 2*maxRequest), "\x16\x03\x01 \x00 \x00\r\n\r\n"} {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		io.WriteString(conn, raw)
-		answer, _ := io.ReadAll(conn)
-		conn.Close()
-		if !bytes.HasPrefix(answer, []byte("HTTP/1.1 400 ")) && len(answer) > 0 { // what is reset had sent too much
-			t.Errorf("%.20q is answered %.40q", raw, answer)
-		}
-	}
-}
-
-func TestServingEndsThoughAClientSaysNothingAndAScrapeIsUnderWay(t *testing.T) {
-	scraping, finish := make(chan struct{}), make(chan struct{})
-	url, stop := served(t, func(context.Context) (string, error) {
-		close(scraping)
-		<-finish
-		return "# EOF\n", nil
-	})
-	silent, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	answered := make(chan string, 1)
-	go func() {
-		resp, err := http.Get(url + "/metrics")
-		if err != nil {
-			answered <- err.Error()
-			return
-		}
-		body, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		answered <- string(body)
-	}()
-	<-scraping
-	time.AfterFunc(50*time.Millisecond, func() { close(finish) })
-	began := time.Now()
-	stop()
-	if took := time.Since(began); took > requestTimeout/2 {
-		t.Errorf("it took %s to end", took)
-	}
-	if body := <-answered; body != "# EOF\n" {
-		t.Errorf("the scrape under way got %q", body)
 	}
 }

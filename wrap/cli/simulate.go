@@ -119,15 +119,15 @@ func (p *program) simulated(c *cli.Context) (wanted *backend.Settings, cfg *conf
 // work is what is to be replayed, with the limits in force: the history with those who hold or wait now, or events.
 func (s *store) work(ctx context.Context, events []string,
 	o simulate.Options) (*simulate.Work, backend.Settings, error) {
-	snapshot, err := s.Snapshot(ctx)
-	if err != nil {
-		return nil, backend.Settings{}, err
-	}
 	if len(events) > 0 {
+		snapshot, err := s.Snapshot(ctx)
+		if err != nil {
+			return nil, backend.Settings{}, err
+		}
 		pasts, err := readEvents(events)
 		return simulate.NewWork(pasts, o), snapshot.Settings, err
 	}
-	pasts, err := s.History(ctx)
+	pasts, snapshot, err := s.pastAndPresent(ctx)
 	if err != nil {
 		return nil, backend.Settings{}, err
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -52,28 +53,43 @@ func (p *program) stats(c *cli.Context) error {
 }
 
 func (p *program) showStats(c *cli.Context, s *store) error {
-	pasts, err := s.History(c.Context)
+	st, err := s.stats(c.Context, sinceOf(c, time.Now()))
 	if err != nil {
 		return err
-	}
-	snapshot, err := s.Snapshot(c.Context)
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	work := newWork(pasts, snapshot, simulate.Options{From: sinceOf(c, now)})
-	st := newStats(endedSince(c, pasts, now), snapshot, now)
-	if st.Ended > 0 {
-		st.Advice = simulate.Compare(work, snapshot.Settings, nil).Advice
 	}
 	if pool := c.Args().First(); pool != "" {
 		st.Limits = slices.DeleteFunc(st.Limits, func(l limitStats) bool { return l.Limit != poolLimit(pool) })
 	}
 	if c.Bool("json") {
-		st.Namespace, st.Backend = s.namespace, s.String()
 		return json.NewEncoder(p.Out).Encode(st)
 	}
 	return writeStats(p.Out, st, p.width())
+}
+
+// stats is what the history says of the time since a moment, with the advice of a simulation.
+func (s *store) stats(ctx context.Context, since time.Time) (stats, error) {
+	pasts, snapshot, err := s.pastAndPresent(ctx)
+	if err != nil {
+		return stats{}, err
+	}
+	work := newWork(pasts, snapshot, simulate.Options{From: since})
+	st := newStats(endedSince(since, pasts), snapshot, time.Now())
+	if st.Ended > 0 {
+		st.Advice = simulate.Compare(work, snapshot.Settings, nil).Advice
+	}
+	st.Namespace, st.Backend = s.namespace, s.String()
+	return st, nil
+}
+
+// pastAndPresent are the claims that have ended, and then those of now. Changes of limits are no claims.
+func (s *store) pastAndPresent(ctx context.Context) ([]backend.Past, *backend.Snapshot, error) {
+	pasts, err := s.History(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	pasts = slices.DeleteFunc(pasts, func(past backend.Past) bool { return past.How == backend.Changed })
+	snapshot, err := s.Snapshot(ctx)
+	return pasts, snapshot, err
 }
 
 // stats is what the history says. The JSON of 'limit stats'.
