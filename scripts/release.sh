@@ -54,7 +54,8 @@ debian() { # architecture, directory of the programs
 	# v1.2.3, a commit after it, or none: Debian sorts what follows ~ before the release.
 	number=$(sed -E 's/^v//; s/-(rc|0)\.?/~\1/; s/^devel$/0~devel/; s/[^A-Za-z0-9.+~]/./g' <<<"$version")
 	install -D -m 755 "$2/limit" "$root/usr/bin/limit"
-	install -m 755 "$2/limit-keeper" "$root/usr/bin/limit-keeper"
+	install -m 755 "$2/limit-keeper" "$2/limit-serve" "$root/usr/bin"
+	install -D -m 644 wrap/serve/limit-serve.service "$root/usr/lib/systemd/system/limit-serve.service"
 	install -D -m 644 "$common/completions/limit.bash" "$root/usr/share/bash-completion/completions/limit"
 	install -D -m 644 "$common/completions/_limit_command" "$root/usr/share/zsh/vendor-completions/_limit_command"
 	install -D -m 644 "$common/completions/limit.fish" "$root/usr/share/fish/vendor_completions.d/limit.fish"
@@ -65,6 +66,7 @@ debian() { # architecture, directory of the programs
 		gzip -9n <"$common/$page" >"$root/usr/share/man/man${page##*.}/$page.gz"
 	done
 	ln -s limit.1.gz "$root/usr/share/man/man1/limit-keeper.1.gz"
+	ln -s limit.1.gz "$root/usr/share/man/man1/limit-serve.1.gz"
 	printf 'limit (%s) stable; urgency=low\n\n  * %s\n\n -- %s  %s\n' "$number" "Release of $version." \
 		"$maintainer" "$(date -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$root/usr/share/doc/limit/changelog.gz"
 	cat >"$root/DEBIAN/control" <<-CONTROL

@@ -94,7 +94,7 @@ func unpacked(t *testing.T, dist string) {
 		t.Fatalf("%v: %s", err, said)
 	}
 	dir := filepath.Join(to, strings.TrimSuffix(filepath.Base(archives[0]), ".tar.gz"))
-	for _, name := range []string{"limit", "limit-keeper", "limit.1", "limit.yaml.5", "limit-dag.5", "limit-etcd.7", "limit-recipes.7", "LICENSE", "README.md", "completions/limit.bash", "completions/_limit_command", "completions/limit.fish"} {
+	for _, name := range []string{"limit", "limit-keeper", "limit-serve", "limit.1", "limit.yaml.5", "limit-dag.5", "limit-etcd.7", "limit-recipes.7", "LICENSE", "README.md", "completions/limit.bash", "completions/_limit_command", "completions/limit.fish"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
 		}
@@ -138,7 +138,7 @@ func installed(t *testing.T, dist string) {
 		t.Errorf("the installed limit says %q, %v", said, err)
 	}
 	for _, name := range []string{"/usr/share/bash-completion/completions/limit", "/usr/share/zsh/vendor-completions/_limit_command",
-		"/usr/share/fish/vendor_completions.d/limit.fish", "/usr/bin/limit-keeper"} {
+		"/usr/share/fish/vendor_completions.d/limit.fish", "/usr/bin/limit-keeper", "/usr/bin/limit-serve"} {
 		if _, err := os.Stat(name); err != nil {
 			t.Error(err)
 		}

@@ -25,13 +25,19 @@ func (p *program) keeperCommand() *cli.Command {
 }
 
 func keeperProgram(env []string) (keeper.Command, error) {
+	path, err := companion(keeperName)
+	return keeper.Command{Path: path, Args: []string{keeperName}, Env: env}, err
+}
+
+// companion is the path of a program that is installed in the directory of this one.
+func companion(name string) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return keeper.Command{}, err
+		return "", err
 	}
-	path := filepath.Join(filepath.Dir(self), keeperName)
+	path := filepath.Join(filepath.Dir(self), name)
 	if _, err := os.Stat(path); err != nil {
-		return keeper.Command{}, fmt.Errorf("%w; the two come in one archive and belong into one directory", err)
+		return "", fmt.Errorf("%w; it comes with limit and belongs into the same directory", err)
 	}
-	return keeper.Command{Path: path, Args: []string{keeperName}, Env: env}, nil
+	return path, nil
 }

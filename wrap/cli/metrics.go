@@ -7,7 +7,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"limit/backend"
-	"limit/wrap/serve"
 )
 
 func (p *program) metricsCommand() *cli.Command {
@@ -26,12 +25,10 @@ func (p *program) metricsCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return usageError(c, "no operand is taken")
 			}
+			if c.String("listen") != "" {
+				return p.serveMetrics(c)
+			}
 			return p.onlyLooking(c, func(s *store) error {
-				if c.String("listen") != "" {
-					ctx, stop := p.untilInterrupted(c.Context)
-					defer stop()
-					return p.serveAt(ctx, c, serve.Options{Metrics: s.metrics, Proxy: true}) // a scraper may use any name
-				}
 				snapshot, err := s.Snapshot(c.Context)
 				if err != nil {
 					return err

@@ -1,3 +1,5 @@
+//go:build !slim
+
 package cli
 
 import (
@@ -113,7 +115,7 @@ func since(r *http.Request) (time.Time, error) {
 	return at, nil
 }
 
-// number is a parameter that is a number from 1 to most; fallback where it is not given.
+// countOf is a parameter that is a number from 1 to most; fallback where it is not given.
 func countOf(r *http.Request, name string, fallback, most int) (int, error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
@@ -218,11 +220,16 @@ func (a asked) limits(now backend.Settings) (backend.Settings, error) {
 }
 
 // dags are the runs of this user on this machine.
-func (v *views) dags(*http.Request) (any, error) {
+func (v *views) dags(r *http.Request) (any, error) {
+	most, err := countOf(r, "limit", 100, 100_000)
+	if err != nil {
+		return nil, err
+	}
 	runs, err := journal.List(v.runs)
 	if err != nil {
 		return nil, err
 	}
+	runs = runs[:min(most, len(runs))]
 	return encoded(func(w io.Writer) error { return report.ListJSON(w, runs, time.Now()) })
 }
 
