@@ -2,6 +2,7 @@ package wrap
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -122,14 +123,20 @@ func (e *Events) Queue() {
 	}
 }
 
-// Drain ends what Queue began, as Outlet.Close does.
+// Drain ends what Queue began, as Outlet.Close does, and closes the file that OpenEvents has opened.
 func (e *Events) Drain(patience time.Duration, hurry <-chan struct{}) error {
-	if e == nil || e.outlet == nil {
+	if e == nil {
 		return nil
 	}
 	err := e.outlet.Close(patience, hurry)
 	if err == nil && e.unread(patience, hurry) {
-		err = errUnread
+		err = ErrUnread
+	}
+	if errors.Is(err, ErrUnread) && e.file != nil && !e.fifo {
+		err = ErrHangs
+	}
+	if err == nil && e.file != nil {
+		err = (&Files{Hurry: hurry}).Try(e.file.Close)
 	}
 	if err != nil {
 		return fmt.Errorf("writing events: %w", err)
@@ -156,14 +163,6 @@ func (e *Events) unread(patience time.Duration, hurry <-chan struct{}) bool {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-}
-
-// Close closes the file that OpenEvents has opened.
-func (e *Events) Close() error {
-	if e == nil || e.file == nil {
-		return nil
-	}
-	return e.file.Close()
 }
 
 // Monotonic reads CLOCK_MONOTONIC.

@@ -76,12 +76,17 @@ type prompt struct{ o *Outlet }
 const promptness = 100 * time.Millisecond
 
 func (p prompt) Write(b []byte) (int, error) {
-	ready := p.o.Idle()
-	n, err := p.o.Write(b)
+	p.o.WriteWithin(promptness, b)
+	return len(b), nil
+}
+
+// WriteWithin is Write that waits until p is written, but no longer than d, and not at all where earlier text waits.
+func (o *Outlet) WriteWithin(d time.Duration, p []byte) {
+	ready := o.Idle()
+	o.Write(p)
 	if ready {
-		p.o.flushWithin(promptness)
+		o.flushWithin(d)
 	}
-	return n, err
 }
 
 // flushWithin is Flush that does not wait longer.
@@ -195,8 +200,8 @@ func (o *Outlet) Close(patience time.Duration, hurry <-chan struct{}) error {
 	}
 }
 
-// errUnread says that the reader took not all there was.
-var errUnread = errors.New("nobody reads it")
+// ErrUnread says that the reader took not all there was.
+var ErrUnread = errors.New("nobody reads it")
 
 func (o *Outlet) result() error {
 	o.mu.Lock()
@@ -205,9 +210,9 @@ func (o *Outlet) result() error {
 	case o.failed != nil:
 		return o.failed
 	case !o.idle():
-		return errUnread
+		return ErrUnread
 	case o.lost > 0:
-		return fmt.Errorf("%w: %d bytes had no room", errUnread, o.lost)
+		return fmt.Errorf("%w: %d bytes had no room", ErrUnread, o.lost)
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func TestAnOutletIsClosedThoughItsReaderNeverComesBack(t *testing.T) {
 		o := NewOutlet(s)
 		io.WriteString(o, "lost")
 		start := time.Now()
-		if err := o.Close(10*time.Second, nil); !errors.Is(err, errUnread) {
+		if err := o.Close(10*time.Second, nil); !errors.Is(err, ErrUnread) {
 			t.Error(err)
 		}
 		if took := time.Since(start); took < 10*time.Second || took > 11*time.Second {
@@ -57,7 +57,7 @@ func TestAnOutletIsClosedThoughItsReaderNeverComesBack(t *testing.T) {
 		hurry := make(chan struct{})
 		close(hurry)
 		start = time.Now()
-		if err := o.Close(time.Hour, hurry); !errors.Is(err, errUnread) || time.Since(start) > 2*time.Second {
+		if err := o.Close(time.Hour, hurry); !errors.Is(err, ErrUnread) || time.Since(start) > 2*time.Second {
 			t.Errorf("in a hurry: %v after %s", err, time.Since(start))
 		}
 		close(s.open)
@@ -81,7 +81,7 @@ func TestAnOutletSaysWhatItCouldNotWrite(t *testing.T) {
 	o.Write(make([]byte, 5))
 	o.Write(make([]byte, outletRoom))
 	close(s.open)
-	if err := o.Close(time.Minute, nil); !errors.Is(err, errUnread) {
+	if err := o.Close(time.Minute, nil); !errors.Is(err, ErrUnread) {
 		t.Error(err)
 	}
 }

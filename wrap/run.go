@@ -104,6 +104,9 @@ func (r *Run) command(q *Queue, attempt int) process.Command {
 // attempt runs the command to its end and decides the end of limit. again is true for a failure of the command's own,
 // which another attempt may mend.
 func (r *Run) attempt(q *Queue, number int) (exit Exit, again bool, err error) {
+	if sig := r.reach(); sig != 0 {
+		return Exit{Signal: sig}, false, nil
+	}
 	p, err := r.Start(r.command(q, number))
 	if err != nil {
 		exit = Exit{Code: process.StartCode(err)}
@@ -131,6 +134,24 @@ func (r *Run) attempt(q *Queue, number int) (exit Exit, again bool, err error) {
 		q.Detach(p)
 	}
 	return exitOf(end), again, nil
+}
+
+// reach opens the file of the command, and returns a signal that came where its file system does not answer: a call that
+// executes a file is ended by nothing.
+func (r *Run) reach() syscall.Signal {
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		if fd, err := syscall.Open(r.Command.Path, syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0); err == nil {
+			syscall.Close(fd)
+		}
+	}()
+	select {
+	case <-opened:
+		return 0
+	case sig := <-r.Signals:
+		return sig
+	}
 }
 
 // shown is the number of an attempt where there may be several, else 0.

@@ -48,7 +48,7 @@ func TestAGrantIsTakenWhileTheStoreIsSlowToSayWhoHoldsTheSlot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	supervisor, err := process.NewSupervisor()
+	supervisor, err := process.NewSupervisor(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestTheWaitMessageIsFromWhatEnterKnows(t *testing.T) {
 		}
 		holders = append(holders, e)
 	}
-	supervisor, err := process.NewSupervisor()
+	supervisor, err := process.NewSupervisor(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

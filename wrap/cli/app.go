@@ -31,6 +31,7 @@ type program struct {
 	env        []string            // as this process was given it
 	supervisor *process.Supervisor // of the verbs that run commands
 	outlet     *wrap.Outlet        // what Err writes to, after queueMessages
+	unheard    chan syscall.Signal // by which limit ends though its verb hangs
 }
 
 // Main runs limit with its arguments, args[0] being its name, and returns the code to exit with. Where the
@@ -44,23 +45,44 @@ func Main(args []string, streams Streams) int {
 		runtime.GOMAXPROCS(1)
 	}
 	streams.Out = process.Output(streams.Out)
-	p := &program{Streams: streams, args: args, env: process.Environ()}
+	p := &program{Streams: streams, args: args, env: process.Environ(), unheard: make(chan syscall.Signal, 1)}
 	if err := process.Preflight(); err != nil {
 		p.complain(err)
 		return wrap.CodeFailed
 	}
-	app := p.app(firstWord(args))
-	exit, err := exitOr(p.call(app, args), 0)
+	// The kernel gives a signal to the first thread: it is kept out of the calls that may hang.
+	runtime.LockOSThread()
+	ended := make(chan wrap.Exit, 1)
+	go func() { ended <- p.perform(args) }()
+	var exit wrap.Exit
+	select {
+	case exit = <-ended:
+	case exit.Signal = <-p.unheard: // the verb hangs, in a call that nothing ends
+	}
+	if exit.Signal != 0 {
+		return process.DieOf(exit.Signal)
+	}
+	return exit.Code
+}
+
+// perform does what the arguments say, and tells what went wrong.
+func (p *program) perform(args []string) wrap.Exit {
+	exit, err := exitOr(p.call(p.app(firstWord(args)), args), 0)
 	if err != nil {
 		p.complain(err)
 	}
 	if p.outlet != nil {
 		p.outlet.Close(exit.Patience(), nil)
 	}
-	if exit.Signal != 0 {
-		return process.DieOf(exit.Signal)
+	return exit
+}
+
+// supervise makes the supervisor of a verb that runs commands.
+func (p *program) supervise() (_ *process.Supervisor, err error) {
+	if p.supervisor, err = process.NewSupervisor(p.unheard); err != nil {
+		return nil, err
 	}
-	return exit.Code
+	return p.supervisor, nil
 }
 
 // queueMessages lets what is written to Err from now on wait for a reader that does not read, so that nothing else

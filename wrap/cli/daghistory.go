@@ -295,7 +295,6 @@ func (p *program) dagShow(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	defer reports.close()
 	look := report.NewRunView(e, time.Now(), false)
 	if c.Bool("json") {
 		return errors.Join(report.ShowJSON(p.Out, look), reports.write(e.Run, e.Dir))

@@ -38,7 +38,6 @@ func openReports(c *cli.Context) (*reportFiles, error) {
 		}
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666) // what is in it stays until there is something new
 		if err != nil {
-			r.close()
 			return nil, fmt.Errorf("flag --%s: %w", flag, err)
 		}
 		r.files[flag] = f
@@ -79,10 +78,4 @@ func replace(f *os.File, write func() error) error {
 		}
 	}
 	return write()
-}
-
-func (r *reportFiles) close() {
-	for _, f := range r.files {
-		f.Close()
-	}
 }

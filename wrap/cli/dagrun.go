@@ -20,7 +20,6 @@ import (
 	"limit/wrap/dag/plan"
 	"limit/wrap/dag/report"
 	"limit/wrap/dag/stepfile"
-	"limit/wrap/process"
 )
 
 const dagRunText = `Waits in the run queue, then runs the steps of FILE: each when all it needs has succeeded, in the order of priority, the
@@ -125,6 +124,7 @@ type dagRun struct {
 	options plan.Options
 	record  *journal.Run
 	claim   backend.Claim
+	files   wrap.Files // for what is written when the run has ended
 }
 
 // run carries the run out and writes its reports.
@@ -147,25 +147,23 @@ func (d *dagRun) run() error {
 	if err != nil {
 		return err
 	}
-	defer reports.close()
 	events, err := wrap.OpenEvents(d.c.String("events"), d.p.Err, nil)
 	if err != nil {
 		return err
 	}
-	defer events.Close()
-	supervisor, err := process.NewSupervisor()
+	supervisor, err := d.p.supervise()
 	if err != nil {
 		return err
 	}
 	defer supervisor.Close()
-	d.p.supervisor = supervisor
+	d.files.Hurry = supervisor.Asked()
 	v := newVoice(d.p, d.c, events)
 	defer v.restore()
 	for _, name := range mask.Exposed() {
 		v.messages.Info("secret %s has a line of fewer than 4 characters, which is not masked", name)
 	}
 	exit, err := d.carryOut(v, mask, root, absolute, reports)
-	err = errors.Join(err, v.end(d.c.Context, exit.Signal != 0 || d.record != nil && d.record.Reason != ""))
+	err = errors.Join(err, v.end(exit.Signal != 0 || d.record != nil && d.record.Reason != ""))
 	if err != nil && exit == (wrap.Exit{}) {
 		exit.Code = wrap.CodeFailed // whatever the steps did, something was lost
 	}
@@ -179,14 +177,17 @@ func (d *dagRun) carryOut(v *voice, mask *dag.Mask, root, absolute string, repor
 		return exitOr(err, sig)
 	}
 	defer s.Close()
-	writer, err := d.begin(s, mask, root, absolute)
-	if err != nil {
-		return exitOr(err, 0)
+	var writer *journal.Writer
+	_, sig, err = d.p.openInterruptible(d.c, func() (_ *store, err error) {
+		if writer, err = d.begin(s, mask, root, absolute); err == nil {
+			err = d.guard.By(d.record.ID)
+		}
+		return nil, err
+	})
+	if sig != 0 || err != nil {
+		return exitOr(err, sig)
 	}
-	defer writer.Close()
-	if err := d.guard.By(d.record.ID); err != nil {
-		return exitOr(err, 0)
-	}
+	defer d.files.Try(writer.Close)
 	console, err := d.console(v, writer.Dir)
 	if err != nil {
 		return exitOr(err, 0)
@@ -196,7 +197,7 @@ func (d *dagRun) carryOut(v *voice, mask *dag.Mask, root, absolute string, repor
 		Messages: v.messages,
 		Events:   v.events, Console: console, Journal: writer, Record: d.record, Claim: d.claim, Mask: mask,
 		Env:      wrap.Setenv(d.p.env, s.config.Environ()),
-		Report:   func() error { return reports.write(d.record, writer.Dir) },
+		Report:   func() error { return d.report(reports, writer.Dir) },
 		Terminal: d.p.isTerminal(), LogLimit: s.config.Dag.LogLimit,
 	}
 	if path := d.c.String("report"); path != "" {
@@ -212,12 +213,21 @@ func (d *dagRun) carryOut(v *voice, mask *dag.Mask, root, absolute string, repor
 	}
 	bounds := s.config.Dag
 	keep := journal.Keep{Runs: bounds.Runs, Age: bounds.Age, Bytes: bounds.Bytes}
-	for _, kept := range []error{journal.KeepWeights(root, d.record), journal.Prune(root, absolute, keep, time.Now())} {
-		if kept != nil {
-			v.messages.Error("%v", kept)
-		}
+	kept := d.files.Try(func() error {
+		return errors.Join(journal.KeepWeights(root, d.record), journal.Prune(root, absolute, keep, time.Now()))
+	})
+	if kept != nil {
+		v.messages.Error("keeping the runs in %s: %v", root, kept)
 	}
-	return exit, errors.Join(err, reports.write(d.record, writer.Dir))
+	return exit, errors.Join(err, d.report(reports, writer.Dir))
+}
+
+// report writes the reports that were asked for, once.
+func (d *dagRun) report(reports *reportFiles, dir string) error {
+	if err := d.files.Try(func() error { return reports.write(d.record, dir) }); err != wrap.ErrHangs {
+		return err
+	}
+	return fmt.Errorf("writing the reports: %w", wrap.ErrHangs)
 }
 
 // check finds what is wrong with the call before anything is opened.
@@ -396,10 +406,13 @@ func (d *dagRun) console(v *voice, dir string) (*report.Console, error) {
 
 // addSummary appends how the run has gone to the summary that GitHub shows.
 func (d *dagRun) addSummary(path, dir string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
-	if err == nil {
-		err = errors.Join(report.Markdown(f, d.record, dir), f.Close())
-	}
+	err := d.files.Try(func() error {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+		if err != nil {
+			return err
+		}
+		return errors.Join(report.Markdown(f, d.record, dir), f.Close())
+	})
 	if err != nil {
 		return fmt.Errorf("writing $GITHUB_STEP_SUMMARY: %w", err)
 	}

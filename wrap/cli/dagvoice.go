@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -40,34 +38,26 @@ func (v *voice) restore() {
 }
 
 // end writes what is left to say, and returns what could not be. A reader that does not read is waited for a while, and
-// no longer once a signal comes; a run that was stopped waits for nobody.
-func (v *voice) end(ctx context.Context, stopped bool) error {
-	ctx, hurry := context.WithCancel(ctx)
+// no longer once a signal has come; a run that was stopped waits for nobody.
+func (v *voice) end(stopped bool) error {
+	hurry := v.p.supervisor.Asked()
 	if stopped {
-		hurry()
+		now := make(chan struct{})
+		close(now)
+		hurry = now
 	}
-	var listening sync.WaitGroup
-	listening.Go(func() {
-		select {
-		case <-v.p.supervisor.Signals():
-			hurry()
-		case <-ctx.Done():
-		}
-	})
 	told := time.AfterFunc(time.Second, func() {
 		v.messages.Info("the steps have ended; waiting for whoever reads the output or the events, up to %s where "+
 			"nothing is read", patience)
 	})
 	defer told.Stop()
-	lost := v.out.Close(patience, ctx.Done())
+	lost := v.out.Close(patience, hurry)
 	if lost != nil {
 		lost = fmt.Errorf("writing standard output: %w; 'limit dag show' and 'limit dag logs' have what was lost", lost)
 	}
-	if err := v.events.Drain(patience, ctx.Done()); err != nil && lost == nil {
+	if err := v.events.Drain(patience, hurry); err != nil && lost == nil {
 		lost = err
 	}
-	v.err.Close(patience, ctx.Done()) // a standard error that nobody reads is nobody's concern
-	hurry()
-	listening.Wait()
+	v.err.Close(patience, hurry) // a standard error that nobody reads is nobody's concern
 	return lost
 }

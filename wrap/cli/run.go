@@ -132,11 +132,10 @@ func (p *program) run(c *cli.Context) error {
 func (p *program) carryOut(c *cli.Context, r *request) (err error) {
 	stderr := p.queueMessages()
 	messages := p.messages(c)
-	supervisor, err := process.NewSupervisor()
+	supervisor, err := p.supervise()
 	if err != nil {
 		return err
 	}
-	p.supervisor = supervisor
 	var events *wrap.Events
 	_, sig, err := p.openInterruptible(c, func() (_ *store, err error) {
 		if r.holder == nil {
@@ -156,7 +155,9 @@ func (p *program) carryOut(c *cli.Context, r *request) (err error) {
 	events.Queue()
 	defer func() {
 		exit, _ := exitOr(err, 0)
-		p.drain(events, messages, exit.Patience())
+		if err := events.Drain(exit.Patience(), supervisor.Asked()); err != nil {
+			messages.Error("%v", err)
+		}
 	}()
 	if sig := sleepRandomly(r.splay, supervisor); sig != 0 {
 		return &exitError{exit: wrap.Exit{Signal: sig}}
@@ -195,23 +196,6 @@ func (p *program) carryOut(c *cli.Context, r *request) (err error) {
 		return cannotStart(err)
 	}
 	return &exitError{exit: exit, err: err}
-}
-
-// drain writes the events that are left. A signal ends the waiting for their reader.
-func (p *program) drain(events *wrap.Events, messages *wrap.Messages, patience time.Duration) {
-	hurry := make(chan struct{})
-	done := make(chan error, 1)
-	go func() { done <- errors.Join(events.Drain(patience, hurry), events.Close()) }()
-	var err error
-	select {
-	case err = <-done:
-	case <-p.supervisor.Signals():
-		close(hurry)
-		err = <-done
-	}
-	if err != nil {
-		messages.Error("%v", err)
-	}
 }
 
 // misplaced adds to the error that a command is not found what its word was probably meant as, where "--" and another

@@ -34,7 +34,7 @@ func BenchmarkRun(b *testing.B) {
 				}
 				fmt.Fprintf(&text, "  s%d: 'true'\n", i)
 			}
-			supervisor, err := process.NewSupervisor()
+			supervisor, err := process.NewSupervisor(nil)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"limit/wrap"
 	"limit/wrap/dag/report"
 )
 
@@ -36,10 +37,14 @@ type capture struct {
 	over    chan struct{} // closed by shut
 	done    chan struct{}
 
-	// Of the moment when it settled:
+	printed printed // valid when settled is closed
+}
+
+// printed is what a capture has of a command that has ended.
+type printed struct {
 	had   int64 // bytes in the log
 	fault error
-	left  bool // another process holds the pipe
+	left  bool // another process holds the pipe, or the log is still being written
 }
 
 const (
@@ -88,17 +93,20 @@ func (c *capture) abandon() {
 func past() time.Time { return time.Unix(1, 0) }
 
 // stop settles the capture with what is in the pipe now, and waits for that.
-func (c *capture) stop() {
+func (c *capture) stop(files *wrap.Files) printed {
 	close(c.ending)
 	c.reader.SetReadDeadline(past())
-	<-c.settled
+	if err := files.Try(func() error { <-c.settled; return nil }); err != nil {
+		return printed{fault: err, left: true}
+	}
+	return c.printed
 }
 
 // shut ends the reading of what others write, after stop.
-func (c *capture) shut() {
+func (c *capture) shut(files *wrap.Files) {
 	close(c.over)
 	c.reader.SetReadDeadline(past())
-	<-c.done
+	files.Try(func() error { <-c.done; return nil })
 }
 
 func (c *capture) read() {
@@ -110,14 +118,14 @@ func (c *capture) read() {
 		n, err := c.reader.Read(buffer[:])
 		c.take(buffer[:n])
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			c.left = !c.drain(buffer[:])
+			c.printed.left = !c.drain(buffer[:])
 			break
 		}
 		if err != nil {
 			break
 		}
 	}
-	if !c.left {
+	if !c.printed.left {
 		c.close()
 		c.settle()
 		return
@@ -131,7 +139,7 @@ func (c *capture) read() {
 
 // settle says that the command's own output is in the log.
 func (c *capture) settle() {
-	c.had, c.fault = c.wrote, c.failed
+	c.printed.had, c.printed.fault = c.wrote, c.failed
 	close(c.settled)
 }
 

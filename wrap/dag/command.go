@@ -85,14 +85,11 @@ func (l *loop) inputs(e *execution, s *journal.Step, outputs []stepfile.Var) ([]
 	}
 	dir := l.journal.InputName(s.ID, e.number)
 	e.inputs = dir
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := l.r.files.Try(func() error { return writeInputs(dir, outputs) }); err != nil {
 		return nil, fmt.Errorf("handing on outputs: %w", err)
 	}
 	variables, size := []string{"LIMIT_INPUTS=" + dir}, 0
 	for _, o := range outputs {
-		if err := os.WriteFile(filepath.Join(dir, o.Name), []byte(o.Value), 0o600); err != nil {
-			return nil, fmt.Errorf("handing on outputs: %w", err)
-		}
 		size += len(o.Name) + len(o.Value) + 2
 		variables = append(variables, o.Name+"="+o.Value)
 	}
@@ -102,6 +99,17 @@ func (l *loop) inputs(e *execution, s *journal.Step, outputs []stepfile.Var) ([]
 		return variables[:1], nil
 	}
 	return variables, nil
+}
+
+// writeInputs writes outputs as files of a directory, which it makes.
+func writeInputs(dir string, outputs []stepfile.Var) error {
+	err := os.MkdirAll(dir, 0o700)
+	for _, o := range outputs {
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, o.Name), []byte(o.Value), 0o600)
+		}
+	}
+	return err
 }
 
 // command is what starts a step's script.
@@ -149,24 +157,33 @@ func (l *loop) find(s *journal.Step, env []string) (string, error) {
 
 // outputs reads what a step has written to its output file, and removes that.
 func (l *loop) outputs(e *execution, s *journal.Step) ([]stepfile.Var, error) {
-	if e.inputs != "" {
-		os.RemoveAll(e.inputs)
+	path, inputs := l.journal.OutputName(s.ID, e.number), e.inputs
+	var text []byte
+	err := l.r.files.Try(func() (err error) {
+		text, err = takeOutputs(path, inputs)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading its outputs: %w", err)
 	}
-	path := l.journal.OutputName(s.ID, e.number)
+	return parseOutputs(text)
+}
+
+// takeOutputs reads an output file, if it was written, and removes it and the directory of inputs.
+func takeOutputs(path, inputs string) ([]byte, error) {
+	if inputs != "" {
+		os.RemoveAll(inputs)
+	}
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading its outputs: %w", err)
+		return nil, err
 	}
 	defer os.Remove(path)
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxOutput+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading its outputs: %w", err)
-	}
-	return parseOutputs(text)
+	return io.ReadAll(io.LimitReader(f, maxOutput+1))
 }
 
 // sealed are outputs as the journal keeps them.

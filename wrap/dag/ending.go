@@ -48,13 +48,13 @@ func (l *loop) conclude(c *stepfile.Step) error {
 	l.claim.Attach(e.process)
 	l.sitOut(e)
 	l.claim.Detach(e.process)
-	e.capture.stop()
+	e.printed = e.capture.stop(&l.r.files)
 	exit, a := exitOf(e.process.Exit(), 0), e.attempt
 	a.End, a.Ended, a.Code, a.Signal, a.Reason = max(l.ends(e), a.Start), true, exit.Code, exit.Signal, exit.Reason
-	if e.capture.had > 0 {
+	if e.printed.had > 0 {
 		a.Log = journal.LogName(c.ID+"+", 1)
 	}
-	l.leave(s, e.capture)
+	l.leave(s, e)
 	l.r.Console.Concluded(s, a)
 	l.r.Console.Flush()
 	if exit.Code == 0 && exit.Reason == "" {

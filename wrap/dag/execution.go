@@ -28,6 +28,7 @@ type execution struct {
 	attempt   *journal.Attempt
 	process   *process.Process
 	capture   *capture // nil: the step has the terminal
+	printed   printed  // when it has ended
 	claim     *claim
 	inputs    string // the directory of what it was handed, if any
 }
@@ -103,12 +104,12 @@ func (l *loop) begin(e *execution) {
 	s := l.record.Steps[e.step]
 	if e.console && (l.closed || l.decided && s.When == stepfile.OnSuccess) {
 		l.r.Console.TakeBack()
-		l.finish(e, plan.Exit{Code: 1, Reason: l.record.Reason, Final: true}, nil)
+		l.finish(e, plan.Exit{Code: 1, Reason: l.record.Reason, Final: true})
 		return
 	}
 	if err := l.fork(e, s); err != nil {
 		exit := plan.Exit{Code: process.StartCode(err), Reason: l.mask.String("cannot be started: " + err.Error())}
-		l.finish(e, exit, nil)
+		l.finish(e, exit)
 		return
 	}
 	l.active[e.step] = e
@@ -133,6 +134,9 @@ func (l *loop) begin(e *execution) {
 func (l *loop) fork(e *execution, s *journal.Step) error {
 	command, err := l.command(e, s)
 	if err == nil {
+		err = l.reach(s.Dir)
+	}
+	if err == nil {
 		command.Path, err = l.find(s, command.Env)
 	}
 	switch {
@@ -150,13 +154,28 @@ func (l *loop) fork(e *execution, s *journal.Step) error {
 	}
 	if err != nil {
 		l.notStarted(e)
-		if info, statErr := os.Stat(s.Dir); statErr != nil || !info.IsDir() {
-			return fmt.Errorf("its directory %s is not there: %w", s.Dir, err)
-		}
 		return err
 	}
 	if e.capture != nil {
 		e.capture.start()
+	}
+	return nil
+}
+
+// reach looks whether a step's directory is there: a file system that does not answer would hold up the start for ever.
+func (l *loop) reach(dir string) error {
+	err := l.r.files.Try(func() error {
+		info, err := os.Stat(dir)
+		if err == nil && !info.IsDir() {
+			err = syscall.ENOTDIR
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, wrap.ErrHangs):
+		return fmt.Errorf("its directory %s: %w", dir, err)
+	case err != nil:
+		return fmt.Errorf("its directory %s is not there: %w", dir, err)
 	}
 	return nil
 }
@@ -192,7 +211,7 @@ func (l *loop) notStarted(e *execution) {
 func (l *loop) await(e *execution) {
 	<-e.process.Done()
 	if e.capture != nil {
-		e.capture.stop()
+		e.printed = e.capture.stop(&l.r.files)
 	}
 	l.post(message{kind: commandEnded, step: e.step, exec: e})
 }
@@ -209,7 +228,7 @@ func (l *loop) ended(ctx context.Context, e *execution) {
 	if e.console {
 		l.r.Console.TakeBack()
 	}
-	l.finish(e, exit, e.capture)
+	l.finish(e, exit)
 	l.act(ctx, nil)
 }
 
@@ -222,11 +241,11 @@ func (l *loop) ends(e *execution) time.Duration {
 }
 
 // finish records the end of an attempt, or of a condition, and asks the plan what follows.
-func (l *loop) finish(e *execution, exit plan.Exit, c *capture) {
+func (l *loop) finish(e *execution, exit plan.Exit) {
 	s := l.record.Steps[e.step]
 	now := l.now()
 	if e.condition {
-		l.leave(s, c)
+		l.leave(s, e)
 		if exit.Code == 0 && exit.Reason == "" {
 			s.Passed = now
 			l.journal.Passed(s.ID, now)
@@ -244,10 +263,10 @@ func (l *loop) finish(e *execution, exit plan.Exit, c *capture) {
 	a := e.attempt
 	a.End, a.Ended, a.Code, a.Signal, a.Reason = max(l.ends(e), a.Start), true, exit.Code, exit.Signal, exit.Reason
 	s.Outputs = outputs
-	if c != nil && c.had > 0 {
+	if e.printed.had > 0 {
 		a.Log = journal.LogName(s.ID, a.Number)
 	}
-	l.leave(s, c)
+	l.leave(s, e)
 	l.journal.End(s.ID, a, l.sealed(outputs))
 	l.exited(e, exit)
 	l.todo = append(l.todo, l.plan.Finished(e.step, exit, now)...)
@@ -258,16 +277,13 @@ var errOutputLost = errors.New("not all that the steps have printed could be kep
 
 // leave notes what has become of a command's output, and keeps the capture of one that has left others behind, who
 // print on.
-func (l *loop) leave(s *journal.Step, c *capture) {
-	if c == nil {
-		return
+func (l *loop) leave(s *journal.Step, e *execution) {
+	if e.printed.left {
+		l.left = append(l.left, e.capture)
 	}
-	if c.left {
-		l.left = append(l.left, c)
-	}
-	if c.fault != nil {
+	if e.printed.fault != nil {
 		l.lost = errOutputLost
-		l.r.Messages.Error("keeping the output of step %s: %v", s.ID, c.fault)
+		l.r.Messages.Error("keeping the output of step %s: %v", s.ID, e.printed.fault)
 	}
 }
 

@@ -175,7 +175,7 @@ func (l *loop) run(ctx context.Context) {
 // shut ends the reading of what steps have left behind.
 func (l *loop) shut() {
 	for _, c := range l.left {
-		c.shut()
+		c.shut(&l.r.files)
 	}
 }
 

@@ -49,6 +49,7 @@ type Run struct {
 	Terminal bool  // there is one, for steps with console
 	LogLimit int64 // of a step's log, in bytes; 0: none
 
+	files  wrap.Files // for what is done in the run's directory
 	outage *outage
 	ended  chan wrap.News // the run's claim is cancelled or lost
 }
@@ -56,6 +57,7 @@ type Run struct {
 // Do waits in the run queue, runs the steps, and gives everything back. It returns how limit is to end; an error says
 // why limit itself failed. The Record tells the rest.
 func (r *Run) Do(ctx context.Context) (wrap.Exit, error) {
+	r.files.Hurry = r.Supervisor.Asked()
 	r.emit(wrap.Event{Event: wrap.EventRunStarted})
 	exit, err := r.do(ctx)
 	r.finish(exit)
@@ -67,10 +69,13 @@ func (r *Run) Do(ctx context.Context) (wrap.Exit, error) {
 		r.Record.Reason = r.Mask.String(err.Error())
 	}
 	r.Journal.Finish(r.Record)
-	r.Journal.Flush()
+	incomplete := r.Journal.Complete(journalPatience, r.Supervisor.Asked())
 	r.emit(finished)
-	return exit, errors.Join(err, r.Journal.Err())
+	return exit, errors.Join(err, incomplete)
 }
+
+// journalPatience is how long a file system that does not answer may take over the end of the journal.
+const journalPatience = 15 * time.Second
 
 // finish notes the end in the record.
 func (r *Run) finish(exit wrap.Exit) {

@@ -43,7 +43,7 @@ type stage struct {
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	leaks(t)
-	supervisor, err := process.NewSupervisor()
+	supervisor, err := process.NewSupervisor(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func TestFindLooksWhereAShellLooks(t *testing.T) {
 }
 
 func TestSignalsThatNobodyReadsAreFewAndNoneIsLost(t *testing.T) {
-	s := &Supervisor{signals: make(chan syscall.Signal, 2*65), procs: map[int]*Process{}}
+	s := &Supervisor{signals: make(chan syscall.Signal, 2*65), asked: make(chan struct{}), procs: map[int]*Process{}}
 	for range 1000 {
 		for _, sig := range ending() {
 			s.offer(sig)
@@ -150,7 +150,7 @@ func TestSignalsThatNobodyReadsAreFewAndNoneIsLost(t *testing.T) {
 }
 
 func TestIgnoredSignalsAreNotOfferedAndBlockedOnesWait(t *testing.T) {
-	s := &Supervisor{signals: make(chan syscall.Signal, 2*65), procs: map[int]*Process{}}
+	s := &Supervisor{signals: make(chan syscall.Signal, 2*65), asked: make(chan struct{}), procs: map[int]*Process{}}
 	s.in.Ignored = 1 << (syscall.SIGHUP - 1)
 	s.in.Blocked = 1 << (syscall.SIGUSR1 - 1)
 	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGTSTP, syscall.SIGTERM} {

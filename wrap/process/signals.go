@@ -112,6 +112,9 @@ func (s *Supervisor) offer(sig syscall.Signal) {
 		if s.unread[sig] < 2 {
 			s.unread[sig]++
 			s.signals <- sig // has room for two of each
+			if sig != syscall.SIGTSTP {
+				s.ask(sig)
+			}
 		}
 	}
 }

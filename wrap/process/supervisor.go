@@ -19,6 +19,8 @@ type Supervisor struct {
 	leader  bool // of its session
 	source  *sigsource.Source
 	signals chan syscall.Signal
+	asked   chan struct{}
+	unheard chan<- syscall.Signal
 	tasks   sync.WaitGroup
 
 	mu         sync.Mutex // also keeps process ids valid: nothing is reaped while it is held
@@ -37,7 +39,10 @@ type Supervisor struct {
 
 // NewSupervisor takes over the signals whose default is to end a process: they come from Signals, or
 // go to the command with Forward. Signals of job control keep their default until such a command runs.
-func NewSupervisor() (*Supervisor, error) {
+//
+// A signal by which this process is to end goes to unheard where nobody has received it from Signals for some seconds:
+// who should hangs, in a call that nothing ends. All commands have been killed then. nil: nobody wants to know.
+func NewSupervisor(unheard chan<- syscall.Signal) (*Supervisor, error) {
 	source, err := sigsource.New()
 	if err != nil {
 		return nil, err
@@ -47,6 +52,8 @@ func NewSupervisor() (*Supervisor, error) {
 		self:    os.Getpid(),
 		source:  source,
 		signals: make(chan syscall.Signal, 2*65),
+		asked:   make(chan struct{}),
+		unheard: unheard,
 		procs:   map[int]*Process{},
 		apart:   map[int]bool{},
 	}
@@ -54,7 +61,7 @@ func NewSupervisor() (*Supervisor, error) {
 	survivePipe()
 	s.ignoreInherited()
 	source.Take(s.always()...)
-	s.tasks.Go(func() { source.Receive(s.in.Blocked, s.receive, s.followStop) })
+	s.tasks.Go(func() { source.Receive(s.in.Blocked, s.guarded, s.followStop) })
 	return s, nil
 }
 
@@ -171,6 +178,10 @@ func (s *Supervisor) reapAll() bool {
 // program started are left out; those that were blocked wait for the command. Many of a kind that nobody has received
 // yet may become two.
 func (s *Supervisor) Signals() <-chan syscall.Signal { return s.signals }
+
+// Asked is closed when the first signal is put into Signals that asks this process to end: whoever waits for a call that
+// may hang waits no longer than he must.
+func (s *Supervisor) Asked() <-chan struct{} { return s.asked }
 
 // Close ends what the Supervisor does, when all commands are Done, and gives the signals back to their defaults.
 func (s *Supervisor) Close() {

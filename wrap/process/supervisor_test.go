@@ -23,7 +23,7 @@ import (
 // to a program.
 func supervisor(t *testing.T) *Supervisor {
 	t.Helper()
-	s, err := NewSupervisor()
+	s, err := NewSupervisor(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +87,37 @@ func number(t *testing.T, s string) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestASignalThatNobodyReceivesEndsTheCommands: who should receive it hangs, in a call that nothing ends.
+func TestASignalThatNobodyReceivesEndsTheCommands(t *testing.T) {
+	unheard := make(chan syscall.Signal, 1)
+	s, err := NewSupervisor(unheard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close(); signal.Reset() })
+	command, out := script(t, "trap '' TERM; echo ready; while :; do sleep 1; done")
+	command.Group = true
+	p := start(t, s, command)
+	line(t, out)
+	sender, _ := script(t, "kill $PPID") // what this process sends itself does not count
+	sender.Group = true
+	start(t, s, sender)
+	select {
+	case sig := <-unheard:
+		if sig != syscall.SIGTERM {
+			t.Errorf("it leaves by %v, want SIGTERM", sig)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("a signal that nobody receives has no effect")
+	}
+	select {
+	case <-s.Asked():
+	default:
+		t.Error("it does not say that it was asked to end")
+	}
+	await(t, p, 10*time.Second)
 }
 
 func TestACommandEndsAsItEnded(t *testing.T) {

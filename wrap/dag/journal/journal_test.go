@@ -58,9 +58,8 @@ func written(t *testing.T, root string) *Writer {
 	w.Settled("c/d", r.Steps[2].Outcome, 12)
 	r.Ended, r.Code = 13, 1
 	w.Finish(r)
-	w.Flush()
-	if w.Err() != nil {
-		t.Fatal(w.Err())
+	if err := w.Complete(time.Minute, nil); err != nil {
+		t.Fatal(err)
 	}
 	return w
 }

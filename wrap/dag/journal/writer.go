@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"limit/wrap"
 	"limit/wrap/dag/plan"
 	"limit/wrap/dag/stepfile"
 )
@@ -21,8 +22,8 @@ import (
 type Writer struct {
 	Dir    string // of the run
 	file   *os.File
+	out    *wrap.Outlet // to file
 	buffer []byte
-	failed error
 }
 
 // The names within a run's directory.
@@ -73,8 +74,7 @@ func Create(root string, r *Run, source []byte, settled map[int]plan.Outcome,
 	}
 	w := &Writer{Dir: dir, file: file}
 	w.begin(r, settled, seal)
-	w.Flush()
-	err = w.failed
+	_, err = file.Write(w.buffer)
 	if err == nil && !tryLock(file) {
 		err = errors.New("it is locked")
 	}
@@ -85,6 +85,7 @@ func Create(root string, r *Run, source []byte, settled map[int]plan.Outcome,
 		file.Close()
 		return nil, fmt.Errorf("making the journal: %w", err)
 	}
+	w.buffer, w.out = w.buffer[:0], wrap.NewOutlet(file)
 	return w, nil
 }
 
@@ -166,25 +167,32 @@ func (w *Writer) Finish(r *Run) {
 
 func (w *Writer) add(buffer []byte) { w.buffer = append(buffer, '\n') }
 
-// Flush writes what was added. After a failure (a full disk) nothing more is written: the run goes on, and Err tells.
+// Flush writes what was added. After a failure (a full disk) nothing more is written, and a file system that does not
+// answer is waited for only a moment: the run goes on, and Complete tells.
 func (w *Writer) Flush() {
-	if len(w.buffer) == 0 {
-		return
-	}
-	if w.failed == nil {
-		if _, err := w.file.Write(w.buffer); err != nil {
-			w.failed = fmt.Errorf("writing the journal: %w; a retry will run steps again that have ended since", err)
-		}
-	}
+	w.out.WriteWithin(flushFor, w.buffer)
 	w.buffer = w.buffer[:0]
 }
 
-// Err is why the journal is incomplete, or nil.
-func (w *Writer) Err() error { return w.failed }
+// flushFor is how long a file system may take before the run goes on without having its journal written.
+const flushFor = time.Second
 
-// Close flushes, removes what is empty, and lets go of the lock.
-func (w *Writer) Close() error {
+// Complete writes what is left, as Outlet.Close does, and returns why the journal is incomplete, or nil.
+func (w *Writer) Complete(patience time.Duration, hurry <-chan struct{}) error {
 	w.Flush()
+	err := w.out.Close(patience, hurry)
+	if errors.Is(err, wrap.ErrUnread) {
+		err = wrap.ErrHangs
+	}
+	if err != nil {
+		return fmt.Errorf("writing the journal: %w; a retry will run steps again that have ended since", err)
+	}
+	return nil
+}
+
+// Close completes, removes what is empty, and lets go of the lock.
+func (w *Writer) Close() error {
+	w.Complete(flushFor, nil)
 	err := os.Remove(filepath.Join(w.Dir, outputDir))
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTEMPTY) {
 		err = nil
