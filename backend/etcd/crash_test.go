@@ -164,3 +164,69 @@ func leftOf(t testing.TB, s *Store, id string) []string {
 	}
 	return left
 }
+
+// Every transaction of the protocol, the agent killed right before and right after it and started again: its wrappers
+// go on as if nothing had been, and nothing is left.
+func TestAnAgentKilledAtAnyTransactionAndStartedAgainCostsItsWrappersNothing(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	var all sync.WaitGroup
+	few := make(chan struct{}, 6)
+	for _, transaction := range []string{"lease", "grant", "wait", "gate", "admit", "shut", "aside", "up", "withdraw", "release", "revoke"} {
+		for _, when := range []string{":before", ":after"} {
+			few <- struct{}{}
+			all.Go(func() {
+				t.Run(transaction+when, func(t *testing.T) { crashAgentAt(t, c, transaction+when) })
+				<-few
+			})
+		}
+	}
+	all.Wait()
+}
+
+// crashAgentAt lets two wrappers take turns through one slot, and one leave that is asked to.
+func crashAgentAt(t *testing.T, c *etcdtest.Cluster, point string) {
+	a := newAgency(t, c)
+	a.do.Crash = point
+	a.start()
+	crashed := make(chan struct{})
+	go func() {
+		defer close(crashed)
+		<-a.agent.ended
+		a.do.Crash = ""
+		a.start()
+	}()
+	first, second, third := one(), one(), one()
+	wrapper, other := a.dial(), a.dial()
+	held := enter(t, wrapper, first, backend.EnterOptions{})
+	await(t, held, backend.Granted, 20*time.Second)
+	pid, alive := command(t, first.ID)
+	held.Started(pid)
+	waiting := enter(t, other, second, backend.EnterOptions{})
+	leaving := enter(t, other, third, backend.EnterOptions{})
+	if err := a.watch.Cancel(t.Context(), third.ID, "test"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, leaving, backend.Cancelled, 20*time.Second)
+	release(t, leaving)
+	if err := held.StandAside(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, waiting, backend.Granted, 20*time.Second)
+	if err := held.StandUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	release(t, waiting)
+	await(t, held, backend.Granted, 20*time.Second)
+	if !alive() {
+		t.Error("the command was ended")
+	}
+	release(t, held)
+	select {
+	case <-crashed:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the agent did not come to the point")
+	}
+	a.nothingLeft(first, second, third)
+	a.agent.kill()
+}

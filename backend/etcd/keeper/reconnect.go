@@ -55,6 +55,14 @@ func (c *Client) reconnect(why error) bool {
 	}
 }
 
+// next is the number of another request.
+func (c *Client) next() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.number++
+	return c.number
+}
+
 // greet opens a connection to the next agent.
 func (c *Client) greet(ctx context.Context) (*Line, error) {
 	conn, err := dial(ctx, c.agent)
@@ -64,7 +72,9 @@ func (c *Client) greet(ctx context.Context) (*Line, error) {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	line := NewLine(conn)
 	var m Message
-	err = line.Send(c.open())
+	r := c.open()
+	r.Number = c.next()
+	err = line.Send(r)
 	if err == nil {
 		err = line.Receive(&m)
 	}
@@ -135,10 +145,7 @@ func (c *Client) resumeEntry(e *entry) error {
 	if !ok {
 		return nil
 	}
-	c.mu.Lock()
-	c.number++
-	r.Number = c.number
-	c.mu.Unlock()
+	r.Number = c.next()
 	if err := c.line.Send(r); err != nil {
 		return err
 	}
