@@ -23,6 +23,7 @@ const (
 	EnvConfig    = "LIMIT_CONFIG"
 	EnvBackend   = "LIMIT_BACKEND"
 	EnvNamespace = "LIMIT_NAMESPACE"
+	EnvAgent     = "LIMIT_AGENT"
 )
 
 // Flags are the values of the flags that beat everything else; "" where a flag was not given.
@@ -30,6 +31,7 @@ type Flags struct {
 	Config    string // --config
 	Backend   string // --backend
 	Namespace string // --namespace
+	Agent     string // --agent
 }
 
 // Environment are what the configuration depends on besides flags and files.
@@ -60,6 +62,7 @@ type Config struct {
 	Namespace   string
 	Settings    backend.Settings // what the file's concurrency block says; backend.NewSettings where there is none
 	Dag         Dag
+	Agent       Agent
 	HasSettings bool                // the file has a concurrency block
 	Warnings    []*yamlread.Problem // what the user should be told, once
 	Notes       []string            // the same of files that were passed over
@@ -113,6 +116,9 @@ func (c *Config) assignments(plain bool, at Environment, named bool) []string {
 	case c.File != "" && (named || c.Backend.Etcd != nil) && (isFile(file) || file == os.DevNull):
 		env = append(env, EnvConfig+"="+file)
 	}
+	if c.Backend.Etcd != nil && c.Backend.Etcd.Agent != "" {
+		env = append(env, EnvAgent+"="+c.Backend.Etcd.Agent)
+	}
 	return env
 }
 
@@ -136,6 +142,18 @@ func (c *Config) override(flags Flags, at Environment) error {
 		}
 		c.Backend = chosen
 		c.origins["backend"] = from
+	}
+	if text, from := choose(flags.Agent, "--agent", at, EnvAgent); text != "" && c.Backend.Etcd != nil {
+		if fault := pathFault(text); fault != "" {
+			return fmt.Errorf("%s: the path %s; give that of the agent's socket, or %s", from, fault, NoAgent)
+		}
+		if text != NoAgent {
+			text = at.path(text)
+		}
+		e := *c.Backend.Etcd
+		e.Agent = text
+		c.Backend.Etcd = &e
+		c.origins["backend.etcd.agent"] = from
 	}
 	if name, from := choose(flags.Namespace, "--namespace", at, EnvNamespace); name != "" {
 		if fault := namespaceFault(name); fault != "" {

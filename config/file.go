@@ -11,9 +11,9 @@ import (
 )
 
 // The keys of a limit.yaml, by the mapping they stand in.
-func topKeys() []string     { return []string{"backend", "namespace", "concurrency", "dag"} }
+func topKeys() []string     { return []string{"backend", "namespace", "concurrency", "dag", "agent"} }
 func backendKeys() []string { return []string{"local", "etcd"} }
-func etcdKeys() []string    { return []string{"endpoints", "tls", "username", "password_file"} }
+func etcdKeys() []string    { return []string{"endpoints", "tls", "username", "password_file", "agent"} }
 func tlsKeys() []string     { return []string{"ca", "cert", "key", "server_name"} }
 
 // reader reads a document into a Config.
@@ -32,6 +32,7 @@ func readDocument(doc *yamlread.Document, dir string) (*Config, error) {
 	r.namespace(top.Get("namespace"))
 	r.concurrency(top.Get("concurrency"))
 	r.dag(top.Get("dag"))
+	r.agent(top.Get("agent"))
 	r.warnIgnored()
 	r.config.Warnings = doc.Warnings()
 	if err := doc.Err(); err != nil {
@@ -121,6 +122,12 @@ func (r *reader) etcd(key, v yamlread.Value) {
 	e.Endpoints = r.endpoints(fields.Require("endpoints"))
 	r.tls(fields.Get("tls"), e)
 	r.credentials(fields, e)
+	if agent := fields.Get("agent"); agent.Written() == NoAgent {
+		e.Agent = NoAgent
+	} else {
+		e.Agent = r.path(agent)
+	}
+	r.origins("backend.etcd", fields, "agent")
 	if fault := e.completeSchemes(); fault != "" && len(e.Endpoints) > 0 {
 		fact, remedy, _ := strings.Cut(fault, "; ")
 		fields.Get("endpoints").Reject(fact, remedy)

@@ -32,6 +32,7 @@ const whole = `backend:
     tls: {ca: ca.pem, cert: me.pem, key: /keys/me-key.pem, server_name: etcd}
     username: limit
     password_file: etcd.password
+    agent: none
 namespace: prod
 concurrency:
   pools:
@@ -54,6 +55,13 @@ concurrency:
   reserve_after: 1m
   hide_commands: true
   history_entries: 100
+agent:
+  listen: agent.sock
+  state: /run/limit/state
+  ttl: 30s
+  rules:
+    - {users: [alice, 1001], groups: [ci], namespaces: [prod, ci-*], pools: [database], change_limits: true}
+    - {groups: [0], cancel_others: true}
 `
 
 func wholeSettings() backend.Settings {
@@ -80,9 +88,16 @@ func TestAWholeFileIsRead(t *testing.T) {
 	}
 	want := Backend{Etcd: &Etcd{
 		Endpoints: []string{"https://etcd-1:2379", "https://etcd-2:2379"}, CA: "/etc/limit/ca.pem", Cert: "/etc/limit/me.pem",
-		Key: "/keys/me-key.pem", ServerName: "etcd", Username: "limit", PasswordFile: "/etc/limit/etcd.password"}}
+		Key: "/keys/me-key.pem", ServerName: "etcd", Username: "limit", PasswordFile: "/etc/limit/etcd.password", Agent: NoAgent}}
 	if !reflect.DeepEqual(c.Backend, want) {
 		t.Errorf("backend %+v", c.Backend.Etcd)
+	}
+	agent := Agent{Listen: "/etc/limit/agent.sock", State: "/run/limit/state", TTL: 30 * time.Second, Rules: []AgentRule{
+		{Users: []string{"alice", "1001"}, Groups: []string{"ci"}, Namespaces: []string{"prod", "ci-*"}, Pools: []string{"database"}, ChangeLimits: true},
+		{Groups: []string{"0"}, CancelOthers: true},
+	}}
+	if !reflect.DeepEqual(c.Agent, agent) {
+		t.Errorf("agent %+v", c.Agent)
 	}
 	if c.Namespace != "prod" || !c.HasSettings || !reflect.DeepEqual(c.Settings, wholeSettings()) || len(c.Warnings) != 0 {
 		t.Errorf("%+v", c)

@@ -87,7 +87,8 @@ const schema = `{
               "minLength": 1,
               "pattern": "^[^\u0000-\u001f\u007f-\u009f\ufffd]+$"
             },
-            "password_file": {"description": "The file with the user's password, relative to this file.", "$ref": "#/$defs/path"}
+            "password_file": {"description": "The file with the user's password, relative to this file.", "$ref": "#/$defs/path"},
+            "agent": {"description": "The socket of the agent to use, or none. Default: /run/limit/agent.sock if it is there.", "$ref": "#/$defs/path"}
           },
           "required": ["endpoints"],
           "dependentSchemas": {
@@ -201,6 +202,43 @@ const schema = `{
       },
       "description": "Dagster's concurrency block, and a few keys more."
     },
+    "agent": {
+      "description": "How limit agent works on this machine.",
+      "type": ["object", "null"],
+      "additionalProperties": false,
+      "properties": {
+        "listen": {"description": "The socket that it makes, where systemd has not. Default: /run/limit/agent.sock.", "$ref": "#/$defs/path"},
+        "state": {
+          "description": "The directory of what the next agent takes over; memory that a reboot empties is best. Default: state, beside the socket.",
+          "$ref": "#/$defs/path"
+        },
+        "ttl": {
+          "description": "The lease of the claims that it keeps, at least 5s. Default: 60s.",
+          "type": ["string", "number", "null"],
+          "minimum": 5, "maximum": 4611686018,
+          "pattern": "^([0-9]+(\\.[0-9]*)?|\\.[0-9]+)d?$|^\\+?(([0-9]+(\\.[0-9]*)?|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$"
+        },
+        "rules": {
+          "description": "Who may do what; each thing that one rule allows is allowed. Left out: whoever can connect may use everything. Root and the user of the agent may do all.",
+          "type": ["array", "null"],
+          "items": {
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+              "users": {"description": "Users, by name or number. Neither users nor groups: everybody.", "$ref": "#/$defs/accounts"},
+              "groups": {"description": "Groups, by name or number.", "$ref": "#/$defs/accounts"},
+              "namespaces": {"description": "Namespaces that they may use: a name, or the beginning of names and *. Default: all.", "$ref": "#/$defs/names"},
+              "pools": {"description": "Pools that they may use there: a name, or the beginning of names and *. Default: all.", "$ref": "#/$defs/names"},
+              "change_limits": {"description": "true: they may change, pause and unset the limits there. Default: false.", "type": ["boolean", "null"]},
+              "cancel_others": {
+                "description": "true: they may cancel, bump and replace the claims of others there. Default: false.",
+                "type": ["boolean", "null"]
+              }
+            }
+          }
+        }
+      }
+    },
     "auto_materialize": {"description": "Dagster's; ignored."},
     "backfills": {"description": "Dagster's; ignored."},
     "code_servers": {"description": "Dagster's; ignored."},
@@ -229,6 +267,21 @@ const schema = `{
     "default_op_concurrency_limit": {"description": "Dagster's older spelling; use concurrency.", "deprecated": true, "not": {}}
   },
   "$defs": {
+    "accounts": {
+      "type": ["array", "null"],
+      "minItems": 1,
+      "items": {
+        "anyOf": [
+          {"type": "integer", "minimum": 0, "maximum": 4294967294},
+          {"type": "string", "minLength": 1, "pattern": "^[^\u0000-\u001f\u007f-\u009f\ufffd]+$"}
+        ]
+      }
+    },
+    "names": {
+      "type": ["array", "null"],
+      "minItems": 1,
+      "items": {"type": "string", "minLength": 1, "pattern": "^[^\u0000-\u001f\u007f-\u009f\ufffd]+$"}
+    },
     "size": {
       "anyOf": [
         {"type": "integer", "minimum": 1, "maximum": 9223372036854775807},

@@ -145,7 +145,7 @@ func mutate(v any, set func(any), use func()) {
 // beyondSchema tells the mistakes that no schema can express, or that lie in the notation and not in the value.
 func beyondSchema(problems string) bool {
 	for _, part := range []string{"duplicate limit for tag:", "tls is set, but the endpoints are not encrypted",
-		"some endpoints are encrypted", "must be at least 1ms, not"} {
+		"some endpoints are encrypted", "must be at least 1ms, not", "must be at least 5s, not"} {
 		if strings.Contains(problems, part) {
 			return true
 		}
@@ -208,6 +208,8 @@ func TestSchemaAndParserKnowTheSameKeys(t *testing.T) {
 		{keys(p, "concurrency", p, "pools"), poolsKeys()},
 		{keys(p, "concurrency", p, "runs"), runsKeys()},
 		{keys("$defs", "tag_limit"), tagLimitKeys()},
+		{keys(p, "agent"), agentKeys()},
+		{keys(p, "agent", p, "rules", "items"), agentRuleKeys()},
 	} {
 		if slices.Sort(c.parser); !slices.Equal(c.schema, c.parser) {
 			t.Errorf("schema %v\nparser %v", c.schema, c.parser)

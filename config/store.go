@@ -23,6 +23,7 @@ type Etcd struct {
 	ServerName   string   // the name that the server's certificate must have; "": the endpoint's host
 	Username     string
 	PasswordFile string // set where Username is
+	Agent        string // the socket of the agent to use, or NoAgent; "": the default one, where it is there
 }
 
 // encrypted reports whether the store is an etcd cluster with anything set that only an encrypted connection uses.
@@ -179,6 +180,9 @@ func (b Backend) replacedBy(chosen Backend) (Backend, error) {
 	}
 	if fault := e.completeSchemes(); fault != "" {
 		return Backend{}, errors.New(fault)
+	}
+	if b.Etcd != nil && !slices.Equal(e.Endpoints, b.Etcd.Endpoints) {
+		e.Agent = "" // that of the file is for the file's
 	}
 	return Backend{Etcd: &e}, nil
 }

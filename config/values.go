@@ -30,6 +30,7 @@ func (c *Config) Values() []Value {
 		add("backend.etcd.tls.server_name", e.ServerName)
 		add("backend.etcd.username", e.Username)
 		add("backend.etcd.password_file", e.PasswordFile)
+		add("backend.etcd.agent", e.Agent)
 	}
 	add("namespace", c.Namespace)
 	s := c.Settings
@@ -54,6 +55,14 @@ func (c *Config) Values() []Value {
 	add("dag.keep_bytes", strconv.FormatInt(c.Dag.Bytes, 10))
 	add("dag.log_limit", strconv.FormatInt(c.Dag.LogLimit, 10))
 	add("dag.log_dir", c.Dag.LogDir)
+	add("agent.listen", c.Agent.Listen)
+	add("agent.state", c.Agent.State)
+	if c.Agent.TTL != 0 {
+		add("agent.ttl", backend.ShortDuration(c.Agent.TTL))
+	}
+	if c.Agent.Rules != nil {
+		add("agent.rules", strconv.Itoa(len(c.Agent.Rules)))
+	}
 	return values
 }
 
