@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -119,15 +120,18 @@ func (a *agent) options() Options {
 	return o
 }
 
-// allow fails where the configuration does not let a user do what is asked for.
-func (a *agent) allow(peer keeper.Peer, namespace string, r *keeper.Request) error {
+// allow fails where the configuration does not let a wrapper do what it asks for.
+func (a *agent) allow(v *server, r *keeper.Request) error {
 	if a.config == nil {
 		return nil
 	}
 	a.mu.Lock()
 	policy := a.config.Policy
 	a.mu.Unlock()
-	return policy.Allow(peer, namespace, r)
+	if r.Claim != nil {
+		r.Claim.User = strconv.Itoa(v.peer.UID) // nobody is somebody else
+	}
+	return policy.Allow(v.peer, v.store.options.Namespace, r, v.kept.isOf(v.peer.UID, r.ID))
 }
 
 // open gives a wrapper the store of the namespace it asks for.
@@ -179,9 +183,6 @@ func (a *agent) admit(v *server, asked *Options) error {
 	o := a.options()
 	if len(asked.Endpoints) > 0 && !slices.Equal(hostsOf(*asked), hostsOf(o)) {
 		return fmt.Errorf("this agent keeps claims on %s, not on %s; use --agent none for that", o, asked)
-	}
-	if err := a.allow(v.peer, asked.Namespace, &keeper.Request{Op: keeper.OpOpen}); err != nil {
-		return err
 	}
 	o.Namespace, o.Grace, o.WarnOnLost, o.ConnectTimeout = asked.Namespace, min(asked.Grace, o.Grace), asked.WarnOnLost, asked.ConnectTimeout
 	*asked = o
@@ -296,6 +297,14 @@ func (k *kept) comeBack(v *server, id string, given bool) *charge {
 	}
 	c.away = false
 	return c
+}
+
+// isOf reports whether a claim is kept here for a user.
+func (k *kept) isOf(uid int, id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c := k.charges[id]
+	return c != nil && c.note.UID == uid
 }
 
 func (k *kept) join(v *server) {

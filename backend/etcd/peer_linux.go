@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"net"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -15,13 +16,41 @@ func peerOf(conn *net.UnixConn) (keeper.Peer, error) {
 		return keeper.Peer{}, err
 	}
 	var ucred *unix.Ucred
+	var groups []int
 	var failed error
-	err = raw.Control(func(fd uintptr) { ucred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	err = raw.Control(func(fd uintptr) {
+		if ucred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); failed == nil {
+			groups, failed = peerGroups(fd)
+		}
+	})
 	if err == nil {
 		err = failed
 	}
 	if err != nil {
 		return keeper.Peer{}, err
 	}
-	return keeper.NewPeer(int(ucred.Pid), int(ucred.Uid), int(ucred.Gid)), nil
+	return keeper.Peer{PID: int(ucred.Pid), UID: int(ucred.Uid), GID: int(ucred.Gid), Groups: groups}, nil
+}
+
+// peerGroups are the groups that the process was in when it connected. A table of users need not know them all.
+func peerGroups(fd uintptr) ([]int, error) {
+	gids := make([]uint32, 32)
+	for {
+		size := uint32(4 * len(gids))
+		_, _, failed := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
+			uintptr(unsafe.Pointer(&gids[0])), uintptr(unsafe.Pointer(&size)), 0)
+		count := int(size / 4)
+		switch {
+		case failed == unix.ERANGE && count > len(gids):
+			gids = make([]uint32, count)
+			continue
+		case failed != 0:
+			return nil, failed
+		}
+		groups := make([]int, count)
+		for i, gid := range gids[:count] {
+			groups[i] = int(gid)
+		}
+		return groups, nil
+	}
 }

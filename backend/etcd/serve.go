@@ -200,7 +200,7 @@ func (v *server) check(r *keeper.Request) error {
 	if used || r.Number <= 0 {
 		return fmt.Errorf("%d is no number for another request", r.Number)
 	}
-	return v.agent.allow(v.peer, v.store.options.Namespace, r)
+	return v.agent.allow(v, r)
 }
 
 func (v *server) answer(r keeper.Request, err error, m keeper.Message) {
