@@ -2,6 +2,9 @@ package config
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -28,6 +31,42 @@ func TestTheSyntaxOfTheStore(t *testing.T) {
 		b, err := ParseBackend(text)
 		if got := fmt.Sprintf("%v %v", b, err); got != want {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+func TestWhichAgentIsUsed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "limit.yaml")
+	const text = "backend: {etcd: {endpoints: ['http://a:1', 'http://b:1'], agent: /file.sock}}"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what     string
+		flags    Flags
+		variable string
+		agent    string
+		from     string
+	}{
+		{"the file", Flags{}, "", "/file.sock", file + ":1"},
+		{"the variable beats the file", Flags{}, "v.sock", "/here/v.sock", "$LIMIT_AGENT"},
+		{"the flag beats the variable", Flags{Agent: "none"}, "v.sock", NoAgent, "--agent"},
+		{"the same endpoints by another way", Flags{Backend: "etcd://a:1,b:1"}, "", "/file.sock", file + ":1"},
+		{"other endpoints", Flags{Backend: "etcd://c:1"}, "", "", ""},
+		{"other endpoints with an agent", Flags{Backend: "etcd://c:1", Agent: "/c.sock"}, "", "/c.sock", "--agent"},
+	} {
+		c.flags.Config = file
+		got, err := Load(c.flags, Environment{Dir: "/here", Env: func(name string) string {
+			if name == EnvAgent {
+				return c.variable
+			}
+			return ""
+		}})
+		if err != nil || got.Backend.Etcd.Agent != c.agent || c.from != "" && got.From("backend.etcd.agent") != c.from {
+			t.Errorf("%s: %+v, %v", c.what, got, err)
+		}
+		if passed := slices.Contains(got.Environ(), EnvAgent+"="+c.agent); passed != (c.agent != "") {
+			t.Errorf("%s: the environment is %q", c.what, got.Environ())
 		}
 	}
 }

@@ -177,12 +177,12 @@ func (a *agent) keep(s *Store) *kept {
 // not the wrapper's to choose.
 func (a *agent) admit(v *server, asked *Options) error {
 	if uid := os.Geteuid(); uid != 0 && uid != v.peer.UID {
-		return fmt.Errorf("this agent runs as the user %d and cannot end the commands of the user %d; run it as root, or one for each user",
+		return keeper.NotServed("this agent runs as the user %d and cannot end the commands of the user %d; run it as root, or one for each user",
 			uid, v.peer.UID)
 	}
 	o := a.options()
 	if len(asked.Endpoints) > 0 && !slices.Equal(hostsOf(*asked), hostsOf(o)) {
-		return fmt.Errorf("this agent keeps claims on %s, not on %s; use --agent none for that", o, asked)
+		return keeper.NotServed("this agent keeps claims on %s, not on %s; use --agent none for that", o, asked)
 	}
 	o.Namespace, o.Grace, o.WarnOnLost, o.ConnectTimeout = asked.Namespace, min(asked.Grace, o.Grace), asked.WarnOnLost, asked.ConnectTimeout
 	*asked = o
@@ -305,6 +305,16 @@ func (k *kept) isOf(uid int, id string) bool {
 	defer k.mu.Unlock()
 	c := k.charges[id]
 	return c != nil && c.note.UID == uid
+}
+
+// agency is what an agent tells of itself; nil for a keeper of one wrapper.
+func (k *kept) agency() *keeper.Agency {
+	if k.agent.config == nil {
+		return nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return &keeper.Agency{Version: k.agent.config.Version, Claims: len(k.charges)}
 }
 
 func (k *kept) join(v *server) {

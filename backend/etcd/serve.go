@@ -259,7 +259,9 @@ func (v *server) do(ctx context.Context, r keeper.Request) (m keeper.Message, er
 	case keeper.OpNames:
 		m.Names, err = s.Namespaces(ctx)
 	case keeper.OpHealth:
-		m.Health.V, err = s.Health(ctx)
+		if m.Health.V, err = s.Health(ctx); err == nil {
+			m.Health.V.Agent = v.kept.agency()
+		}
 	default:
 		err = fmt.Errorf("this keeper does not know %q; it is of another version than the wrapper", r.Op)
 	}

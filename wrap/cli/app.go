@@ -213,7 +213,7 @@ func (p *program) commands(first string) []*cli.Command {
 	return []*cli.Command{
 		p.runCommand(), p.holdCommand(), p.releaseCommand(), p.dagCommand(),
 		p.statusCommand(), p.whyCommand(), p.statsCommand(), p.historyCommand(), p.simulateCommand(),
-		p.metricsCommand(), p.serveCommand(), p.cancelCommand(), p.bumpCommand(), p.waitCommand(),
+		p.metricsCommand(), p.serveCommand(), p.agentCommand(), p.cancelCommand(), p.bumpCommand(), p.waitCommand(),
 		p.poolCommand(), p.queueCommand(), p.applyCommand(), p.diffCommand(), p.configCommand(), p.initCommand(),
 		p.namespacesCommand(),
 		p.doctorCommand(), p.completionCommand(), p.versionCommand(), p.helpCommand(), p.keeperCommand(),

@@ -56,6 +56,7 @@ type diagnosis struct {
 	Version   string            `json:"version"`
 	Namespace string            `json:"namespace,omitempty"`
 	Backend   string            `json:"backend,omitempty"`
+	Agent     string            `json:"agent,omitempty"` // the socket of the agent that is used
 	Findings  []backend.Finding `json:"findings"`
 	Members   []keeper.Member   `json:"members,omitempty"` // of etcd
 }
@@ -93,10 +94,7 @@ func (d *diagnosis) exit() error {
 }
 
 func (p *program) diagnose(c *cli.Context, d *diagnosis) {
-	at := config.OS()
-	at.Env = func(name string) string { return wrap.Getenv(p.env, name) }
-	cfg, err := config.Load(config.Flags{Config: text(c, "config"), Backend: text(c, "backend"),
-		Namespace: text(c, "namespace")}, at)
+	cfg, err := p.configuration(c, "")
 	if err != nil {
 		problems := yamlread.Problems(err)
 		for _, problem := range problems {
@@ -164,7 +162,7 @@ func (p *program) diagnoseEtcd(ctx context.Context, d *diagnosis, cfg *config.Co
 		return
 	}
 	defer b.Close()
-	d.Backend = b.String()
+	d.Backend, d.Agent = b.String(), agentOf(b)
 	doctor, ok := b.(interface {
 		Health(context.Context) (*keeper.Health, error)
 	})
@@ -177,6 +175,14 @@ func (p *program) diagnoseEtcd(ctx context.Context, d *diagnosis, cfg *config.Co
 		return
 	}
 	d.Members = health.Members
+	if a := health.Agent; a != nil {
+		d.add(backend.Fine, "agent", "", "%s: limit %s, keeps %s of this namespace; it is the agent that the members answer",
+			d.Agent, a.Version, wrap.Plural(a.Claims, "claim"))
+		if a.Version != d.Version {
+			d.add(backend.Warning, "agent", "systemctl restart limit-agent: no command ends of it",
+				"the agent is limit %s, and this is %s", a.Version, d.Version)
+		}
+	}
 	for _, m := range health.Members {
 		if m.Error == "" {
 			d.add(backend.Fine, "member", "", "%s", describeMember(m))

@@ -22,6 +22,7 @@ func commonFlags() []cli.Flag {
 		&cli.StringFlag{Name: "config", Usage: "read settings from `FILE`", Category: "Store"},
 		&cli.StringFlag{Name: "backend",
 			Usage: "where claims and limits live: `local | local:DIR | etcd://H1:2379,H2:2379`", Category: "Store"},
+		&cli.StringFlag{Name: "agent", Usage: "`PATH` of the agent's socket to use on etcd, or none", Category: "Store"},
 		&cli.StringFlag{Name: "namespace", Usage: "`NAME` of the deployment within the store", Category: "Store"},
 		durationFlag("connect-timeout", defaultConnectTimeout, "how long the store may take to answer", "Store"),
 		&cli.BoolFlag{Name: "q", Usage: "say nothing but errors", Category: "Messages"},

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -15,24 +16,58 @@ import (
 	"limit/wrap/process"
 )
 
-// connectEtcd opens a store on etcd, kept by a process of its own.
+// connectEtcd opens a store on etcd, through the agent of this machine, or else kept by a process of its own.
 func (p *program) connectEtcd(ctx context.Context, cfg *config.Config, o storeOptions) (backend.Backend, error) {
-	e := cfg.Backend.Etcd
+	options := etcdOptions(cfg)
+	options.TTL, options.Grace, options.WarnOnLost, options.ConnectTimeout = o.ttl, o.grace, o.warnOnLost, o.timeout
+	switch path := cfg.Backend.Etcd.Agent; path {
+	case config.NoAgent:
+	case "":
+		// Nobody has named this agent. Where it is not for us everything works as if none were installed.
+		client, err := keeper.TryDial(ctx, defaultAgentSocket, options)
+		if !errors.Is(err, keeper.ErrNotServed) {
+			return backendOf(client, err)
+		}
+	default:
+		return backendOf(keeper.Dial(ctx, path, options))
+	}
 	program, err := keeperProgram(p.env)
 	if err != nil {
 		return nil, fmt.Errorf("finding the program that keeps claims on etcd: %w", err)
 	}
-	client, err := keeper.Start(ctx, program, keeper.Options{
-		Endpoints: e.Endpoints, Namespace: cfg.Namespace,
-		TLS:      keeper.TLS{CA: e.CA, Cert: e.Cert, Key: e.Key, ServerName: e.ServerName},
-		Username: e.Username, PasswordFile: e.PasswordFile,
-		TTL: o.ttl, Grace: o.grace, WarnOnLost: o.warnOnLost, ConnectTimeout: o.timeout, ThirdGuard: fenceProgram(),
-	})
+	options.ThirdGuard = fenceProgram()
+	client, err := keeper.Start(ctx, program, options)
 	if err != nil {
 		return nil, err
 	}
 	if p.supervisor != nil {
 		p.supervisor.Exclude(client.PID())
+	}
+	return client, nil
+}
+
+// etcdOptions are what a configuration says of etcd.
+func etcdOptions(cfg *config.Config) keeper.Options {
+	e := cfg.Backend.Etcd
+	return keeper.Options{
+		Endpoints: e.Endpoints, Namespace: cfg.Namespace,
+		TLS:      keeper.TLS{CA: e.CA, Cert: e.Cert, Key: e.Key, ServerName: e.ServerName},
+		Username: e.Username, PasswordFile: e.PasswordFile,
+	}
+}
+
+// agentOf is the socket of the agent that a store is used through, "" for none.
+func agentOf(b backend.Backend) string {
+	if client, ok := b.(interface{ Agent() string }); ok {
+		return client.Agent()
+	}
+	return ""
+}
+
+// backendOf keeps a nil client from being a store.
+func backendOf(client *keeper.Client, err error) (backend.Backend, error) {
+	if err != nil {
+		return nil, err
 	}
 	return client, nil
 }

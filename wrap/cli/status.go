@@ -123,6 +123,7 @@ func onlyPool(s *backend.Snapshot, pool string) *backend.Snapshot {
 type status struct {
 	Namespace string         `json:"namespace"`
 	Backend   string         `json:"backend"`
+	Agent     string         `json:"agent,omitempty"` // the socket of the agent that is used
 	Pools     []statusPool   `json:"pools"`
 	Runs      statusRuns     `json:"runs"`
 	TagLimits []statusTag    `json:"tag_limits"`
@@ -192,7 +193,7 @@ type statusWaiter struct {
 
 func newStatus(s *backend.Snapshot, in *store) status {
 	st := status{
-		Namespace: in.namespace, Backend: in.String(),
+		Namespace: in.namespace, Backend: in.String(), Agent: agentOf(in.Backend),
 		Pools: []statusPool{}, TagLimits: []statusTag{}, Held: []statusHeld{}, Waiting: []statusWaiter{},
 	}
 	for _, u := range s.Usage {

@@ -37,6 +37,9 @@ func (p *program) using(c *cli.Context, o storeOptions, do func(s *store) error)
 // heading says which store is shown, on one line of a terminal.
 func (s *store) heading(width int) string {
 	text := fmt.Sprintf("store %s, namespace %s", s, s.namespace)
+	if agent := agentOf(s.Backend); agent != "" {
+		text += ", through the agent at " + agent
+	}
 	if u, ok := s.Backend.(*unmade); ok && u.found() == nil {
 		text += " (there is none yet: the first command that takes a slot makes it)"
 	}

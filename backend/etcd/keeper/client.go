@@ -59,6 +59,15 @@ func Connect(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, 
 // Dial speaks to the agent that listens at path. Which servers of etcd, with which credentials, is the agent's to
 // know: endpoints that are given have to be its own. The options that are in force are the client's afterwards.
 func Dial(ctx context.Context, path string, o Options) (*Client, error) {
+	return dialAgent(ctx, path, o, true)
+}
+
+// TryDial is Dial for an agent that may not be there: that is ErrNotServed.
+func TryDial(ctx context.Context, path string, o Options) (*Client, error) {
+	return dialAgent(ctx, path, o, false)
+}
+
+func dialAgent(ctx context.Context, path string, o Options, wait bool) (*Client, error) {
 	o = Options{Endpoints: o.Endpoints, Namespace: o.Namespace, Grace: o.Grace, WarnOnLost: o.WarnOnLost, ConnectTimeout: o.ConnectTimeout}
 	bound, cancel := context.WithTimeout(ctx, o.WithDefaults().ConnectTimeout)
 	defer cancel()
@@ -70,6 +79,9 @@ func Dial(ctx context.Context, path string, o Options) (*Client, error) {
 				err = unanswered(path, err)
 			}
 			return c, err
+		}
+		if !wait {
+			return nil, NotServed("no agent listens at %s: %v", path, err)
 		}
 		select {
 		case <-time.After(retry):
@@ -129,6 +141,9 @@ func (c *Client) inForce(m *Message) {
 
 // PID is the process id of the keeper that Start has started.
 func (c *Client) PID() int { return c.pid }
+
+// Agent is the path of the socket of the agent that is used, "" for none.
+func (c *Client) Agent() string { return c.agent }
 
 // String is etcd://h1:2379,h2:2379.
 func (c *Client) String() string {

@@ -7,6 +7,13 @@ type Health struct {
 	Members  []Member  `json:"members"`
 	Alarms   []string  `json:"alarms,omitempty"`
 	Problems []Problem `json:"problems,omitempty"`
+	Agent    *Agency   `json:"agent,omitempty"` // nil: no agent was asked
+}
+
+// Agency is what an agent tells of itself.
+type Agency struct {
+	Version string `json:"version"`
+	Claims  int    `json:"claims"` // that it keeps in the namespace
 }
 
 // Member is one server of the cluster as this machine reaches it.

@@ -13,6 +13,7 @@ import (
 // AgentConfig is how an agent works.
 type AgentConfig struct {
 	Options Options // without Namespace and WarnOnLost
+	Version string  // of the agent
 	State   string  // the directory of what the next agent has to know
 	Policy  Policy
 }

@@ -105,7 +105,7 @@ func (h *Hello) Check(other string) error {
 	if h.Protocol == ours.Protocol && slices.Equal(h.Features, ours.Features) {
 		return nil
 	}
-	return fmt.Errorf("%s is of another version: %s, and here %s; install limit and limit-keeper of one release together",
+	return NotServed("%s is of another version: %s, and here %s; install limit and limit-keeper of one release together",
 		other, h, ours)
 }
 
@@ -144,6 +144,7 @@ type Failure struct {
 	Text        string                   `json:"text"`
 	Unreachable bool                     `json:"unreachable,omitempty"`
 	Held        bool                     `json:"held,omitempty"`
+	NotServed   bool                     `json:"not_served,omitempty"`
 	Ended       bool                     `json:"ended,omitempty"` // the request's context has
 	Busy        *backend.BusyError       `json:"busy,omitempty"`
 	Impossible  *backend.ImpossibleError `json:"impossible,omitempty"`
@@ -156,7 +157,8 @@ func Fail(err error) *Failure {
 		return nil
 	}
 	f := &Failure{Text: err.Error(), Unreachable: errors.Is(err, backend.ErrUnreachable), Held: errors.Is(err, backend.ErrHeld),
-		Ended: errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, backend.ErrUnreachable)}
+		NotServed: errors.Is(err, ErrNotServed),
+		Ended:     errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, backend.ErrUnreachable)}
 	errors.As(err, &f.Busy)
 	errors.As(err, &f.Impossible)
 	errors.As(err, &f.NotFound)
@@ -178,10 +180,21 @@ func (f *Failure) Err() error {
 		return backend.ErrHeld
 	case f.Unreachable:
 		return &remoteError{f.Text, backend.ErrUnreachable}
+	case f.NotServed:
+		return &remoteError{f.Text, ErrNotServed}
 	case f.Ended:
 		return &remoteError{f.Text, context.Canceled}
 	}
 	return errors.New(f.Text)
+}
+
+// ErrNotServed says that this is no agent for who asks: none is there, or one of another version, of another etcd, or of
+// another user.
+var ErrNotServed = errors.New("not served by this agent")
+
+// NotServed is an error that is ErrNotServed, in its own words.
+func NotServed(format string, args ...any) error {
+	return &remoteError{fmt.Sprintf(format, args...), ErrNotServed}
 }
 
 // remoteError says what the keeper said, and is what it was.
