@@ -4,10 +4,15 @@ package wrapper
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func exitCases() []testCase {
@@ -83,4 +88,66 @@ func callers(b *bench) {
 	if took := time.Since(began); took > 10*time.Second {
 		b.Errorf("kill and wait took %v", took)
 	}
+}
+
+// TestAUserWithTooFewProcessesIsToldSo: the runtime would give up with a traceback, in the midst of anything.
+func TestAUserWithTooFewProcessesIsToldSo(t *testing.T) {
+	b := newBench(t, limit(limitBinary(t)))
+	file, err := os.Open(limitBinary(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	const nobodyElse = 64999 // a user without processes
+	for most, code := range map[string]int{"6": 125, "40": 0} {
+		p := b.start([]string{"bash", "-c", "ulimit -u " + most + "; exec /proc/self/fd/3 version"}, func(c *exec.Cmd) {
+			c.Dir, c.ExtraFiles = "/", []*os.File{file}
+			c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobodyElse, Gid: nobodyElse}}
+		})
+		r := p.wait(patience)
+		if said := strings.Contains(r.err, "ulimit -u"); r.code() != code || said != (code == 125) {
+			t.Errorf("with %s processes: %s; want exit %d", most, r, code)
+		}
+	}
+}
+
+// TestVerbsThatRunNothingDieOfSignalsWithoutATraceback: as other programs do.
+func TestVerbsThatRunNothingDieOfSignalsWithoutATraceback(t *testing.T) {
+	b := newBench(t, limit(limitBinary(t)))
+	if err := unix.Mkfifo(b.path("steps.yaml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	holder := b.start(b.L("sleep", "600"), nil)
+	b.eventually("the slot is taken", patience, func() bool { return !b.w.free(b) })
+	for _, verb := range [][]string{
+		{"status", "--watch"}, {"wait", "--pool", "p"}, {"hold", "--pool", "p"}, {"dag", "plan", b.path("steps.yaml")},
+	} {
+		for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGSEGV} {
+			p := b.start(append(b.w.argv(b)[:3:3], verb...), nil)
+			b.eventually("it takes the signal", patience, func() bool { return hasPipe(p.pid()) })
+			p.kill(sig)
+			r := p.wait(patience)
+			if !r.status.Signaled() || r.status.Signal() != sig || strings.Contains(r.err, "goroutine") {
+				t.Errorf("%q, %v: %s", verb, sig, r)
+			}
+		}
+	}
+	holder.kill(syscall.SIGTERM)
+}
+
+// hasPipe reports whether a process has both ends of a pipe: its signals come through one.
+func hasPipe(pid int) bool {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	seen := map[string]int{}
+	for _, f := range files {
+		if to, err := os.Readlink(f); err == nil && strings.HasPrefix(to, "pipe:") {
+			seen[to]++
+		}
+	}
+	for _, ends := range seen {
+		if ends > 1 {
+			return true
+		}
+	}
+	return false
 }

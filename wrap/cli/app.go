@@ -31,7 +31,8 @@ type program struct {
 	env        []string            // as this process was given it
 	supervisor *process.Supervisor // of the verbs that run commands
 	outlet     *wrap.Outlet        // what Err writes to, after queueMessages
-	unheard    chan syscall.Signal // by which limit ends though its verb hangs
+	unheard    chan syscall.Signal // by which limit ends, whatever its verb does
+	loud       func()              // undoes process.Quieten
 }
 
 // Main runs limit with its arguments, args[0] being its name, and returns the code to exit with. Where the
@@ -52,12 +53,16 @@ func Main(args []string, streams Streams) int {
 	}
 	// The kernel gives a signal to the first thread: it is kept out of the calls that may hang.
 	runtime.LockOSThread()
+	if err := p.quieten(); err != nil {
+		p.complain(err)
+		return wrap.CodeFailed
+	}
 	ended := make(chan wrap.Exit, 1)
 	go func() { ended <- p.perform(args) }()
 	var exit wrap.Exit
 	select {
 	case exit = <-ended:
-	case exit.Signal = <-p.unheard: // the verb hangs, in a call that nothing ends
+	case exit.Signal = <-p.unheard: // no verb's supervisor takes it, or the verb hangs in a call that nothing ends
 	}
 	if exit.Signal != 0 {
 		return process.DieOf(exit.Signal)
@@ -77,8 +82,19 @@ func (p *program) perform(args []string) wrap.Exit {
 	return exit
 }
 
+// quieten lets signals that no supervisor takes end limit without a traceback. limit run, whose supervisor is there from
+// its beginning, does without.
+func (p *program) quieten() (err error) {
+	p.loud = func() {}
+	if firstWord(p.args) != "run" {
+		p.loud, err = process.Quieten(p.unheard)
+	}
+	return err
+}
+
 // supervise makes the supervisor of a verb that runs commands.
 func (p *program) supervise() (_ *process.Supervisor, err error) {
+	p.loud()
 	if p.supervisor, err = process.NewSupervisor(p.unheard); err != nil {
 		return nil, err
 	}

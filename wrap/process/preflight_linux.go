@@ -2,6 +2,10 @@ package process
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +41,62 @@ func Preflight() error {
 	if err = unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
 		return lacking(err)
 	}
+	return enoughTasks()
+}
+
+const (
+	tasksNeeded = 8   // processes and threads that limit starts, and some more
+	fewTasks    = 512 // a limit above is not looked at: to count a user's processes takes time
+)
+
+// enoughTasks returns an error where this process may not start the threads and the command that it needs.
+func enoughTasks() error {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NPROC, &limit) == nil && os.Geteuid() != 0 && limit.Cur <= fewTasks &&
+		tasksOf(os.Geteuid())+tasksNeeded > int(limit.Cur) {
+		return fmt.Errorf("too few processes are allowed; limit needs room for %d more processes and threads than this "+
+			"user has: raise the limit of %d (ulimit -u) or end some", tasksNeeded, limit.Cur)
+	}
+	if dir, most := taskLimit(); most > 0 && readNumber(dir+"/pids.current")+tasksNeeded > most {
+		return fmt.Errorf("too few processes are allowed; limit needs room for %d more processes and threads than this "+
+			"control group has: raise pids.max of %s, which is %d", tasksNeeded, dir, most)
+	}
 	return nil
+}
+
+// tasksOf counts the threads of a user's processes.
+func tasksOf(uid int) (n int) {
+	all, _ := processes("")
+	for _, i := range all {
+		var st unix.Stat_t
+		if unix.Stat("/proc/"+strconv.Itoa(i.pid), &st) == nil && int(st.Uid) == uid {
+			n += max(i.threads, 1)
+		}
+	}
+	return n
+}
+
+// taskLimit returns the control group of this process and how many tasks may be in it; 0: that is not known, or not
+// limited.
+func taskLimit() (dir string, most int) {
+	groups, _ := os.ReadFile("/proc/self/cgroup")
+	for line := range strings.Lines(string(groups)) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) == 3 && (fields[1] == "" || fields[1] == "pids") {
+			dir = filepath.Join("/sys/fs/cgroup", fields[1], fields[2])
+			if most = readNumber(dir + "/pids.max"); most > 0 {
+				return dir, most
+			}
+		}
+	}
+	return "", 0
+}
+
+// readNumber reads a file with a number; 0 where there is none.
+func readNumber(path string) int {
+	text, _ := os.ReadFile(path)
+	n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return n
 }
 
 func lacking(err error) error {
