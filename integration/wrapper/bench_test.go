@@ -260,9 +260,12 @@ func alive(pid int) bool {
 }
 
 // stopped reports whether a process is stopped.
-func stopped(pid int) bool {
+func stopped(pid int) bool { return inState(pid, 'T') }
+
+// inState reports whether the first thread of a process is in a state of /proc/PID/stat.
+func inState(pid int, state byte) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && bytes.Contains(stat[bytes.LastIndexByte(stat, ')'):], []byte(") T "))
+	return err == nil && bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte{' ', state, ' '})
 }
 
 // lines gives what is written to a pipe, line by line.
