@@ -46,13 +46,17 @@ func onBothStores(t *testing.T, test func(t *testing.T, w *world)) {
 		test(w.t, w)
 	}
 	t.Run("local", func(t *testing.T) { in(newWorld(t)) })
-	t.Run("etcd", func(t *testing.T) {
-		endpoints := etcdtest.Start(t, etcdtest.Options{}).Endpoints() // outlives the world
-		w := newWorld(t)
-		w.store = "etcd://" + strings.TrimPrefix(endpoints[0], "http://")
-		w.env = append(w.env, "LIMIT_BACKEND="+w.store)
-		in(w)
-	})
+	t.Run("etcd", func(t *testing.T) { in(newEtcdWorld(t)) })
+}
+
+// newEtcdWorld is a world of a store on etcd.
+func newEtcdWorld(t *testing.T) *world {
+	t.Helper()
+	endpoints := etcdtest.Start(t, etcdtest.Options{}).Endpoints() // outlives the world
+	w := newWorld(t)
+	w.store = "etcd://" + strings.TrimPrefix(endpoints[0], "http://")
+	w.env = append(w.env, "LIMIT_BACKEND="+w.store)
+	return w
 }
 
 // sparedFiles is how many files of claims the store keeps to use them again.
