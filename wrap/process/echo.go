@@ -10,14 +10,25 @@ import (
 
 // A signal may be sent to this process alone, which hands it on, or to all of a process group, a control group
 // (systemd's default) or a tree: then the command has it already. A witness shows which: another process of the same
-// group, which reports what it is sent. So a signal waits this long before it is handed on. Equal signals that come
-// meanwhile are one, as they are while they are pending: timeout(1) signals its child and then its group.
+// group, which reports what it is sent. So a signal waits this long, and then until the witness has answered a marker:
+// what it was sent before, it has reported before. Equal signals that come meanwhile are one, as they are while they are
+// pending: timeout(1) signals its child and then its group.
 const echoWindow = 50 * time.Millisecond
+
+// seenFor is how long after its witness this process may receive a signal: the machine may be busy.
+const seenFor = time.Second
+
+// answerFor is how long the witness may take to answer.
+const answerFor = 5 * time.Second
+
+// marker is what the witness is sent to answer: of several signals it reports the one with the highest number last.
+const marker = syscall.Signal(64)
 
 // echoes are the signals that this process and its witness have received of late. The Supervisor's lock is held for all
 // of it.
 type echoes struct {
 	witness int               // its process id; 0: there is none
+	marked  time.Duration     // when it was sent the marker that it has not answered; 0: it has. On the clock of now
 	waiting []arrival         // received by this process, in order
 	seen    [65]time.Duration // when the witness received it and this process had not; on the clock of now
 }
@@ -37,7 +48,7 @@ func (e *echoes) received(sig syscall.Signal) bool {
 	if !isRealTime(sig) && slices.ContainsFunc(e.waiting, func(a arrival) bool { return a.sig == sig }) {
 		return false
 	}
-	all := e.seen[sig] > 0 && now()-e.seen[sig] < echoWindow
+	all := e.seen[sig] > 0 && now()-e.seen[sig] < seenFor
 	e.seen[sig] = 0
 	e.waiting = append(e.waiting, arrival{sig, now(), all})
 	return true
@@ -53,9 +64,9 @@ func (e *echoes) reported(sig syscall.Signal) {
 	e.waiting[i].all = true
 }
 
-// due removes and returns the signals that have waited long enough.
-func (e *echoes) due() (due []arrival) {
-	for len(e.waiting) > 0 && now()-e.waiting[0].at >= echoWindow {
+// due removes and returns the signals that had waited long enough at a time.
+func (e *echoes) due(at time.Duration) (due []arrival) {
+	for len(e.waiting) > 0 && at-e.waiting[0].at >= echoWindow {
 		due = append(due, e.waiting[0])
 		e.waiting = e.waiting[1:]
 	}
@@ -130,19 +141,37 @@ func (s *Supervisor) hear(sig syscall.Signal) {
 
 // witnessed deals with a report of the witness.
 func (s *Supervisor) witnessed(m sigsource.Signal) {
-	if !m.SentByProcess() || m.PID != s.self {
+	switch {
+	case !m.SentByProcess() || m.PID != s.self:
 		s.echoes.reported(m.Sig)
+	case m.Sig == marker:
+		s.takeDue(s.echoes.marked)
+		s.echoes.marked = 0
 	}
 }
 
-// settle takes the signals that have waited long enough. A witness that is about to report is waited for: the machine
-// is busy.
+// settle has the signals taken that have waited long enough, once the witness has answered for them; one that is stopped
+// does not.
 func (s *Supervisor) settle() {
-	if pid := s.echoes.witness; pid != 0 && find(pid).state == 'R' {
-		time.AfterFunc(time.Millisecond, s.source.Tick)
+	e := &s.echoes
+	if len(e.waiting) == 0 {
 		return
 	}
-	for _, a := range s.echoes.due() {
+	switch {
+	case e.witness == 0 || stateOf(e.witness) == stopped || e.marked > 0 && now()-e.marked > answerFor:
+		e.marked = 0
+		s.takeDue(now())
+		return
+	case e.marked == 0:
+		e.marked = now()
+		syscall.Kill(e.witness, marker)
+	}
+	time.AfterFunc(echoWindow, s.source.Tick) // for what came after the marker, or where it is not answered
+}
+
+// takeDue takes the signals that had waited long enough at a time.
+func (s *Supervisor) takeDue(at time.Duration) {
+	for _, a := range s.echoes.due(at) {
 		s.take(a)
 	}
 }

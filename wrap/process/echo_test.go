@@ -31,3 +31,18 @@ func TestASignalOfTheWitnessIsTheEchoOfOneThatThisProcessReceived(t *testing.T) 
 		}
 	}
 }
+
+// TestASignalWaitsUntilTheWitnessHasAnswered: the machine may be too busy for the witness to report in the window.
+func TestASignalWaitsUntilTheWitnessHasAnswered(t *testing.T) {
+	var e echoes
+	e.received(syscall.SIGTERM)
+	marked := e.waiting[0].at + echoWindow
+	e.reported(syscall.SIGTERM) // late, but before the answer
+	if due := e.due(marked); len(due) != 1 || !due[0].all {
+		t.Errorf("%+v is taken, want one that all have got", due)
+	}
+	e.received(syscall.SIGINT)
+	if due := e.due(e.waiting[0].at); len(due) != 0 {
+		t.Errorf("%+v is taken by an answer to an earlier marker", due)
+	}
+}
