@@ -34,6 +34,7 @@ func (p *program) serveCommand() *cli.Command {
 			&cli.BoolFlag{Name: "allow-changes", Usage: "let those who have the printed link change limits and claims"},
 			&cli.StringFlag{Name: "tls-cert", Usage: "`FILE` with the certificate, for https"},
 			&cli.StringFlag{Name: "tls-key", Usage: "`FILE` with its key"},
+			&cli.StringFlag{Name: "print", Usage: "print `dashboard|alerts`, for Grafana and for Prometheus, and serve nothing"},
 			logDirFlag(),
 		},
 		Action: p.serve,

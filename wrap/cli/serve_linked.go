@@ -23,6 +23,14 @@ func (p *program) serve(c *cli.Context) error {
 	if c.NArg() > 0 {
 		return usageError(c, "no operand is taken")
 	}
+	if c.IsSet("print") {
+		text, ok := serve.Monitoring(c.String("print"))
+		if !ok {
+			return usageError(c, "flag --print: %q is not one of dashboard, alerts", c.String("print"))
+		}
+		_, err := p.Out.Write(text)
+		return err
+	}
 	if (c.String("tls-cert") == "") != (c.String("tls-key") == "") {
 		return usageError(c, "--tls-cert and --tls-key go together")
 	}

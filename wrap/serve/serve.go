@@ -82,6 +82,16 @@ const (
 //go:embed page
 var pageFiles embed.FS
 
+//go:embed monitoring/dashboard.json monitoring/alerts.yaml
+var monitoring embed.FS
+
+// Monitoring is what others need to watch the metrics: the dashboard of Grafana, or the alerts of Prometheus.
+func Monitoring(what string) (text []byte, ok bool) {
+	file := map[string]string{"dashboard": "monitoring/dashboard.json", "alerts": "monitoring/alerts.yaml"}[what]
+	text, err := monitoring.ReadFile(file)
+	return text, err == nil
+}
+
 // Serve serves until ctx ends. Streams are ended then, other answers under way are finished.
 func Serve(ctx context.Context, l net.Listener, o Options) error {
 	s := &server{o: o, hub: newHub(o.Status, o.Follow), ending: ctx}
