@@ -21,6 +21,7 @@ import (
 // keeper is the same for one wrapper, which says what to do.
 type agent struct {
 	kill    Kill
+	log     *slog.Logger
 	notes   *notes          // nil: nobody takes over from a keeper
 	ctx     context.Context // until when an agent works; nil: a keeper ends with its wrapper
 	working sync.WaitGroup
@@ -33,7 +34,9 @@ type agent struct {
 	hook func(point string) // for tests: where to kill the agent
 }
 
-func newAgent(kill Kill) *agent { return &agent{kill: kill, kept: map[string]*kept{}} }
+func newAgent(kill Kill) *agent {
+	return &agent{kill: kill, log: slog.New(slog.DiscardHandler), kept: map[string]*kept{}}
+}
 
 // Agent serves the wrappers that connect until ctx ends. reload gives the configuration anew.
 func Agent(ctx context.Context, l *net.UnixListener, config keeper.AgentConfig, reload <-chan keeper.AgentConfig, kill Kill, log *slog.Logger) error {
@@ -43,7 +46,7 @@ func Agent(ctx context.Context, l *net.UnixListener, config keeper.AgentConfig, 
 func (a *agent) run(ctx context.Context, l *net.UnixListener, config keeper.AgentConfig, reload <-chan keeper.AgentConfig, log *slog.Logger) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	a.config, a.ctx = &config, ctx
+	a.config, a.ctx, a.log = &config, ctx, log
 	var err error
 	if a.notes, err = openNotes(config.State); err != nil {
 		return err
@@ -58,14 +61,16 @@ func (a *agent) run(ctx context.Context, l *net.UnixListener, config keeper.Agen
 		a.working.Wait()
 		a.park()
 	}()
-	if err := a.takeOver(log); err != nil {
+	if err := a.takeOver(); err != nil {
 		return err
 	}
 	a.working.Go(func() {
 		<-ctx.Done()
 		l.Close()
 	})
-	a.working.Go(func() { a.reload(ctx, reload, log) })
+	a.working.Go(func() { a.reload(ctx, reload) })
+	log.Info("the agent has started", "etcd", a.base.String(), "socket", l.Addr().String())
+	defer log.Info("the agent ends; commands run on, and the next agent takes them over")
 	for {
 		conn, err := l.AcceptUnix()
 		switch {
@@ -78,27 +83,32 @@ func (a *agent) run(ctx context.Context, l *net.UnixListener, config keeper.Agen
 			pause(ctx, lastPause)
 			continue
 		}
-		a.working.Go(func() { a.serve(ctx, conn, log) })
+		a.working.Go(func() { a.serve(ctx, conn) })
 	}
 }
 
+// maxRequest bounds what a user may have the agent read.
+const maxRequest = 8 << 20
+
 // serve serves one connection.
-func (a *agent) serve(ctx context.Context, conn *net.UnixConn, log *slog.Logger) {
+func (a *agent) serve(ctx context.Context, conn *net.UnixConn) {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	peer, err := peerOf(conn)
 	if err != nil {
-		log.Warn("it cannot be known who connects", "error", err)
+		a.log.Warn("it cannot be known who connects", "error", err)
 		conn.Close()
 		return
 	}
-	if err := newServer(conn, a, peer).serve(ctx); err != nil && ctx.Err() == nil {
-		log.Debug("a connection has failed", "uid", peer.UID, "pid", peer.PID, "error", err)
+	v := newServer(conn, a, peer)
+	v.line.Bound(maxRequest)
+	if err := v.serve(ctx); err != nil && ctx.Err() == nil {
+		a.log.Debug("a connection has failed", "uid", peer.UID, "pid", peer.PID, "error", err)
 	}
 }
 
 // reload takes each new configuration. Who may do what, and the endpoints, hold at once, the rest with the next agent:
 // the claims that it keeps hang on the connection that it has.
-func (a *agent) reload(ctx context.Context, configs <-chan keeper.AgentConfig, log *slog.Logger) {
+func (a *agent) reload(ctx context.Context, configs <-chan keeper.AgentConfig) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -108,7 +118,7 @@ func (a *agent) reload(ctx context.Context, configs <-chan keeper.AgentConfig, l
 			a.config.Policy, a.config.Options.Endpoints = config.Policy, config.Options.Endpoints
 			a.base.client.SetEndpoints(config.Options.Endpoints...)
 			a.mu.Unlock()
-			log.Info("the configuration was read again", "endpoints", config.Options.Endpoints)
+			a.log.Info("the configuration was read again", "endpoints", config.Options.Endpoints)
 		}
 	}
 }
@@ -131,7 +141,12 @@ func (a *agent) allow(v *server, r *keeper.Request) error {
 	if r.Claim != nil {
 		r.Claim.User = strconv.Itoa(v.peer.UID) // nobody is somebody else
 	}
-	return policy.Allow(v.peer, v.store.options.Namespace, r, v.kept.isOf(v.peer.UID, r.ID))
+	namespace := v.store.options.Namespace
+	err := policy.Allow(v.peer, namespace, r, v.kept.isOf(v.peer.UID, r.ID))
+	if err != nil {
+		a.log.Warn("a request was refused", "uid", v.peer.UID, "pid", v.peer.PID, "namespace", namespace, "request", string(r.Op), "why", err.Error())
+	}
+	return err
 }
 
 // open gives a wrapper the store of the namespace it asks for.
@@ -168,7 +183,7 @@ func (a *agent) open(ctx context.Context, v *server, asked Options) error {
 // keep makes the agent keep a store. a.mu is held.
 func (a *agent) keep(s *Store) *kept {
 	k := &kept{agent: a, store: s, ready: make(chan struct{}), servers: map[*server]struct{}{}, charges: map[string]*charge{}}
-	s.renewed, s.hook = k.renewed, a.hook
+	s.renewed, s.hook, s.log = k.renewed, a.hook, a.log.With("namespace", s.options.Namespace)
 	a.kept[s.options.Namespace] = k
 	return k
 }

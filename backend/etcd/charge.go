@@ -245,11 +245,12 @@ func (c *charge) enforce(deadline time.Duration) {
 		case <-alarm.C:
 		}
 	}
-	c.killAll(c.stopped)
+	c.killAll(c.stopped, "its claim is lost")
 }
 
 // killAll kills the command, what descends from it and what bears its claim's mark.
-func (c *charge) killAll(ctx context.Context) {
+func (c *charge) killAll(ctx context.Context, why string) {
+	c.entry.s.log.Warn("ending a command", "claim", c.entry.id, "uid", c.note.UID, "why", why)
 	root := c.running().Root()
 	fence.As(c.note.UID, func() { c.kept.agent.kill(ctx, root, c.mark()) })
 }
@@ -274,7 +275,7 @@ func (c *charge) orphaned(ctx context.Context) {
 			break
 		}
 		killing, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.options.TTL)
-		c.killAll(killing)
+		c.killAll(killing, "its wrapper has died")
 		cancel()
 	}
 	if c.kept.agent.ending() {

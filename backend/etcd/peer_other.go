@@ -12,3 +12,5 @@ import (
 func peerOf(*net.UnixConn) (keeper.Peer, error) {
 	return keeper.Peer{}, errors.New("agents are for Linux: here nobody says which process connects")
 }
+
+func seenAs(_, pid int) int { return pid }

@@ -299,6 +299,14 @@ func (v *server) enter(ctx context.Context, r keeper.Request) error {
 	return nil
 }
 
+// seenAs is the process that the wrapper calls pid.
+func (v *server) seenAs(pid int) int {
+	if v.agent.config == nil {
+		return pid
+	}
+	return seenAs(v.peer.PID, pid)
+}
+
 // resume gives a wrapper that comes back the claim that it has entered, as it stands.
 func (v *server) resume(r keeper.Request) (m keeper.Message, err error) {
 	c := v.kept.comeBack(v, r.ID, false)
@@ -309,7 +317,7 @@ func (v *server) resume(r keeper.Request) (m keeper.Message, err error) {
 	v.charges[r.Entry] = c
 	v.mu.Unlock()
 	if r.PID != 0 {
-		c.started(r.PID)
+		c.started(v.seenAs(r.PID))
 	}
 	c.attach(v, r.Entry)
 	claim := c.entry.Claim()
@@ -339,7 +347,7 @@ func (v *server) onCharge(ctx context.Context, r keeper.Request) (m keeper.Messa
 		o, err = c.entry.Obstacles(ctx)
 		m.Obstacles.V = &o
 	case keeper.OpStarted:
-		c.started(r.PID)
+		c.started(v.seenAs(r.PID))
 	case keeper.OpRelease:
 		c.stop()
 		if r.Outcome.V != nil {

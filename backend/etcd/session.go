@@ -28,6 +28,7 @@ type session struct {
 	mu          sync.Mutex
 	sent        time.Duration // when the last answered renewal was sent
 	trouble     string        // why the last renewal was not answered; "" while all is well
+	told        bool          // that it was not
 	subscribers map[*entry]struct{}
 	changed     chan struct{} // somebody has subscribed
 }
@@ -211,8 +212,12 @@ func (n *session) renew(ctx context.Context) {
 // answered moves the deadline, and tells the claims if they were in doubt.
 func (n *session) answered(sent time.Duration) {
 	n.mu.Lock()
-	n.sent, n.trouble = sent, ""
+	told := n.told
+	n.sent, n.trouble, n.told = sent, "", false
 	n.mu.Unlock()
+	if told {
+		n.store.log.Info("etcd answers renewals again", "lease", int64(n.lease))
+	}
 	for _, e := range n.claims() {
 		e.works(renewing)
 	}
@@ -223,12 +228,15 @@ func (n *session) answered(sent time.Duration) {
 func (n *session) failed(err error, failures int) {
 	reason := n.store.explain(rpctypes.Error(err)).Error()
 	n.mu.Lock()
-	n.trouble = reason
+	n.trouble, n.told = reason, failures >= 2
 	n.mu.Unlock()
 	if failures < 2 {
 		return
 	}
 	deadline := n.deadline()
+	if failures == 2 {
+		n.store.log.Warn("etcd does not answer renewals", "reason", reason, "commands end by", boot.At(deadline))
+	}
 	for _, e := range n.claims() {
 		e.fails(renewing, reason, boot.At(deadline))
 	}
@@ -280,6 +288,7 @@ func (n *session) end(reason string) {
 	}
 	n.mu.Unlock()
 	if !gone {
+		n.store.log.Warn("the lease has ended", "lease", int64(n.lease))
 		n.lose(reason, time.Time{})
 	}
 }

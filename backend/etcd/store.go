@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,7 @@ type shared struct {
 	session *session
 	leases  []clientv3.LeaseID // of the latest sessions
 
+	log     *slog.Logger
 	renewed func(*session) // told of every answered renewal, and with nil of the end of the last claim; nil: nobody
 
 	// For tests: where to kill the client, and not to fence itself.
@@ -69,7 +71,8 @@ func open(ctx context.Context, o Options, dial []grpc.DialOption) (*Store, error
 }
 
 func newStore(o Options, files *credentials, client *clientv3.Client) *Store {
-	s := &Store{o, &shared{options: o, keys: newKeyspace(o.Namespace), files: files, client: client}}
+	s := &Store{o, &shared{options: o, keys: newKeyspace(o.Namespace), files: files, client: client,
+		log: slog.New(slog.DiscardHandler)}}
 	s.gate = newGate(s)
 	return s
 }

@@ -3,7 +3,6 @@ package etcd
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 )
 
 // takeOver takes over what the agent before this one has left. Wrappers that connect wait for that of their namespace.
-func (a *agent) takeOver(log *slog.Logger) error {
+func (a *agent) takeOver() error {
 	all, err := a.notes.read()
 	if err != nil {
 		return err
@@ -30,7 +29,7 @@ func (a *agent) takeOver(log *slog.Logger) error {
 		o.Namespace = namespace
 		k := a.keep(newStore(o, a.base.files, a.base.client))
 		charges := k.restore(l.claims)
-		log.Info("taking over the claims of the agent before this one", "namespace", namespace, "claims", len(charges))
+		a.log.Info("taking over the claims of the agent before this one", "namespace", namespace, "claims", len(charges))
 		a.working.Go(func() {
 			defer close(k.ready)
 			k.takeOver(a.ctx, l.lease, charges)
@@ -99,7 +98,7 @@ func endAll(ctx context.Context, charges []*charge) {
 	var ending sync.WaitGroup
 	for _, c := range charges {
 		if c.held() && c.guarded() {
-			ending.Go(func() { c.killAll(ctx) })
+			ending.Go(func() { c.killAll(ctx, "no agent has renewed its lease in time") })
 		}
 	}
 	ending.Wait()

@@ -34,10 +34,7 @@ func (c *Client) reconnect(why error) bool {
 			return false
 		case <-time.After(retry):
 		}
-		line, err := c.greet(c.life)
-		if err == nil {
-			err = c.resume(line)
-		}
+		err := c.comeBack()
 		if err == nil {
 			return true
 		}
@@ -55,6 +52,26 @@ func (c *Client) reconnect(why error) bool {
 	}
 }
 
+// tryFor bounds one try: an agent that has just started may be taking over, or be stopped.
+const tryFor = 3 * time.Second
+
+// comeBack tries once.
+func (c *Client) comeBack() error {
+	ctx, cancel := context.WithTimeout(c.life, tryFor)
+	defer cancel()
+	conn, err := dial(ctx, c.agent)
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	line := NewLine(conn)
+	if err := c.greet(line); err != nil {
+		conn.Close()
+		return err
+	}
+	return c.resume(line)
+}
+
 // next is the number of another request.
 func (c *Client) next() int64 {
 	c.mu.Lock()
@@ -63,18 +80,12 @@ func (c *Client) next() int64 {
 	return c.number
 }
 
-// greet opens a connection to the next agent.
-func (c *Client) greet(ctx context.Context) (*Line, error) {
-	conn, err := dial(ctx, c.agent)
-	if err != nil {
-		return nil, err
-	}
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	line := NewLine(conn)
-	var m Message
+// greet opens the store again.
+func (c *Client) greet(line *Line) error {
 	r := c.open()
 	r.Number = c.next()
-	err = line.Send(r)
+	var m Message
+	err := line.Send(r)
 	if err == nil {
 		err = line.Receive(&m)
 	}
@@ -85,12 +96,11 @@ func (c *Client) greet(ctx context.Context) (*Line, error) {
 		err = m.Hello.V.Check("the agent")
 	}
 	if err != nil {
-		conn.Close()
-		return nil, err
+		return err
 	}
 	c.inForce(&m)
 	c.take(&m)
-	return line, nil
+	return nil
 }
 
 // resume tells the next agent of the claims, and of the requests under way.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -214,12 +215,19 @@ type Line struct {
 
 	which sync.Mutex
 	conn  io.ReadWriteCloser
+
+	max   int64 // bytes of an object that is received, or a little more
+	bound *io.LimitedReader
 }
 
 // NewLine speaks over conn.
 func NewLine(conn io.ReadWriteCloser) *Line {
-	return &Line{conn: conn, out: json.NewEncoder(conn), in: json.NewDecoder(conn)}
+	bound := &io.LimitedReader{R: conn}
+	return &Line{conn: conn, out: json.NewEncoder(conn), in: json.NewDecoder(bound), max: math.MaxInt64, bound: bound}
 }
+
+// Bound ends the connection where the other side sends an object of more bytes.
+func (l *Line) Bound(max int64) { l.max = max }
 
 // Replace goes on over the connection of another line. Whoever calls it is the one who receives.
 func (l *Line) Replace(by *Line) {
@@ -228,7 +236,7 @@ func (l *Line) Replace(by *Line) {
 	l.which.Lock()
 	defer l.which.Unlock()
 	l.conn.Close()
-	l.conn, l.out, l.in = by.conn, by.out, by.in
+	l.conn, l.out, l.in, l.bound = by.conn, by.out, by.in, by.bound
 }
 
 // Send writes one object.
@@ -242,7 +250,10 @@ func (l *Line) Send(v any) error {
 }
 
 // Receive reads one object; io.EOF when the other side has gone.
-func (l *Line) Receive(v any) error { return l.in.Decode(v) }
+func (l *Line) Receive(v any) error {
+	l.bound.N = l.max
+	return l.in.Decode(v)
+}
 
 // CloseWrite says that nothing more comes; false where the connection cannot say so.
 func (l *Line) CloseWrite() bool {
