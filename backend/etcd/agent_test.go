@@ -23,6 +23,7 @@ type agency struct {
 
 func newAgency(t testing.TB, c *etcdtest.Cluster) *agency {
 	o := helperOptions(c, t.Name())
+	o.TTL = 10 * time.Second // time for a busy machine to start an agent
 	a := &agency{t: t, watch: openStore(t, c, func(own *Options) { own.Namespace = o.Namespace })}
 	a.do = task{Options: o, Agent: filepath.Join(t.TempDir(), "agent.sock")}
 	setPool(t, a.watch, backend.Pool{Limit: 1})
@@ -51,7 +52,7 @@ func (a *agency) dial() *keeper.Client {
 func (a *agency) nothingLeft(claims ...backend.Claim) {
 	a.t.Helper()
 	for _, c := range claims {
-		eventually(a.t, 10*time.Second, "nothing is left of "+c.ID, func() bool { return len(leftOf(a.t, a.watch, c.ID)) == 0 })
+		eventually(a.t, 20*time.Second, "nothing is left of "+c.ID, func() bool { return len(leftOf(a.t, a.watch, c.ID)) == 0 })
 	}
 }
 
@@ -149,7 +150,7 @@ func TestACommandWhoseAgentDoesNotComeBackIsToldItsEndInTime(t *testing.T) {
 	if event := await(t, held, backend.Unreachable, 10*time.Second); time.Until(event.KillBy) > a.do.Options.Fence() {
 		t.Errorf("%+v, later than the last moment", event)
 	}
-	await(t, held, backend.Lost, 10*time.Second)
+	await(t, held, backend.Lost, 20*time.Second)
 	if len(leftOf(t, a.watch, first.ID)) == 0 {
 		t.Error("the lease has ended before the claim was told lost")
 	}
@@ -166,7 +167,7 @@ func TestAnAgentThatIsKilledWithItsWrapperLeavesTheCommandToTheThirdGuardOrTheNe
 		w, first, alive := a.wrapperProcess()
 		a.agent.kill()
 		w.kill()
-		eventually(t, 10*time.Second, "the command is gone", func() bool { return !alive() })
+		eventually(t, 20*time.Second, "the command is gone", func() bool { return !alive() })
 		if len(leftOf(t, a.watch, first)) == 0 {
 			t.Error("the slot was free before the command was gone")
 		}
@@ -179,7 +180,7 @@ func TestAnAgentThatIsKilledWithItsWrapperLeavesTheCommandToTheThirdGuardOrTheNe
 		a.agent.kill()
 		w.kill()
 		a.start()
-		eventually(t, 10*time.Second, "nothing is left of it", func() bool {
+		eventually(t, 20*time.Second, "nothing is left of it", func() bool {
 			if len(leftOf(t, a.watch, first)) > 0 {
 				return false
 			}
@@ -203,7 +204,7 @@ func TestTheFenceOfAnAgentThatWasReplacedEndsNothing(t *testing.T) {
 	<-time.After(5 * fenceAfter)
 	a.agent.kill()
 	a.start()
-	<-time.After(2 * a.do.Options.TTL)
+	<-time.After(a.do.Options.TTL + time.Second)
 	notLost(t, held)
 	if !alive() {
 		t.Error("the command was ended")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +14,9 @@ import (
 // Witness sees a process that is no child of ours, and never mistakes another of the same number for it.
 type Witness struct {
 	pid int
-	fd  int // of the process; -1: it was gone already
+
+	mu sync.Mutex
+	fd int // of the process; -1: it was gone already
 }
 
 // Watch returns a witness of a process.
@@ -55,6 +58,8 @@ func stat(pid int) [][]byte {
 
 // Alive reports whether the process has not ended.
 func (w *Witness) Alive() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.fd < 0 {
 		return false
 	}
@@ -65,6 +70,8 @@ func (w *Witness) Alive() bool {
 
 // Signal sends a signal to the process, if it has not ended.
 func (w *Witness) Signal(sig syscall.Signal) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.fd >= 0 {
 		unix.PidfdSendSignal(w.fd, sig, nil, 0) // gone is what was wanted
 	}
@@ -72,7 +79,12 @@ func (w *Witness) Signal(sig syscall.Signal) {
 
 // Close ends the watching.
 func (w *Witness) Close() {
-	if w != nil && w.fd >= 0 {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fd >= 0 {
 		unix.Close(w.fd)
 		w.fd = -1
 	}
