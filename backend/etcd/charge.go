@@ -61,7 +61,9 @@ func (c *charge) enter(ctx context.Context) error {
 		return err
 	}
 	claim := c.entry.Claim()
-	c.change(func(n *claimNote) { n.Entered, n.Held, n.Claim.Seq = true, claim.Grant != nil, claim.Seq })
+	c.change(func(n *claimNote) {
+		n.Entered, n.Held, n.Unsure, n.Claim.Seq = true, claim.Grant != nil, c.entry.unsure, claim.Seq
+	})
 	select {
 	case event := <-c.entry.Events():
 		c.forward(event)
@@ -134,7 +136,7 @@ func (c *charge) park() {
 func (c *charge) finish() {
 	a := c.kept.agent
 	if (c.entry.left || c.entry.unsure) && a.config != nil {
-		c.change(func(n *claimNote) { n.Over, n.Entered = true, n.Entered && !c.entry.unsure })
+		c.change(func(n *claimNote) { n.Over, n.Unsure = true, c.entry.unsure })
 		a.working.Go(func() { c.sweep(a.ctx) })
 		return
 	}

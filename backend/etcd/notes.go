@@ -40,6 +40,7 @@ type claimNote struct {
 	Command   fence.Process
 	Entered   bool
 	Held      bool
+	Unsure    bool // a transaction of its entering may still arrive
 	Over      bool // it was given back, and its keys may still be there
 }
 

@@ -152,7 +152,7 @@ func (n *session) takeOver(ctx context.Context, overdue func()) (late bool) {
 func (c *charge) place(ctx context.Context, late bool) {
 	e := c.entry
 	if c.note.Over {
-		e.left, e.unsure = true, !c.note.Entered
+		e.left, e.unsure = true, c.note.Unsure
 		e.session.leave(ctx)
 		c.finish()
 		return
@@ -175,9 +175,9 @@ func (c *charge) place(ctx context.Context, late bool) {
 	if err != nil || !found && !c.note.Entered {
 		return // its wrapper asks for it again
 	}
-	e.unsure = !c.note.Entered
+	e.unsure = !c.note.Entered || c.note.Unsure
 	if !c.note.Entered {
-		c.change(func(n *claimNote) { n.Entered, n.Held, n.Claim.Seq = true, e.held, e.Claim().Seq })
+		c.change(func(n *claimNote) { n.Entered, n.Held, n.Unsure, n.Claim.Seq = true, e.held, true, e.Claim().Seq })
 	}
 	if late && c.note.Held {
 		e.lose("the agent that kept it came back too late", time.Time{})
