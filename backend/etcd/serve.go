@@ -47,6 +47,7 @@ type server struct {
 	line    *keeper.Line
 	kept    *kept  // nil: the wrapper has opened none yet
 	store   *Store // that of kept, with the options of the wrapper
+	unlike  error  // the wrapper is of another release: it must not write limits, of which it may not know all
 	working sync.WaitGroup
 
 	sending sync.Mutex
@@ -200,6 +201,9 @@ func (v *server) check(r *keeper.Request) error {
 	if used || r.Number <= 0 {
 		return fmt.Errorf("%d is no number for another request", r.Number)
 	}
+	if r.Op == keeper.OpWrite && v.unlike != nil {
+		return v.unlike
+	}
 	return v.agent.allow(v, r)
 }
 
@@ -211,7 +215,13 @@ func (v *server) answer(r keeper.Request, err error, m keeper.Message) {
 // open finds the store that the wrapper asks for. The answer says what is in force.
 func (v *server) open(ctx context.Context, r keeper.Request) (m keeper.Message, err error) {
 	m.Hello.V = keeper.NewHello()
-	if err := r.Hello.V.Check("the limit that asks this limit-keeper"); err != nil {
+	const other = "the limit that asks this limit-keeper"
+	v.unlike = r.Hello.V.Check(other)
+	err = v.unlike
+	if v.agent.config != nil {
+		err = r.Hello.V.Speaks(other)
+	}
+	if err != nil {
 		return m, err
 	}
 	if v.store != nil || r.Options.V == nil {

@@ -93,7 +93,7 @@ func (c *Client) greet(line *Line) error {
 		err = m.Error.V.Err()
 	}
 	if err == nil {
-		err = m.Hello.V.Check("the agent")
+		err = m.Hello.V.Speaks("the agent")
 	}
 	if err != nil {
 		return err

@@ -84,7 +84,8 @@ type Message struct {
 	Deadline  time.Duration           `json:"deadline,omitempty"`
 }
 
-// protocol is the version of this conversation. It is raised with every change that the other side has to know.
+// protocol is the version of this conversation. It is raised with every change that the other side has to know. Commands
+// that run under an agent at the upgrade to another protocol cannot come back to it, and end at their last moment.
 const protocol = 3
 
 // Hello is how wrapper and keeper greet each other: two that do not speak alike refuse to work together. The
@@ -108,6 +109,15 @@ func (h *Hello) Check(other string) error {
 	}
 	return NotServed("%s is of another version: %s, and here %s; install limit and limit-keeper of one release together",
 		other, h, ours)
+}
+
+// Speaks fails where the other side does not speak as this one. That is enough for a wrapper whose agent was replaced by
+// one of another release: what it asks for has begun already.
+func (h *Hello) Speaks(other string) error {
+	if h != nil && h.Protocol == protocol {
+		return nil
+	}
+	return h.Check(other)
 }
 
 func (h *Hello) String() string {
