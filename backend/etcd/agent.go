@@ -69,8 +69,6 @@ func (a *agent) run(ctx context.Context, l *net.UnixListener, config keeper.Agen
 		l.Close()
 	})
 	a.working.Go(func() { a.reload(ctx, reload) })
-	log.Info("the agent has started", "etcd", a.base.String(), "socket", l.Addr().String())
-	defer log.Info("the agent ends; commands run on, and the next agent takes them over")
 	for {
 		conn, err := l.AcceptUnix()
 		switch {

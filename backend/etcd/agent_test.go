@@ -84,14 +84,14 @@ func (a *agency) wrapperProcess() (w *helper, id string, alive func() bool) {
 	return w, do.Claim.ID, alive
 }
 
-// notLost fails for a claim that was told lost.
+// notLost fails for a claim that was told lost, or granted once more.
 func notLost(t testing.TB, e backend.Entry) {
 	t.Helper()
 	for {
 		select {
 		case event := <-e.Events():
-			if event.Kind == backend.Lost {
-				t.Fatalf("lost: %s", event.Reason)
+			if event.Kind == backend.Lost || event.Kind == backend.Granted {
+				t.Fatalf("told %+v", event)
 			}
 		default:
 			return

@@ -97,7 +97,16 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 }
 
 func unanswered(path string, err error) error {
-	return fmt.Errorf("%w: the agent at %s does not answer: %w; see systemctl status limit-agent", backend.ErrUnreachable, path, err)
+	return fmt.Errorf("%w: %w", backend.ErrUnreachable, silence(path, err))
+}
+
+// silence says that an agent does not answer, and why.
+func silence(path string, err error) error {
+	var dialing *net.OpError
+	if errors.As(err, &dialing) {
+		err = dialing.Err // the path is said
+	}
+	return fmt.Errorf("the agent at %s does not answer: %w; see systemctl status limit-agent", path, err)
 }
 
 func connect(ctx context.Context, line *Line, o Options, agent string) (*Client, error) {

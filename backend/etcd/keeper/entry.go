@@ -148,7 +148,6 @@ func (e *entry) troubles(reason string, killBy time.Time) {
 // resumed takes what another agent knows of the claim.
 func (e *entry) resumed(err error) {
 	e.mu.Lock()
-	e.again = true
 	lost := e.lost
 	e.lost = lost || err != nil
 	e.mu.Unlock()
@@ -163,6 +162,7 @@ func (e *entry) resumed(err error) {
 func (e *entry) resume() (r Request, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.again = e.entered
 	return Request{Op: OpResume, Entry: e.number, ID: e.claim.ID, PID: e.pid}, e.entered
 }
 

@@ -44,7 +44,7 @@ func (c *Client) reconnect(why error) bool {
 		away := time.Since(since)
 		if away >= tellAfter && !told {
 			told = true
-			c.tell(unanswered(c.agent, why).Error())
+			c.tell(silence(c.agent, why).Error())
 		}
 		if away >= c.options.ConnectTimeout {
 			c.failCalls(unanswered(c.agent, why))
