@@ -136,7 +136,7 @@ func (a *agent) allow(v *server, r *keeper.Request) error {
 	a.mu.Lock()
 	policy := a.config.Policy
 	a.mu.Unlock()
-	if r.Claim != nil {
+	if r.Claim != nil && !v.peer.Trusted() {
 		r.Claim.User = strconv.Itoa(v.peer.UID) // nobody is somebody else
 	}
 	namespace := v.store.options.Namespace
