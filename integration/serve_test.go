@@ -2,8 +2,10 @@ package integration
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,11 +15,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
+	"limit/integration/etcdtest"
 	"limit/integration/until"
 )
 
@@ -220,7 +224,12 @@ func pageFollowsAndSteers(t *testing.T, w *world, scheme string) (background str
 	b.shot("bump-"+scheme, 1280, 900)
 	b.press("dialog", "Change the priority")
 	b.shows("priority 7")
-	w.until("the store knows the priority", func() bool { return w.waiting()[0] == "second" })
+	closed := func() { b.sees("the dialog is closed", `!document.querySelector("dialog").open`) }
+	closed()
+	b.sees("the second is the first", `document.querySelector(".waiting .row").textContent.includes("second")`)
+	if first := w.waiting()[0]; first != "second" {
+		t.Errorf("the store has %s before the others", first)
+	}
 
 	b.press(".waiting .row:first-child", "Cancel")
 	b.fill("reason", "not needed")
@@ -231,7 +240,7 @@ func pageFollowsAndSteers(t *testing.T, w *world, scheme string) (background str
 		t.Errorf("the cancelled one says %q", said)
 	}
 
-	b.is(`document.querySelectorAll("dialog[open]").length`)
+	closed()
 	b.press(".limits tr:nth-child(2)", "Change")
 	b.fill("limit, or unlimited", "2")
 	b.shows("pool:db 1 → 2")
@@ -331,5 +340,71 @@ func TestWhatIsHiddenIsNotServed(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A proxy speaks to a socket, others to an encrypted port; systemd is told when it listens.
+func TestServingThroughASocketAndWithACertificate(t *testing.T) {
+	w := newWorld(t)
+	notified, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(w.dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer notified.Close()
+	certs := etcdtest.NewCerts(t)
+	socket := filepath.Join(w.dir, "serve.sock")
+	for about, c := range map[string]struct {
+		flags []string
+		url   func(said string) string
+		dial  *http.Transport
+	}{
+		"socket": {[]string{"--listen", "unix:" + socket}, func(string) string { return "http://proxied.example" },
+			&http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) }}},
+		"certificate": {[]string{"--listen", "0", "--tls-cert", certs.ServerCert, "--tls-key", certs.ServerKey},
+			func(said string) string { return regexp.MustCompile(`https://127\.0\.0\.1:\d+`).FindString(said) },
+			&http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}},
+	} {
+		log, err := os.Create(filepath.Join(w.dir, "log-"+about))
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := func() string {
+			text, _ := os.ReadFile(log.Name())
+			return string(text)
+		}
+		cmd := w.command(append([]string{"serve"}, c.flags...)...)
+		cmd.Stderr = log
+		cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+notified.LocalAddr().String())
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		log.Close()
+		text := make([]byte, 100)
+		notified.SetReadDeadline(time.Now().Add(patience))
+		n, err := notified.Read(text)
+		if err != nil || string(text[:n]) != "READY=1" {
+			t.Fatalf("%s: systemd is told %q, %v", about, text[:n], err)
+		}
+		resp, err := (&http.Client{Transport: c.dial}).Get(c.url(said()) + "/api/v1/status")
+		if err != nil {
+			t.Fatalf("%s: %v; it says %s", about, err, said())
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 200 {
+			t.Errorf("%s: %s", about, resp.Status)
+		}
+		c.dial.CloseIdleConnections()
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: it ends with %v: %s", about, err, said())
+		}
+		if n, err := notified.Read(text); err != nil || string(text[:n]) != "STOPPING=1" {
+			t.Errorf("%s: at the end systemd is told %q, %v", about, text[:n], err)
+		}
+	}
+	for _, bad := range [][]string{{"--tls-cert", "x"}, {"--tls-cert", "x", "--tls-key", "y"}, {"--listen", "nowhere"}, {"--listen", "unix:" + w.dir}, {"operand"}} {
+		if r := w.limit(append([]string{"serve"}, bad...)...); r.code != 125 || r.stderr == "" {
+			t.Errorf("%v: exit %d, %q", bad, r.code, r.stderr)
+		}
 	}
 }
