@@ -44,6 +44,7 @@ page config limit.yaml 5
 page step-file limit-dag 5
 page etcd limit-etcd 7
 page recipes limit-recipes 7
+page agent limit-agent 7
 "$limit" completion bash >"$common/completions/limit.bash"
 "$limit" completion zsh >"$common/completions/_limit_command"
 "$limit" completion fish >"$common/completions/limit.fish"
@@ -55,14 +56,32 @@ debian() { # architecture, directory of the programs
 	number=$(sed -E 's/^v//; s/-(rc|0)\.?/~\1/; s/^devel$/0~devel/; s/[^A-Za-z0-9.+~]/./g' <<<"$version")
 	install -D -m 755 "$2/limit" "$root/usr/bin/limit"
 	install -m 755 "$2/limit-keeper" "$2/limit-serve" "$root/usr/bin"
-	install -D -m 644 wrap/serve/limit-serve.service "$root/usr/lib/systemd/system/limit-serve.service"
+	mkdir -p "$root/usr/lib/systemd/system" "$root/DEBIAN"
+	install -m 644 wrap/serve/limit-serve.service wrap/cli/limit-agent.s* "$root/usr/lib/systemd/system"
+	cat >"$root/DEBIAN/postinst" <<-'SCRIPT'
+		#!/bin/sh
+		# Units are not enabled here; those that run are restarted, which ends no command.
+		set -e
+		if [ "$1" = configure ] && [ -d /run/systemd/system ]; then
+			systemctl daemon-reload || true
+			systemctl try-restart limit-agent.service limit-serve.service || true
+		fi
+	SCRIPT
+	cat >"$root/DEBIAN/prerm" <<-'SCRIPT'
+		#!/bin/sh
+		set -e
+		if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
+			systemctl disable --now limit-agent.socket limit-agent.service limit-serve.service || true
+		fi
+	SCRIPT
+	chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm"
 	install -D -m 644 "$common/completions/limit.bash" "$root/usr/share/bash-completion/completions/limit"
 	install -D -m 644 "$common/completions/_limit_command" "$root/usr/share/zsh/vendor-completions/_limit_command"
 	install -D -m 644 "$common/completions/limit.fish" "$root/usr/share/fish/vendor_completions.d/limit.fish"
 	install -D -m 644 LICENSE "$root/usr/share/doc/limit/copyright"
 	install -m 644 README.md "$root/usr/share/doc/limit/README.md"
-	mkdir -p "$root/usr/share/man/man1" "$root/usr/share/man/man5" "$root/usr/share/man/man7" "$root/DEBIAN"
-	for page in limit.1 limit.yaml.5 limit-dag.5 limit-etcd.7 limit-recipes.7; do
+	mkdir -p "$root/usr/share/man/man1" "$root/usr/share/man/man5" "$root/usr/share/man/man7"
+	for page in limit.1 limit.yaml.5 limit-dag.5 limit-etcd.7 limit-recipes.7 limit-agent.7; do
 		gzip -9n <"$common/$page" >"$root/usr/share/man/man${page##*.}/$page.gz"
 	done
 	ln -s limit.1.gz "$root/usr/share/man/man1/limit-keeper.1.gz"
