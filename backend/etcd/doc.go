@@ -121,6 +121,33 @@
 // has ended enters again in its old place. The keeper process (package keeper, and Serve here) enforces that moment
 // when the wrapper cannot, and a third process (package fence) when neither can.
 //
+// # Agents
+//
+// A keeper serves one wrapper, an agent all of a host: over one connection, and with one Store, lease and gate for each
+// namespace. It is the same code (agent, kept, server, charge). What one wrapper does must not concern another:
+//
+//   - A wrapper that is stopped reads nothing. Renewals are not held up by that: the last moment that a wrapper is to be
+//     told is kept and goes ahead of the next message to it (server.owe).
+//   - Each claim has its wrapper's grace; the lease is renewed as often as the longest grace needs.
+//   - A claim leaves by its own keys. What cannot be removed is tried again, for the lease lives on (entry.sweep).
+//   - Commands are ended with the rights of their own user (fence.As): a pid and a mark are what a wrapper says.
+//
+// Before anything can come of it, an agent writes down what the next one has to know (notes): a claim before it is
+// entered, before its wrapper learns that it has entered or is held, and with its command; the lease at each answered
+// renewal. The lease's note is removed before the lease is revoked. So of a claim that is not noted as entered no wrapper
+// knows more than that it has asked, and of one that is not noted as held no command runs.
+//
+// The next agent takes over before it serves (kept.takeOver): it ends the commands whose last moment has passed, renews
+// the lease, and looks for each claim. One that is found under the lease goes on as it stands. One that was held and is
+// gone is lost, and where the lease is gone its command is ended before anybody is served. One that waited enters again in
+// its old place. One whose entering was cut short is what its wrapper asks for again; a transaction of it that is still on
+// its way is kept from succeeding afterwards, as it is for an owner that gives up, and what does that is removed when
+// nothing can come any more. Wrappers come back by themselves (keeper.Client); one that has died is seen to, as by any
+// keeper, and one that is stopped keeps its claim as long as it exists. A claim comes back to its own user only.
+//
+// The third guard of an agent that has died finds the later moment, and that the next agent has a guard of its own, in
+// the lease's note.
+//
 // # Failures
 //
 // What fails is tried again, at most 5 s later, and its owner is told once what fails and when it works again
