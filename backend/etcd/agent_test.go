@@ -4,8 +4,12 @@ import (
 	"context"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"limit/backend"
 	"limit/backend/etcd/fence"
@@ -210,4 +214,70 @@ func TestTheFenceOfAnAgentThatWasReplacedEndsNothing(t *testing.T) {
 		t.Error("the command was ended")
 	}
 	release(t, held)
+}
+
+func TestAWrapperThatIsStoppedWhileItsAgentIsReplacedKeepsItsClaim(t *testing.T) {
+	t.Parallel()
+	a := newAgency(t, etcdtest.Start(t, etcdtest.Options{}))
+	a.start()
+	w, id, alive := a.wrapperProcess()
+	if err := w.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	a.agent.kill()
+	a.start()
+	<-time.After(a.do.Options.TTL + time.Second)
+	if len(leftOf(t, a.watch, id)) == 0 || !alive() {
+		t.Fatalf("the claim is gone, or its command: alive %t", alive())
+	}
+	if err := w.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.dial().Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.stdin.Close()
+	<-w.ended
+	for line := range w.lines {
+		if strings.HasPrefix(line, "lost") || strings.HasPrefix(line, "error") {
+			t.Errorf("the wrapper was told %s", line)
+		}
+	}
+	a.nothingLeft(backend.Claim{ID: id})
+}
+
+func TestWhatBecomesOfOneClaimOfAnAgentIsNoMatterOfTheOthers(t *testing.T) {
+	t.Parallel()
+	a := newAgency(t, etcdtest.Start(t, etcdtest.Options{}))
+	setPool(t, a.watch, backend.Pool{Limit: 3})
+	a.start()
+	one, other := a.dial(), a.dial()
+	claims := []backend.Claim{claim(map[string]int{"p": 1}), claim(map[string]int{"p": 1}), claim(map[string]int{"p": 1})}
+	dropped, kept := enter(t, one, claims[0], backend.EnterOptions{}), enter(t, other, claims[1], backend.EnterOptions{})
+	await(t, dropped, backend.Granted, 10*time.Second)
+	await(t, kept, backend.Granted, 10*time.Second)
+	w, id, alive := a.wrapperProcess()
+	waiting := enter(t, one, claims[2], backend.EnterOptions{})
+	w.kill()
+	await(t, waiting, backend.Granted, 10*time.Second)
+	if len(leftOf(t, a.watch, id)) > 0 || alive() {
+		t.Errorf("a dead wrapper's command is alive: %t", alive())
+	}
+	if err := a.watch.Drop(t.Context(), claims[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	await(t, dropped, backend.Lost, 10*time.Second)
+	release(t, dropped)
+	release(t, waiting)
+	notLost(t, kept)
+	resp, err := a.watch.client.Get(t.Context(), a.watch.keys.claim(claims[1].ID))
+	if err != nil || len(resp.Kvs) == 0 {
+		t.Fatalf("the claim that was kept: %v", err)
+	}
+	if _, err := a.watch.client.Revoke(t.Context(), clientv3.LeaseID(resp.Kvs[0].Lease)); err != nil {
+		t.Fatal(err)
+	}
+	await(t, kept, backend.Lost, 10*time.Second)
+	notLost(t, kept) // once
+	release(t, kept)
 }
