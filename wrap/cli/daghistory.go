@@ -35,12 +35,14 @@ func (p *program) dagRetryCommand() *cli.Command {
 		Name:      "retry",
 		Usage:     "go on with a run from what failed",
 		UsageText: "limit dag retry [flags] [RUN | FILE]",
-		Description: `Runs again what failed, was not run, or had not ended when the run was killed, and everything that needs it. RUN is the
+		Description: `Runs again what failed, was not run, or had not ended when the run was killed, and
+everything that needs it. RUN is the
 beginning of a run's id; FILE means its latest run, and nothing the latest run of a step file of this directory. What
 the run was given is kept: parameters, selection, --tag, --priority, -j, --fail-mode, namespace and store; flags
 stand in place of it, but for another store or namespace, which is refused.
 
-A step file that has changed since is refused. A run that was retried already is not retried again: the retry goes on with
+A step file that has changed since is refused. A run that was retried already is not retried again: the retry
+goes on with
 what did that, and is refused where it succeeded or still runs. Steps of the run that outlived it are waited for, for
 as long as --wait says. --force does it all the same.
 
@@ -315,7 +317,8 @@ func (p *program) dagLogsCommand() *cli.Command {
 		Name:      "logs",
 		Usage:     "print what a step of a run has printed",
 		UsageText: "limit dag logs [-f] RUN [STEP]",
-		Description: `Prints the output of the step's last attempt; without STEP that of all steps, each after a line with its name. RUN is the beginning of a run's id; a step file means its latest run, and - the
+		Description: `Prints the output of the step's last attempt; without STEP that of all steps, each after a
+line with its name. RUN is the beginning of a run's id; a step file means its latest run, and - the
 latest run of a step file of this directory. With -f it follows
 a step that runs, or is yet to run, to its end.
 

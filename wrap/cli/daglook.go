@@ -26,8 +26,8 @@ func (p *program) dagValidateCommand() *cli.Command {
 		Name:      "validate",
 		Usage:     "tell every mistake of step files, with its place",
 		UsageText: "limit dag validate [--format text|json|github] FILE...",
-		Description: `Reads the files and runs nothing. --format json prints a list of problems on standard output; github prints
-workflow commands that annotate a pull request.
+		Description: `Reads the files and runs nothing. --format json prints a list of problems on standard
+output; github prints workflow commands that annotate a pull request.
 
 EXIT STATUS: 0 all are valid, 2 one is not.`,
 		Flags:  []cli.Flag{&cli.StringFlag{Name: "format", Value: "text", Usage: "`text|json|github`"}, paramFlag()},
@@ -110,9 +110,12 @@ func (p *program) dagPlanCommand() *cli.Command {
 		Name:      "plan",
 		Usage:     "say what would run when, and which limits bind",
 		UsageText: "limit dag plan [flags] FILE",
-		Description: `Simulates the run with the durations of earlier runs, or one second for each step where there are none: the order, the critical
-path, the time, and how long steps would wait for which limit. Pools have the limits that the store has now, as if nobody else used
-them. --what-if says in one line for each what other limits would do to it: -j, pools, tag limits of the file (step-tag:KEY=VALUE).
+		Description: `Simulates the run with the durations of earlier runs, or one second for each step where
+there are none: the order, the critical
+path, the time, and how long steps would wait for which limit. Pools have the limits that the store has now, as
+if nobody else used
+them. --what-if says in one line for each what other limits would do to it: -j, pools, tag limits of the file
+(step-tag:KEY=VALUE).
 
 EXIT STATUS: 0; 2 usage, or FILE is not valid; 125 limit itself failed.`,
 		Flags:  append(selectFlags(), jFlag(), whatIfFlag(), paramFlag(), logDirFlag()),
@@ -207,7 +210,8 @@ func (p *program) dagStepsCommand() *cli.Command {
 		Name:      "steps",
 		Usage:     "list the parameters and steps of a step file",
 		UsageText: "limit dag steps FILE",
-		Description: `Prints each parameter with its default, choices and description, and each step with its description, or with the first
+		Description: `Prints each parameter with its default, choices and description, and each step with its
+description, or with the first
 line of its command. A step with a matrix has the number of its combinations after it.
 
 EXIT STATUS: 0; 2 usage, or FILE is not valid.`,

@@ -22,16 +22,19 @@ import (
 	"limit/wrap/dag/stepfile"
 )
 
-const dagRunText = `Waits in the run queue, then runs the steps of FILE: each when all it needs has succeeded, in the order of priority, the
+const dagRunText = `Waits in the run queue, then runs the steps of FILE: each when all it needs has succeeded,
+in the order of priority, the
 longest way to the end, and the file; under the executor's limits and the pools'. STEPs are targets: they
 run with all they need; --select is exact.
 
 A step finds in its environment the variables of the file, PARAM_<NAME>, MATRIX_<KEY>, of the steps it needs
-OUT_<STEP>_<KEY> and NEED_<STEP> (succeeded, failed, skipped or not_run), LIMIT_INPUTS (a directory with each OUT_… as a file;
+OUT_<STEP>_<KEY> and NEED_<STEP> (succeeded, failed, skipped or not_run), LIMIT_INPUTS (a directory with each
+OUT_… as a file;
 more than 256 KiB are there alone), LIMIT_OUTPUT (the file to write its own key=value lines to), LIMIT_DAG, LIMIT_STEP,
 LIMIT_ATTEMPT, and those of 'limit run'. It has no terminal, unless it has console: true.
 
-The first INT or TERM stops the steps (TERM, then KILL after their grace), the second kills them. After the first, and after a
+The first INT or TERM stops the steps (TERM, then KILL after their grace), the second kills them. After the
+first, and after a
 timeout of the run, steps with when: always or on_failure still run, then on_failure and on_exit of the file, which find
 LIMIT_STATUS (the exit status), LIMIT_FAILED_STEPS (one a line) and LIMIT_REPORT: for 30s in all.
 

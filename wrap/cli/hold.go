@@ -53,8 +53,8 @@ EXAMPLES:
    held=$(limit hold --pool database --wait 10m) || exit
    held=$(limit hold --pool nightly --if-busy fail --pid $$) || exit 0`
 
-const releaseText = `Releases what 'limit hold' has claimed, and lets the process that it was held for run on. ID is that of
-LIMIT_CLAIM_ID if none is given. It returns when the slots are free.
+const releaseText = `Releases what 'limit hold' has claimed, and lets the process that it was held for run on.
+ID is that of LIMIT_CLAIM_ID if none is given. It returns when the slots are free.
 
 The claim of a 'limit run' is not released while its command runs: 'limit cancel' ends that.
 

@@ -40,11 +40,13 @@ func writeMan(w io.Writer, app *cli.App) error {
 	return err
 }
 
-const manFiles = `The configuration is the first of: --config, $LIMIT_CONFIG, limit.yaml in this folder or the nearest parent,
+const manFiles = `The configuration is the first of: --config, $LIMIT_CONFIG, limit.yaml in this folder or the
+nearest parent,
 $XDG_CONFIG_HOME/limit/limit.yaml, /etc/limit/limit.yaml. The embedded store is /var/lib/limit for root, else
 $XDG_STATE_HOME/limit, which is ~/.local/state/limit as a rule.`
 
-const manEnvironment = `LIMIT_CONFIG, LIMIT_BACKEND, LIMIT_NAMESPACE and LIMIT_AGENT stand for the flags of those names. A command that limit runs
+const manEnvironment = `LIMIT_CONFIG, LIMIT_BACKEND, LIMIT_NAMESPACE and LIMIT_AGENT stand for the flags of
+those names. A command that limit runs
 finds LIMIT_RUN_ID, LIMIT_CLAIM_ID, LIMIT_TOKEN, LIMIT_NAMESPACE, LIMIT_POOLS and LIMIT_SLOT_<POOL>, see limit run.`
 
 // manPage collects the lines of a page.

@@ -12,7 +12,8 @@ import (
 	"limit/wrap/cli/manual"
 )
 
-const helpCommandText = `Without a word, the commands and the topics of the manual. With --man, the manual page: limit help --man | man -l -
+const helpCommandText = `Without a word, the commands and the topics of the manual. With --man, the manual page:
+limit help --man | man -l -
 
 A topic is shown through $PAGER, or less, on a terminal.
 

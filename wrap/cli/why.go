@@ -20,8 +20,8 @@ func (p *program) whyCommand() *cli.Command {
 		Name:      "why",
 		Usage:     "why a claim, or a step of a dag, waits",
 		ArgsUsage: "ID|RUN/STEP|STEP",
-		Description: `Of a claim: its position, the limits in its way, who holds them and since when. ID may be shortened to any
-unique prefix.
+		Description: `Of a claim: its position, the limits in its way, who holds them and since when. ID may be
+shortened to any unique prefix.
 
 Of a step of a dag: what it needs and where that stands; which limits of the executor are in its way, and which
 steps hold them since when; what its claim waits for in the store; or how it has ended, and why. RUN is the
