@@ -131,7 +131,8 @@ func (l *Life) Begin(ctx context.Context) {
 	// The owner sends nothing before the answer to Reacquire: two orders, to yield and to reacquire, are the most that
 	// wait.
 	l.orders = make(chan order, 2)
-	l.entered, l.leave, l.ending, l.over = make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+	l.entered, l.leave, l.ending, l.over = make(chan struct{}), make(chan struct{}), make(chan struct{}),
+		make(chan struct{})
 	l.processes = map[Process]struct{}{}
 	go l.own(ctx)
 }

@@ -118,7 +118,8 @@ func networkByMagic(kind int64) string {
 // networkByType knows those that FUSE hides.
 func networkByType(kind string) string {
 	for _, known := range []string{"sshfs", "s3", "gluster", "ceph", "gcsfuse", "rclone", "davfs", "curlftpfs",
-		"juicefs", "mfs", "moosefs", "lizardfs", "blobfuse", "seaweedfs", "goofys", "mountpoint", "nfs", "smb", "lustre", "beegfs", "google-drive"} {
+		"juicefs", "mfs", "moosefs", "lizardfs", "blobfuse", "seaweedfs", "goofys", "mountpoint", "nfs", "smb",
+		"lustre", "beegfs", "google-drive"} {
 		if strings.HasPrefix(kind, "fuse.") && strings.Contains(kind, known) {
 			return kind
 		}

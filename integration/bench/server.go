@@ -39,7 +39,8 @@ func startEtcd(program, dir string) (*etcdServer, error) {
 	defer log.Close()
 	cmd := exec.Command(program, "--name", "bench", "--data-dir", dir, "--log-level", "error",
 		"--listen-client-urls", "http://"+address, "--advertise-client-urls", "http://"+address,
-		"--listen-peer-urls", "http://"+peer, "--initial-advertise-peer-urls", "http://"+peer, "--initial-cluster", "bench=http://"+peer)
+		"--listen-peer-urls", "http://"+peer, "--initial-advertise-peer-urls", "http://"+peer, "--initial-cluster",
+		"bench=http://"+peer)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, err

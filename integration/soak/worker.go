@@ -36,7 +36,8 @@ func varying() map[string][2]int { return map[string][2]int{"wide": {2, 6}, "nar
 func settings() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "concurrency:\n  reserve_after: %s\n  runs:\n    max_concurrent_runs: %d\n    "+
-		"tag_concurrency_limits:\n      - {key: tenant, value: acme, limit: %d}\n  pools:\n    limits:\n", reserveAfter, runsLimit, tenantLimit)
+		"tag_concurrency_limits:\n      - {key: tenant, value: acme, limit: %d}\n  pools:\n    limits:\n", reserveAfter,
+		runsLimit, tenantLimit)
 	all := pools()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if name == "rated" {
@@ -165,7 +166,8 @@ func (s *soak) call(client *Client, d draw) {
 		var env []string
 		for _, step := range []string{"ONE", "TWO", "THREE"} {
 			inner := s.journal.open(entry{what: "a step of " + strconv.Itoa(opened.id),
-				needs: map[string]int{"pool:steps": 1}, namespace: opened.namespace, outer: opened, spawned: opened.spawned})
+				needs: map[string]int{"pool:steps": 1}, namespace: opened.namespace, outer: opened,
+				spawned: opened.spawned})
 			env = append(env, fmt.Sprintf("SOAK_%s=%s %s %s %d work %d", step, s.command, s.commandsJournal, s.locks,
 				inner.id, d.ms))
 		}
@@ -180,7 +182,8 @@ func (s *soak) call(client *Client, d draw) {
 	argv = append(argv, "--", s.command, s.commandsJournal, s.locks, strconv.Itoa(opened.id))
 	if d.inner {
 		inner := s.journal.open(entry{what: "inside of " + strconv.Itoa(opened.id),
-			needs: map[string]int{"pool:inner": 1}, namespace: opened.namespace, outer: opened, spawned: opened.spawned})
+			needs: map[string]int{"pool:inner": 1}, namespace: opened.namespace, outer: opened,
+			spawned: opened.spawned})
 		argv = append(argv, "nest", "0", s.binary, "run")
 		argv = append(argv, client.RunFlags...)
 		argv = append(argv, "--pool", "inner", "--", s.command, s.commandsJournal, s.locks, strconv.Itoa(inner.id),

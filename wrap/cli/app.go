@@ -82,7 +82,8 @@ func (p *program) perform(args []string) wrap.Exit {
 	return exit
 }
 
-// quieten lets signals that no supervisor takes end limit without a traceback. limit run, whose supervisor is there from
+// quieten lets signals that no supervisor takes end limit without a traceback. limit run, whose supervisor is there
+// from
 // its beginning, does without.
 func (p *program) quieten() (err error) {
 	p.loud = func() {}

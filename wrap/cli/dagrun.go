@@ -347,7 +347,8 @@ func (d *dagRun) begin(s *store, mask *dag.Mask, root, absolute string) (*journa
 		r.Sealed[name], r.Params[name] = mask.Seal(value), mask.String(value)
 	}
 	r.ID = d.claim.ID
-	r.File, r.Hash, r.Host, r.PID, r.Started = absolute, journal.Hash(d.file.Source), d.claim.Host, d.claim.PID, time.Now()
+	r.File, r.Hash, r.Host, r.PID, r.Started = absolute, journal.Hash(d.file.Source), d.claim.Host, d.claim.PID,
+		time.Now()
 	r.Max = d.options.MaxConcurrent
 	if d.options.Selected != nil {
 		r.Selected = []string{}

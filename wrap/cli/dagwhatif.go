@@ -19,7 +19,8 @@ import (
 
 func whatIfFlag() cli.Flag {
 	return &cli.StringSliceFlag{Name: "what-if",
-		Usage: "also say what other limits would do, `LIMITS`: -j=8,database=4,step-tag:key=2; repeatable", Category: "Steps"}
+		Usage:    "also say what other limits would do, `LIMITS`: -j=8,database=4,step-tag:key=2; repeatable",
+		Category: "Steps"}
 }
 
 // forecast is a run that is to be simulated.

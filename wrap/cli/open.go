@@ -58,7 +58,8 @@ func (p *program) configuration(c *cli.Context, file string) (*config.Config, er
 func (p *program) configurationIn(c *cli.Context, file string) (*config.Config, error) {
 	at := config.OS()
 	at.Env = func(name string) string { return wrap.Getenv(p.env, name) }
-	return config.Load(config.Flags{Config: file, Backend: text(c, "backend"), Namespace: text(c, "namespace"), Agent: text(c, "agent")}, at)
+	return config.Load(config.Flags{Config: file, Backend: text(c, "backend"), Namespace: text(c, "namespace"),
+		Agent: text(c, "agent")}, at)
 }
 
 // openFor opens the store. A store that never had settings takes those of the configuration; where it

@@ -122,7 +122,8 @@ func (s *store) metrics(ctx context.Context) (string, error) {
 	case err == nil:
 		return metricsText(snapshot, s.namespace, time.Now()), nil
 	case errors.Is(err, backend.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded):
-		return (&exposition{}).gauge("limit_up", "1 where the store answers.").value(0, "namespace", s.namespace).end(), nil
+		return (&exposition{}).gauge("limit_up", "1 where the store answers.").value(0, "namespace", s.namespace).end(),
+			nil
 	}
 	return "", err
 }

@@ -192,14 +192,16 @@ func effects(s *backend.Snapshot, after backend.Settings) []string {
 		was, is := s.Settings.PauseOf(u.Limit), after.PauseOf(u.Limit)
 		switch {
 		case is != nil && was == nil:
-			lines = append(lines, fmt.Sprintf("%s is paused: %s on, %s", u.Limit, wrap.Plural(u.Used, "held slot")+" go",
-				"nobody else enters"))
+			lines = append(lines,
+				fmt.Sprintf("%s is paused: %s on, %s", u.Limit, wrap.Plural(u.Used, "held slot")+" go",
+					"nobody else enters"))
 		case is == nil && was != nil:
 			lines = append(lines, fmt.Sprintf("%s goes on: %s for it", u.Limit, waiting(u.Waiting)))
 		case capacity == u.Capacity || u.Pause != nil:
 		case capacity != backend.Unlimited && u.Used > capacity:
-			lines = append(lines, fmt.Sprintf("%d of %s are held: nobody is stopped, and nobody enters until fewer than %d are",
-				u.Used, u.Limit, max(1, capacity)))
+			lines = append(lines,
+				fmt.Sprintf("%d of %s are held: nobody is stopped, and nobody enters until fewer than %d are",
+					u.Used, u.Limit, max(1, capacity)))
 		case u.Waiting > 0:
 			lines = append(lines, fmt.Sprintf("%s for %s", waiting(u.Waiting), u.Limit))
 		}
@@ -207,8 +209,9 @@ func effects(s *backend.Snapshot, after backend.Settings) []string {
 	for _, w := range s.Waiting {
 		for name, slots := range w.Pools {
 			if pool, _ := after.Pool(name); pool.Limit > 0 && slots > pool.Limit {
-				lines = append(lines, fmt.Sprintf("%s %s asks %d of %s and is refused", short(w.ID), shownName(w.Claim, after),
-					slots, poolLimit(name)))
+				lines = append(lines,
+					fmt.Sprintf("%s %s asks %d of %s and is refused", short(w.ID), shownName(w.Claim, after),
+						slots, poolLimit(name)))
 			}
 		}
 	}
@@ -273,10 +276,12 @@ func (v *views) steerClaim(r *http.Request) (any, error) {
 	case a.Action != "cancel":
 		return nil, serve.Faultf(http.StatusBadRequest, "action %q is not one of cancel, bump", a.Action)
 	case t.orphaned:
-		return nil, serve.Faultf(http.StatusConflict, "the wrapper of %s has died; 'limit cancel %s' on %s ends what it left",
+		return nil, serve.Faultf(http.StatusConflict,
+			"the wrapper of %s has died; 'limit cancel %s' on %s ends what it left",
 			who, short(t.ID), t.Host)
 	case held:
-		line = fmt.Sprintf("the command of %s is stopped (TERM, after its grace KILL); it releases %s", who, needsText(t.Claim))
+		line = fmt.Sprintf("the command of %s is stopped (TERM, after its grace KILL); it releases %s", who,
+			needsText(t.Claim))
 	default:
 		line = fmt.Sprintf("%s leaves with exit status 75, without having run", who)
 	}

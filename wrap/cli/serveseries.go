@@ -63,7 +63,8 @@ func newSeries(pasts []backend.Past, snapshot *backend.Snapshot, from, to time.T
 	add := func(pools map[string]int, runs int, queued, granted, ended time.Time) {
 		for limit, slots := range needs(pools, runs) {
 			if rows[limit] == nil {
-				rows[limit] = &limitSeries{Name: limit, Capacity: capacityOf(snapshot, limit), Used: make([]float64, steps),
+				rows[limit] = &limitSeries{Name: limit, Capacity: capacityOf(snapshot, limit),
+					Used:    make([]float64, steps),
 					Waiting: make([]float64, steps)}
 			}
 			if granted.IsZero() {

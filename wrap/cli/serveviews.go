@@ -187,7 +187,8 @@ func (v *views) simulate(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, serve.Faultf(http.StatusBadRequest, "%w", err)
 	}
-	return simulation{v.s.namespace, v.s.String(), simulate.Compare(work, now, []simulate.Variant{variant(now, wanted)})}, nil
+	return simulation{v.s.namespace, v.s.String(),
+		simulate.Compare(work, now, []simulate.Variant{variant(now, wanted)})}, nil
 }
 
 func (a asked) limits(now backend.Settings) (backend.Settings, error) {
@@ -258,7 +259,8 @@ func encoded(write func(io.Writer) error) (any, error) {
 
 // pagePolicy keeps the page of a run, which has its scripts in itself, from everything else: it is no page of this
 // origin.
-const pagePolicy = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; " +
+const pagePolicy = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; " +
+	"style-src 'unsafe-inline'; " +
 	"img-src data:; frame-ancestors 'self'"
 
 // dagPage is the page of a run as limit dag show --report writes it.

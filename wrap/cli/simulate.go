@@ -309,7 +309,8 @@ func (s *simulation) write(w io.Writer, width int) error {
 		}
 		t.add(name, strconv.Itoa(r.Claims), brief(r.Waited.Median), brief(r.Waited.P95), brief(r.Waited.Longest),
 			brief(r.Waited.Sum),
-			strconv.Itoa(r.Left), strconv.Itoa(r.Refused+r.Stuck), busiest(r.Limits), r.LastEnded.Local().Format(time.DateTime))
+			strconv.Itoa(r.Left), strconv.Itoa(r.Refused+r.Stuck), busiest(r.Limits),
+			r.LastEnded.Local().Format(time.DateTime))
 	}
 	if err := t.write(w, width); err != nil {
 		return err

@@ -60,7 +60,8 @@ func newCapture(path string, mask *Mask, limit int64, live *report.Live, buffers
 		return nil, fmt.Errorf("making a pipe: %w", err)
 	}
 	return &capture{reader: r, writer: w, mask: mask.stream(), path: path, limit: limit, live: live, buffers: buffers,
-		ending: make(chan struct{}), settled: make(chan struct{}), over: make(chan struct{}), done: make(chan struct{})}, nil
+		ending: make(chan struct{}), settled: make(chan struct{}), over: make(chan struct{}),
+		done: make(chan struct{})}, nil
 }
 
 // pipe is os.Pipe without what is of no use here: the writing end, which is the command's, blocks and is not polled.

@@ -43,7 +43,8 @@ type Options struct {
 	Changes map[string]View             // that change something
 	Raw     map[string]http.HandlerFunc // that only look, and write their answer themselves
 
-	Status  func(context.Context) (any, error)             // of now, for the readers of events; nil: metrics alone are served
+	// of now, for the readers of events; nil: metrics alone are served
+	Status  func(context.Context) (any, error)
 	Follow  func(context.Context) (<-chan struct{}, error) // backend.Backend.Changes
 	Metrics func(context.Context) (string, error)          // OpenMetrics text
 
@@ -191,7 +192,8 @@ func (s *server) handler() (http.Handler, error) {
 		}
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		Fail(w, Faultf(http.StatusNotFound, "there is no %s here; the page is at /, the API at /api/v1/status and others",
+		Fail(w, Faultf(http.StatusNotFound,
+			"there is no %s here; the page is at /, the API at /api/v1/status and others",
 			r.URL.Path))
 	})
 	return s.checked(mux), nil
@@ -213,7 +215,8 @@ func (s *server) checked(next http.Handler) http.Handler {
 		head.Set("Cross-Origin-Resource-Policy", "same-origin")
 		head.Set("Cache-Control", "no-store")
 		if !s.hostIsOurs(r.Host) {
-			Fail(w, Faultf(http.StatusMisdirectedRequest, "this is not %q; if it is to be, start limit serve with --host NAME",
+			Fail(w, Faultf(http.StatusMisdirectedRequest,
+				"this is not %q; if it is to be, start limit serve with --host NAME",
 				r.Host))
 			return
 		}
@@ -273,7 +276,8 @@ func (s *server) file(mux *http.ServeMux, files fs.FS, name string) error {
 // login turns the token of a link into a cookie.
 func (s *server) login(w http.ResponseWriter, r *http.Request) {
 	if !s.isToken(r.URL.Query().Get("token")) {
-		Fail(w, Faultf(http.StatusForbidden, "this link is of another run of limit serve, which prints a new one each time"))
+		Fail(w, Faultf(http.StatusForbidden,
+			"this link is of another run of limit serve, which prints a new one each time"))
 		return
 	}
 	http.SetCookie(w, &http.Cookie{Name: cookieName(r), Value: s.o.Token, Path: "/", HttpOnly: true,
@@ -324,7 +328,8 @@ func (s *server) change(view View) http.HandlerFunc {
 		case s.o.Token == "":
 			Fail(w, Faultf(http.StatusForbidden, "nothing can be changed here; start limit serve with --allow-changes"))
 		case !s.fromHere(r):
-			Fail(w, Faultf(http.StatusForbidden, "this comes from a page of %s; only the page of %s may change something",
+			Fail(w, Faultf(http.StatusForbidden,
+				"this comes from a page of %s; only the page of %s may change something",
 				r.Header.Get("Origin"), r.Host))
 		case !s.mayChange(r):
 			Fail(w, Faultf(http.StatusUnauthorized, "open the link that limit serve has printed, or send its token: "+

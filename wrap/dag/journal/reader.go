@@ -38,7 +38,8 @@ func (e *Entry) State() string {
 func (e *Entry) Listed() Listed {
 	return Listed{Dir: e.Dir, ID: e.ID, Name: e.Name, File: e.Run.File, Started: e.Started, Running: e.Running,
 		Finished: e.Finished,
-		Queued:   e.Running && e.Granted == 0, Code: e.Code, Signal: e.Signal, Reason: e.Reason, Ended: e.Ended, Counts: e.Count()}
+		Queued:   e.Running && e.Granted == 0, Code: e.Code, Signal: e.Signal, Reason: e.Reason, Ended: e.Ended,
+		Counts: e.Count()}
 }
 
 // Step returns a step by its id, or nil.
@@ -157,7 +158,8 @@ func Load(dir string) (*Entry, error) {
 	}
 	r := NewRun(file)
 	r.ID, r.Name, r.File, r.Hash, r.Retries, r.Host, r.PID = h.ID, h.Name, h.File, h.Hash, h.Retries, h.Host, h.PID
-	r.Params, r.Sealed, r.Selected, r.Started, r.Max, r.TagLimits = params, h.Params, h.Selected, h.Started, h.Max, h.TagLimits
+	r.Params, r.Sealed, r.Selected, r.Started, r.Max, r.TagLimits = params, h.Params, h.Selected, h.Started, h.Max,
+		h.TagLimits
 	if h.Given != nil {
 		r.Given = *h.Given
 	}
@@ -252,7 +254,8 @@ func (s *Step) apply(rec record) {
 		a.Ready, a.Start, a.Waits = rec.Ready, rec.At, rec.Waits
 	case "end":
 		a := s.Attempt(rec.Attempt)
-		a.End, a.Ended, a.PID, a.Code, a.Signal, a.Reason, a.Log = rec.At, true, rec.PID, rec.Code, rec.Signal, rec.Reason, rec.Log
+		a.End, a.Ended, a.PID, a.Code, a.Signal, a.Reason, a.Log = rec.At, true, rec.PID, rec.Code, rec.Signal,
+			rec.Reason, rec.Log
 		s.Outputs = rec.Outputs
 	case "rerun":
 		s.Rerun = true

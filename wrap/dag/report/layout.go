@@ -118,7 +118,9 @@ func drawGraph(out *bufio.Writer, f *stepfile.File, places []place, class func(i
 			mark = fmt.Sprintf(`<circle cx="%d" cy="%d" r="7"/><text class="mark" x="%d" y="%d">%s</text>`, x, p.y, x,
 				p.y+4, mark)
 		}
-		fmt.Fprintf(out, `<g%s><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="5"/><text x="%d" y="%d">%s</text>%s</g>`+"\n",
-			class, html.EscapeString(clean(s.ID)), p.x, p.y, p.width, boxHeight, p.x+8, p.y+17, html.EscapeString(label), mark)
+		fmt.Fprintf(out,
+			`<g%s><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="5"/><text x="%d" y="%d">%s</text>%s</g>`+"\n",
+			class, html.EscapeString(clean(s.ID)), p.x, p.y, p.width, boxHeight, p.x+8, p.y+17,
+			html.EscapeString(label), mark)
 	}
 }
