@@ -15,6 +15,8 @@ type bench struct {
 	smoke  bool
 	server *etcdServer // started with the first case that needs it
 	fleet  bool        // the case under way is one of a fleet: limit uses the server
+	agent  *exec.Cmd   // started with the first case that needs it
+	asked  bool        // the case under way is one of the agent: limit uses that
 }
 
 // benchCase is one row: what is measured for limit, and for its peer.
@@ -25,6 +27,7 @@ type benchCase struct {
 	aim   float64  // the ratio that is aimed at
 	tools []string // what must be installed
 	fleet bool     // on etcd
+	agent bool     // through an agent
 	pairs int      // in a full run
 	a, b  measurement
 }
@@ -91,13 +94,18 @@ func (b *bench) measure(c benchCase) (result, error) {
 
 // prepare starts the server where a case is the first to need it, and gives the pools of the store their limits.
 func (b *bench) prepare(c benchCase) error {
-	b.fleet = c.fleet
+	b.fleet, b.asked = c.fleet, c.agent
 	if c.fleet && b.server == nil {
 		server, err := startEtcd(b.etcd, filepath.Join(b.dir, "etcd"))
 		if err != nil {
 			return err
 		}
 		b.server = server
+	}
+	if c.agent && b.agent == nil {
+		if err := b.startAgent(); err != nil {
+			return err
+		}
 	}
 	for pool, limit := range map[string]string{"p": "1", "four": "4"} {
 		if out, err := b.command("limit", "pool", "set", pool, limit).CombinedOutput(); err != nil {
@@ -108,6 +116,9 @@ func (b *bench) prepare(c benchCase) error {
 }
 
 func (b *bench) close() {
+	if b.agent != nil {
+		end(b.agent)
+	}
 	if b.server != nil {
 		b.server.end()
 	}
@@ -121,7 +132,11 @@ func (b *bench) command(args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Dir = b.dir
-	cmd.Env = append(os.Environ(), "LIMIT_BACKEND="+b.store(), "PARALLEL_HOME="+b.dir,
+	agent := "none"
+	if b.asked {
+		agent = b.socket()
+	}
+	cmd.Env = append(os.Environ(), "LIMIT_BACKEND="+b.store(), "LIMIT_AGENT="+agent, "PARALLEL_HOME="+b.dir,
 		"TS_SOCKET="+filepath.Join(b.dir, "tsp"), "TS_SLOTS=1")
 	return cmd
 }

@@ -7,7 +7,7 @@ func fleetCases() []benchCase {
 	var cases []benchCase
 	for _, peer := range []string{ctl, debianCtl} {
 		cases = append(cases, benchCase{
-			name: "uncontended, etcd", peer: peer + " lock", aim: 0.7, pairs: 40,
+			name: "uncontended, etcd", peer: peer + " lock", aim: 1, pairs: 40,
 			a: milliseconds(limit...), b: locking(peer, milliseconds),
 		})
 	}
@@ -27,6 +27,23 @@ func fleetCases() []benchCase {
 		benchCase{
 			name: "resident set, waiting, with its keeper, etcd", peer: ctl + " lock", unit: "MiB", aim: 1, pairs: 3,
 			a: resident(true), b: residentCtl(ctl),
+		},
+		benchCase{
+			name: "uncontended, etcd, agent", peer: ctl + " lock", aim: 0.4, pairs: 40, agent: true,
+			a: milliseconds(limit...), b: locking(ctl, milliseconds),
+		},
+		benchCase{
+			name: "200 at once, one slot, etcd, agent", peer: ctl + " lock", aim: 0.25, pairs: 3, agent: true,
+			a: atOnce(limit...), b: locking(ctl, atOnce),
+		},
+		benchCase{
+			name: "hand-over without the start, 10 waiting, etcd, agent", peer: "one put", aim: 4, pairs: 7, agent: true,
+			a: overStart(handOver(10)), b: put,
+		},
+		benchCase{
+			name: "resident set, waiting, with 1/100 of the agent, etcd", peer: ctl + " lock", unit: "MiB", aim: 0.4,
+			pairs: 3, agent: true,
+			a: residentShare(100), b: residentCtl(ctl),
 		},
 	)
 	for i := range cases {
