@@ -156,7 +156,12 @@ func (w *world) start(name, until string, flags ...string) *started {
 		until = filepath.Join(w.dir, "release-"+name)
 	}
 	args := append([]string{"run", "--name", name}, flags...)
-	args = append(args, "--", binary.Record(w.t), w.record, name, until)
+	return w.background(name, append(args, "--", binary.Record(w.t), w.record, name, until)...)
+}
+
+// background starts limit, and ends it with the test.
+func (w *world) background(name string, args ...string) *started {
+	w.t.Helper()
 	s := &started{w: w, name: name, cmd: w.command(args...), done: make(chan struct{})}
 	var err error
 	s.stderr, err = os.Create(filepath.Join(w.dir, "stderr-"+name))

@@ -1,0 +1,126 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"limit/integration/until"
+)
+
+// agent is one limit agent after the other for the commands of a world.
+type agent struct {
+	w   *world
+	cmd *exec.Cmd
+}
+
+// newAgentWorld is a world on etcd whose commands use an agent.
+func newAgentWorld(t *testing.T) (*world, *agent) {
+	t.Helper()
+	a := &agent{}
+	t.Cleanup(func() { a.end(syscall.SIGKILL) }) // the world has looked that nothing is left
+	a.w = newEtcdWorld(t)
+	a.w.env = append(a.w.env, "LIMIT_AGENT="+a.socket())
+	a.start()
+	return a.w, a
+}
+
+func (a *agent) socket() string { return filepath.Join(a.w.dir, "agent.sock") }
+
+func (a *agent) start() {
+	a.w.t.Helper()
+	a.cmd = a.w.command("agent", "--listen", a.socket())
+	if err := a.cmd.Start(); err != nil {
+		a.w.t.Fatal(err)
+	}
+}
+
+// end ends the agent by a signal.
+func (a *agent) end(sig syscall.Signal) {
+	if a.cmd != nil && a.cmd.ProcessState == nil {
+		a.cmd.Process.Signal(sig)
+		a.cmd.Wait()
+	}
+}
+
+func TestAHundredCommandsRunOnWhileTheirAgentIsKilledAndStartedAgainAndNoneOverlaps(t *testing.T) {
+	w, agent := newAgentWorld(t)
+	const commands, waiters = 100, 10
+	ends := filepath.Join(w.dir, "ends")
+	if err := syscall.Mkfifo(ends, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hold, err := os.OpenFile(ends, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hold.Close()
+	// Each has a pool of its own, whose directory there is while a command runs under it.
+	run := func(pool int, then string) *started {
+		dir := filepath.Join(w.dir, fmt.Sprintf("pool-%d", pool))
+		script := fmt.Sprintf("mkdir %s || exit 99; %s; rmdir %s", dir, then, dir)
+		return w.background(fmt.Sprintf("%d-%d", pool, len(then)), "run", "--pool", fmt.Sprintf("p%d", pool), "-q", "-c", script)
+	}
+	var all []*started
+	for i := range commands {
+		all = append(all, run(i, "read line <"+ends))
+	}
+	running := func() int {
+		dirs, _ := filepath.Glob(filepath.Join(w.dir, "pool-*"))
+		return len(dirs)
+	}
+	w.until("all commands run", func() bool { return running() == commands })
+	for i := range waiters {
+		all = append(all, run(i, "true"))
+	}
+	w.until("the others wait", func() bool { return len(w.status().Waiting) == waiters })
+	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL} {
+		agent.end(sig)
+		agent.start()
+		w.until("the next agent knows all claims", func() bool {
+			s := w.status()
+			return len(s.Held) == commands && len(s.Waiting) == waiters
+		})
+		if n := running(); n != commands {
+			t.Fatalf("after %s of the agent %d of %d commands run", sig, n, commands)
+		}
+	}
+	hold.Close() // what they read ends
+	for _, s := range all {
+		s.ends(0)
+	}
+	w.until("the agent has nothing left to take over", func() bool {
+		claims, _ := filepath.Glob(filepath.Join(w.dir, "state", "claim-*"))
+		return len(claims) == 0
+	})
+}
+
+func TestAVerbSaysWhichAgentItUsesAndFailsWithoutTheOneThatWasNamed(t *testing.T) {
+	w, agent := newAgentWorld(t)
+	w.until("the agent listens", func() bool { return w.limit("status").code == 0 })
+	socket := agent.socket()
+	if said := w.must("status"); !strings.Contains(said, "through the agent at "+socket) {
+		t.Errorf("limit status says %s", said)
+	}
+	if said := w.must("--agent", "none", "status"); strings.Contains(said, "agent") {
+		t.Errorf("limit --agent none status says %s", said)
+	}
+	if r := w.limit("doctor"); !strings.Contains(r.stdout, socket+": limit ") {
+		t.Errorf("limit doctor says %s", r.stdout)
+	}
+	agent.end(syscall.SIGTERM)
+	r := w.limit("run", "--connect-timeout", "1s", "--pool", "p", "true")
+	if r.code != 125 || !strings.Contains(r.stderr, "the agent at "+socket+" does not answer") {
+		t.Errorf("without the agent limit run exits %d: %s", r.code, r.stderr)
+	}
+	r = w.limit("run", "--connect-timeout", "1s", "--if-unreachable", "run", "--pool", "p", "echo", "ran")
+	if r.code != 0 || r.stdout != "ran\n" {
+		t.Errorf("with --if-unreachable run limit run exits %d: %q, %s", r.code, r.stdout, r.stderr)
+	}
+	agent.start()
+	until.That(t, patience, "the next agent answers", func() bool { return w.limit("run", "--pool", "p", "true").code == 0 })
+}
