@@ -281,3 +281,24 @@ func TestWhatBecomesOfOneClaimOfAnAgentIsNoMatterOfTheOthers(t *testing.T) {
 	notLost(t, kept) // once
 	release(t, kept)
 }
+
+func TestAnAgentThatTakesOverWhileEtcdIsSilentCostsNoClaimThatIsInTime(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	a := newAgency(t, c)
+	a.do.Options.TTL = 30 * time.Second
+	a.start()
+	held := enter(t, a.dial(), one(), backend.EnterOptions{})
+	await(t, held, backend.Granted, 10*time.Second)
+	a.agent.kill()
+	c.Members[0].Stop()
+	a.start()
+	event := await(t, held, backend.Unreachable, 20*time.Second)
+	c.Members[0].Continue()
+	if !strings.Contains(event.Reason, "etcd does not answer it") {
+		t.Errorf("told %q", event.Reason)
+	}
+	await(t, held, backend.Reachable, 20*time.Second)
+	notLost(t, held)
+	release(t, held)
+}

@@ -38,10 +38,10 @@ func (c *Client) reconnect(why error) bool {
 		if err == nil {
 			return true
 		}
-		if retry > 0 { // the first try knows less than the connection that ended
+		away := time.Since(since)
+		if retry > 0 || away >= tellAfter { // the first try knows less than the connection that ended
 			why = err
 		}
-		away := time.Since(since)
 		if away >= tellAfter && !told {
 			told = true
 			c.tell(silence(c.agent, why).Error())
@@ -67,6 +67,9 @@ func (c *Client) comeBack() error {
 	line := NewLine(conn)
 	if err := c.greet(line); err != nil {
 		conn.Close()
+		if ctx.Err() != nil {
+			return errors.New("it has not answered within " + tryFor.String() + ", as etcd does not answer it, or it is stopped")
+		}
 		return err
 	}
 	return c.resume(line)
@@ -84,11 +87,7 @@ func (c *Client) next() int64 {
 func (c *Client) greet(line *Line) error {
 	r := c.open()
 	r.Number = c.next()
-	var m Message
-	err := line.Send(r)
-	if err == nil {
-		err = line.Receive(&m)
-	}
+	m, err := c.ask(line, r)
 	if err == nil {
 		err = m.Error.V.Err()
 	}
@@ -98,9 +97,23 @@ func (c *Client) greet(line *Line) error {
 	if err != nil {
 		return err
 	}
-	c.inForce(&m)
-	c.take(&m)
+	c.inForce(m)
+	c.take(m)
 	return nil
+}
+
+// ask sends a request, and takes what comes before the answer.
+func (c *Client) ask(line *Line, r Request) (*Message, error) {
+	if err := line.Send(r); err != nil {
+		return nil, err
+	}
+	for {
+		m := new(Message)
+		if err := line.Receive(m); err != nil || m.Number == r.Number {
+			return m, err
+		}
+		c.take(m)
+	}
 }
 
 // resume tells the next agent of the claims, and of the requests under way.
@@ -149,28 +162,20 @@ func (c *Client) resume(line *Line) error {
 	return nil
 }
 
-// resumeEntry asks for one claim, and takes what comes before the answer.
+// resumeEntry asks for one claim.
 func (c *Client) resumeEntry(e *entry) error {
 	r, ok := e.resume()
 	if !ok {
 		return nil
 	}
 	r.Number = c.next()
-	if err := c.line.Send(r); err != nil {
+	m, err := c.ask(c.line, r)
+	if err != nil {
 		return err
 	}
-	for {
-		m := new(Message)
-		if err := c.line.Receive(m); err != nil {
-			return err
-		}
-		if m.Number == r.Number {
-			c.take(&Message{Deadline: m.Deadline})
-			e.resumed(m.Error.V.Err())
-			return nil
-		}
-		c.take(m)
-	}
+	c.take(&Message{Deadline: m.Deadline})
+	e.resumed(m.Error.V.Err())
+	return nil
 }
 
 // giveUp remembers a claim that the agent may not have heard is of no use any more: the next one may know it.
