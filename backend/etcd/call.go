@@ -64,13 +64,35 @@ func (s *Store) call(ctx context.Context, what string, request func(context.Cont
 // commit sends a transaction until it is answered. name is its name in the package doc.
 func (s *Store) commit(ctx context.Context, name string, t txn) (resp *clientv3.TxnResponse, unsure bool, err error) {
 	s.at(name + ":before")
+	latest := s.latest.Load()
 	unsure, err = s.call(ctx, name, func(ctx context.Context) error {
 		r, err := s.client.Txn(ctx).If(t.compare...).Then(t.then...).Else(t.otherwise...).Commit()
 		resp = r
 		return err
 	})
 	s.at(name + ":after")
+	if err == nil {
+		s.reached(latest, resp.Header.Revision)
+	}
 	return resp, unsure, err
+}
+
+// reached notes the revision of an answer to a request that was sent when latest was the highest. One that is lower is
+// that of an etcd which has gone back: it may grant slots that are held, and gives tokens a second time.
+func (s *Store) reached(latest, revision int64) {
+	for known := latest; revision > known && !s.latest.CompareAndSwap(known, revision); {
+		known = s.latest.Load()
+	}
+	if revision >= latest {
+		return
+	}
+	s.latest.Store(revision)
+	s.setBack.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session != nil {
+		s.session.wake()
+	}
 }
 
 // txn is a transaction.
@@ -89,11 +111,15 @@ func (s *Store) at(point string) {
 
 // get reads until it is answered.
 func (s *Store) get(ctx context.Context, what, key string, opts ...clientv3.OpOption) (resp *clientv3.GetResponse, err error) {
+	latest := s.latest.Load()
 	_, err = s.call(ctx, what, func(ctx context.Context) error {
 		r, err := s.client.Get(ctx, key, opts...)
 		resp = r
 		return err
 	})
+	if err == nil {
+		s.reached(latest, resp.Header.Revision)
+	}
 	return resp, err
 }
 

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -27,4 +28,27 @@ func TestALeaseThatTookLongToGetIsRenewedInTime(t *testing.T) {
 	case <-time.After(1500 * time.Millisecond):
 	}
 	release(t, e)
+}
+
+// TestAClaimIsLostWhereEtcdHasGoneBackToAnEarlierState: it may grant the slots again, and gives tokens twice.
+func TestAClaimIsLostWhereEtcdHasGoneBackToAnEarlierState(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	s := openStore(t, c, func(o *Options) { o.TTL = 30 * time.Second })
+	e := enter(t, s, one(), backend.EnterOptions{})
+	await(t, e, backend.Granted, 20*time.Second)
+	m := c.Members[0]
+	m.Kill()
+	restore := m.Saved(t)
+	m.Start(t)
+	c.WaitReady(t)
+	other := enter(t, s, claim(map[string]int{"q": 1}), backend.EnterOptions{})
+	await(t, other, backend.Granted, 20*time.Second)
+	m.Kill()
+	restore()
+	m.Start(t)
+	lost := await(t, e, backend.Lost, 150*time.Second)
+	if !strings.Contains(lost.Reason, "--bump-revision") {
+		t.Errorf("lost because %q", lost.Reason)
+	}
 }

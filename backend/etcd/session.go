@@ -202,8 +202,13 @@ func (n *session) renew(ctx context.Context) {
 				wait = min(wait, n.interval()/4, time.Duration(failures)*2*firstPause)
 			}
 		default:
-			retry, failures = backoff{}, 0
 			n.answered(sent)
+			if failures > 0 { // it may have come back with an earlier state: reading anything shows that
+				looking, cancel := context.WithTimeout(ctx, n.patience())
+				n.store.get(looking, "looking after an outage", n.store.keys.prefix)
+				cancel()
+			}
+			retry, failures = backoff{}, 0
 			wait = n.due()
 		}
 	}
@@ -247,6 +252,9 @@ func (n *session) failed(err error, failures int) {
 func (n *session) guard(ctx context.Context, alarm *boot.Alarm) {
 	defer alarm.Stop()
 	for {
+		if n.store.setBack.Swap(false) {
+			n.end("etcd has gone back to an earlier state: it was restored without --bump-revision, see limit help etcd")
+		}
 		if err := alarm.Set(n.reachFence(boot.Now())); err != nil {
 			n.reachFence(n.deadline()) // without an alarm nothing would stop the commands in time
 		}
@@ -315,12 +323,17 @@ func (n *session) subscribe(e *entry) {
 	n.subscribers[e] = struct{}{}
 	gone := n.isGone() && !n.store.unfenced
 	n.mu.Unlock()
+	n.wake()
+	if gone {
+		e.lose("its lease has ended", time.Time{})
+	}
+}
+
+// wake has guard look again.
+func (n *session) wake() {
 	select {
 	case n.changed <- struct{}{}:
 	default:
-	}
-	if gone {
-		e.lose("its lease has ended", time.Time{})
 	}
 }
 

@@ -33,7 +33,9 @@ type shared struct {
 	keys    keyspace
 	files   *credentials
 	client  *clientv3.Client
-	proven  atomic.Bool // a request was answered: the credentials were right
+	proven  atomic.Bool  // a request was answered: the credentials were right
+	latest  atomic.Int64 // the highest revision of an answer
+	setBack atomic.Bool  // an answer had a lower revision than an earlier one
 	gate    *gate
 
 	joining sync.Mutex

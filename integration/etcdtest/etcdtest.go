@@ -7,6 +7,7 @@ package etcdtest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -274,6 +275,21 @@ func (m *Member) Kill() {
 	defer m.mu.Unlock()
 	m.cmd.Process.Signal(syscall.SIGKILL)
 	<-m.ended
+}
+
+// Saved copies the data of a member that does not run; the returned function puts the copy in their place, as who
+// restores a backup does.
+func (m *Member) Saved(t testing.TB) (restore func()) {
+	t.Helper()
+	saved := filepath.Join(t.TempDir(), "saved")
+	replace := func(to, from string) {
+		t.Helper()
+		if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace(saved, m.dir)
+	return func() { replace(m.dir, saved) }
 }
 
 // Stop is SIGSTOP: the kernel goes on to accept and acknowledge.
