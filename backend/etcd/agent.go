@@ -39,11 +39,13 @@ func newAgent(kill Kill) *agent {
 }
 
 // Agent serves the wrappers that connect until ctx ends. reload gives the configuration anew.
-func Agent(ctx context.Context, l *net.UnixListener, config keeper.AgentConfig, reload <-chan keeper.AgentConfig, kill Kill, log *slog.Logger) error {
+func Agent(ctx context.Context, l *net.UnixListener, config keeper.AgentConfig, reload <-chan keeper.AgentConfig,
+	kill Kill, log *slog.Logger) error {
 	return newAgent(kill).run(ctx, l, config, reload, log)
 }
 
-func (a *agent) run(ctx context.Context, l *net.UnixListener, config keeper.AgentConfig, reload <-chan keeper.AgentConfig, log *slog.Logger) error {
+func (a *agent) run(ctx context.Context, l *net.UnixListener, config keeper.AgentConfig,
+	reload <-chan keeper.AgentConfig, log *slog.Logger) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	a.config, a.ctx, a.log = &config, ctx, log
@@ -142,7 +144,8 @@ func (a *agent) allow(v *server, r *keeper.Request) error {
 	namespace := v.store.options.Namespace
 	err := policy.Allow(v.peer, namespace, r, v.kept.isOf(v.peer.UID, r.ID))
 	if err != nil {
-		a.log.Warn("a request was refused", "uid", v.peer.UID, "pid", v.peer.PID, "namespace", namespace, "request", string(r.Op), "why", err.Error())
+		a.log.Warn("a request was refused", "uid", v.peer.UID, "pid", v.peer.PID, "namespace", namespace,
+			"request", string(r.Op), "why", err.Error())
 	}
 	return err
 }
@@ -180,7 +183,8 @@ func (a *agent) open(ctx context.Context, v *server, asked Options) error {
 
 // keep makes the agent keep a store. a.mu is held.
 func (a *agent) keep(s *Store) *kept {
-	k := &kept{agent: a, store: s, ready: make(chan struct{}), servers: map[*server]struct{}{}, charges: map[string]*charge{}}
+	k := &kept{agent: a, store: s, ready: make(chan struct{}),
+		servers: map[*server]struct{}{}, charges: map[string]*charge{}}
 	s.renewed, s.hook, s.log = k.renewed, a.hook, a.log.With("namespace", s.options.Namespace)
 	a.kept[s.options.Namespace] = k
 	return k
@@ -190,14 +194,15 @@ func (a *agent) keep(s *Store) *kept {
 // not the wrapper's to choose.
 func (a *agent) admit(v *server, asked *Options) error {
 	if uid := os.Geteuid(); uid != 0 && uid != v.peer.UID {
-		return keeper.NotServed("this agent runs as the user %d and cannot end the commands of the user %d; run it as root, or one for each user",
-			uid, v.peer.UID)
+		return keeper.NotServed("this agent runs as the user %d and cannot end the commands of the user %d; "+
+			"run it as root, or one for each user", uid, v.peer.UID)
 	}
 	o := a.options()
 	if len(asked.Endpoints) > 0 && !slices.Equal(hostsOf(*asked), hostsOf(o)) {
 		return keeper.NotServed("this agent keeps claims on %s, not on %s; use --agent none for that", o, asked)
 	}
-	o.Namespace, o.Grace, o.WarnOnLost, o.ConnectTimeout = asked.Namespace, min(asked.Grace, o.Grace), asked.WarnOnLost, asked.ConnectTimeout
+	o.Namespace, o.Grace = asked.Namespace, min(asked.Grace, o.Grace)
+	o.WarnOnLost, o.ConnectTimeout = asked.WarnOnLost, asked.ConnectTimeout
 	*asked = o
 	return nil
 }
@@ -293,8 +298,9 @@ func (k *kept) charge(v *server, r keeper.Request) (*charge, error) {
 	}
 	o := v.store.options
 	c = newCharge(k, v.store, claimNote{
-		Namespace: o.Namespace, Options: Options{Grace: o.Grace, WarnOnLost: o.WarnOnLost, ConnectTimeout: o.ConnectTimeout},
-		Claim: *r.Claim, Enter: r.Enter, Since: boot.Now(), UID: v.peer.UID, Wrapper: k.agent.identify(v.peer.PID),
+		Namespace: o.Namespace,
+		Options:   Options{Grace: o.Grace, WarnOnLost: o.WarnOnLost, ConnectTimeout: o.ConnectTimeout},
+		Claim:     *r.Claim, Enter: r.Enter, Since: boot.Now(), UID: v.peer.UID, Wrapper: k.agent.identify(v.peer.PID),
 	})
 	k.charges[r.Claim.ID] = c
 	return c, nil
@@ -364,7 +370,8 @@ func (k *kept) renewed(n *session) {
 	k.fencing.Lock()
 	defer k.fencing.Unlock()
 	k.tellFence(fence.Order{Deadline: deadline})
-	k.agent.notes.lease(leaseNote{Namespace: k.store.options.Namespace, Lease: n.lease, TTL: n.store.options.TTL, Sent: n.answeredAt(),
+	k.agent.notes.lease(leaseNote{Namespace: k.store.options.Namespace,
+		Lease: n.lease, TTL: n.store.options.TTL, Sent: n.answeredAt(),
 		Takeover: fence.Takeover{Last: deadline, Fence: k.fence.PID()}})
 }
 

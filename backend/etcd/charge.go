@@ -213,7 +213,8 @@ func (c *charge) guardThird() {
 	n := c.note
 	c.mu.Unlock()
 	if c.guarded() {
-		c.kept.fenceIn(fence.Command{Mark: c.mark(), PID: n.Command.PID, Wrapper: n.Wrapper.PID, Grace: c.options.Grace, UID: n.UID})
+		c.kept.fenceIn(fence.Command{Mark: c.mark(), PID: n.Command.PID,
+			Wrapper: n.Wrapper.PID, Grace: c.options.Grace, UID: n.UID})
 	}
 }
 
