@@ -118,11 +118,11 @@ type Entry interface {
 	// dies; elsewhere the claim lives as long as one of them.
 	Started(pids ...int)
 
-	// StandAside gives back a granted claim, or takes a waiting one out of the order, so that it is not
-	// granted while it stands aside; its place in the order stays its own. StandUp puts it back; a Granted event
+	// Yield gives back a granted claim, or takes a waiting one out of the order, so that it is not
+	// granted while it stands aside; its place in the order stays its own. Reacquire puts it back; a Granted event
 	// follows when it is admitted.
-	StandAside(ctx context.Context) error
-	StandUp(ctx context.Context) error
+	Yield(ctx context.Context) error
+	Reacquire(ctx context.Context) error
 
 	// Obstacles reads what keeps the claim from being granted now: nothing where it does not wait. The first Blocked
 	// event has what Enter has seen already, so this is for one who waits long. It must not cost a read of the whole

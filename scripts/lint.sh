@@ -11,6 +11,14 @@ complain() { printf 'lint: %s\n' "$*" >&2; failed=1; }
 unformatted=$(gofmt -l main.go wrap backend config integration)
 [ -z "$unformatted" ] || complain "not gofmt-ed: $unformatted"
 
+# Lines of code have at most 120 columns, a tab being four; not in tests, nor where a raw string begins, ends or goes on.
+# shellcheck disable=SC2016 # the program is perl's
+wide=$(git ls-files '*.go' | grep -v '_test\.go$' | xargs perl -CSD -ne '
+	chomp; s/\t/    /g; my $ticks = tr/`//; my $inside = $raw; $raw ^= $ticks % 2;
+	print "$ARGV:$. " if length > 120 && !$inside && !($ticks % 2);
+	if (eof) { close ARGV; $raw = 0 }')
+[ -z "$wide" ] || complain "lines of more than 120 columns: $wide"
+
 for platform in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do
 	GOOS=${platform%/*} GOARCH=${platform#*/} CGO_ENABLED=0 go vet ./... || complain "go vet fails for $platform"
 	GOOS=${platform%/*} GOARCH=${platform#*/} CGO_ENABLED=0 go vet -tags slim . ./wrap/cli || complain "go vet of the slim build fails for $platform"

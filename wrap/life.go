@@ -299,13 +299,13 @@ func (l *Life) obey(ctx context.Context, o order) {
 	if o == orderYield {
 		l.held, l.giveUp = false, nil
 		l.befall(nil)
-		if err := l.entry.StandAside(ctx); err != nil {
+		if err := l.entry.Yield(ctx); err != nil {
 			l.deny(fmt.Errorf("giving the slots back: %w", err))
 		}
 		return
 	}
 	l.expire()
-	if err := l.entry.StandUp(ctx); err != nil {
+	if err := l.entry.Reacquire(ctx); err != nil {
 		l.deny(fmt.Errorf("asking for the slots again: %w", err))
 		return
 	}

@@ -136,13 +136,15 @@ func (r *Run) attempt(q *Queue, number int) (exit Exit, again bool, err error) {
 	return exitOf(end), again, nil
 }
 
-// reach opens the file of the command, and returns a signal that came where its file system does not answer: a call that
+// reach opens the file of the command, and returns a signal that came where its file system does not answer: a call
+// that
 // executes a file is ended by nothing.
 func (r *Run) reach() syscall.Signal {
 	opened := make(chan struct{})
 	go func() {
 		defer close(opened)
-		if fd, err := syscall.Open(r.Command.Path, syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0); err == nil {
+		if fd, err := syscall.Open(r.Command.Path, syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC,
+			0); err == nil {
 			syscall.Close(fd)
 		}
 	}()

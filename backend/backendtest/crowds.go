@@ -163,11 +163,11 @@ func stir(k *kit, b backend.Backend, c backend.Claim, random *rand.Rand, used *[
 			k.Errorf("Bump: %v", err)
 		}
 	case 2:
-		if err := e.StandAside(k.ctx); err != nil {
-			k.Errorf("StandAside: %v", err)
+		if err := e.Yield(k.ctx); err != nil {
+			k.Errorf("Yield: %v", err)
 		}
-		if err := e.StandUp(k.ctx); err != nil {
-			k.Errorf("StandUp: %v", err)
+		if err := e.Reacquire(k.ctx); err != nil {
+			k.Errorf("Reacquire: %v", err)
 		}
 	}
 	if !k.awaitGrant(e) {

@@ -169,8 +169,8 @@ func refusedOnStandingUp(k *kit) {
 		m.holds()
 		k.limit("p", 2)
 		k.limit("q", backend.Unlimited)
-		k.must(m.StandAside(k.ctx))
-		k.must(m.StandUp(k.ctx))
+		k.must(m.Yield(k.ctx))
+		k.must(m.Reacquire(k.ctx))
 		var never *backend.ImpossibleError
 		if ev := m.event(backend.Refused); !errors.As(ev.Err, &never) {
 			k.Fatalf("event %+v, want it to be impossible", ev)
@@ -197,10 +197,10 @@ func allSlots(k *kit) {
 	behind.waits()
 	k.refuses(pool("p", 1))
 
-	k.must(writer.StandAside(k.ctx))
+	k.must(writer.Yield(k.ctx))
 	behind.holds()
 	k.limit("p", 2)
-	k.must(writer.StandUp(k.ctx))
+	k.must(writer.Reacquire(k.ctx))
 	writer.waits()
 	behind.release()
 	writer.holds().has("p", 0, 1)

@@ -92,7 +92,7 @@ func rateAndLimit(k *kit) {
 func rateAside(k *kit) {
 	k.rate("p", backend.Unlimited, 1)
 	first := k.enter(pool("p", 1)).holds()
-	if err := first.StandAside(k.ctx); err != nil {
+	if err := first.Yield(k.ctx); err != nil {
 		k.Fatal(err)
 	}
 	k.enter(pool("p", 1)).holds()

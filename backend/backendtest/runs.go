@@ -230,12 +230,12 @@ func runStoodAside(k *kit) {
 	k.oneRun()
 	outer := k.enter(run()).holds()
 	inner := k.enter(inside(outer), pool("p", 1)).holds()
-	if err := inner.StandAside(k.ctx); err != nil {
+	if err := inner.Yield(k.ctx); err != nil {
 		k.Fatal(err)
 	}
 	outer.release()
 	next := k.enter(run()).holds()
-	if err := inner.StandUp(k.ctx); err != nil {
+	if err := inner.Reacquire(k.ctx); err != nil {
 		k.Fatal(err)
 	}
 	inner.waits()

@@ -156,18 +156,18 @@ func notFound(k *kit) {
 func standAside(k *kit) {
 	first := k.enter(pool("p", 1)).holds()
 	second, third := k.enter(pool("p", 1)), k.enter(pool("p", 1))
-	k.must(first.StandAside(k.ctx))
+	k.must(first.Yield(k.ctx))
 	if g := first.Claim().Grant; g != nil {
 		k.Fatalf("a claim that stands aside has a grant: %+v", g)
 	}
 	second.holds()
-	k.must(first.StandUp(k.ctx))
+	k.must(first.Reacquire(k.ctx))
 	first.waits()
 	third.waits()
 	second.release()
 	first.holds()
 	third.waits()
-	k.must(first.StandAside(k.ctx))
+	k.must(first.Yield(k.ctx))
 	third.holds()
 	first.release()
 	third.release()
@@ -178,7 +178,7 @@ func waitingAside(k *kit) {
 	first := k.enter(pool("p", 1)).holds()
 	second, third, fourth := k.enter(pool("p", 1)), k.enter(pool("p", 1)), k.enter(pool("p", 1))
 	second.waits()
-	k.must(second.StandAside(k.ctx))
+	k.must(second.Yield(k.ctx))
 	first.release()
 	third.holds()
 	second.waits()
@@ -186,13 +186,13 @@ func waitingAside(k *kit) {
 		s.Waiting[1].Aside {
 		k.Fatalf("want %s first, aside: %s", second.id, k.describeAll())
 	}
-	k.must(second.StandUp(k.ctx))
+	k.must(second.Reacquire(k.ctx))
 	third.release()
 	second.holds()
 	fourth.waits()
-	k.must(second.StandAside(k.ctx))
+	k.must(second.Yield(k.ctx))
 	fourth.holds()
 	fourth.release()
-	k.must(second.StandUp(k.ctx))
+	k.must(second.Reacquire(k.ctx))
 	second.holds()
 }

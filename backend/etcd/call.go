@@ -110,7 +110,8 @@ func (s *Store) at(point string) {
 }
 
 // get reads until it is answered.
-func (s *Store) get(ctx context.Context, what, key string, opts ...clientv3.OpOption) (resp *clientv3.GetResponse, err error) {
+func (s *Store) get(ctx context.Context, what, key string,
+	opts ...clientv3.OpOption) (resp *clientv3.GetResponse, err error) {
 	latest := s.latest.Load()
 	_, err = s.call(ctx, what, func(ctx context.Context) error {
 		r, err := s.client.Get(ctx, key, opts...)
@@ -125,7 +126,8 @@ func (s *Store) get(ctx context.Context, what, key string, opts ...clientv3.OpOp
 
 // notAllowed reports whether etcd refuses the user or what the user may do.
 func notAllowed(err error) bool {
-	return refusedHandshake(err) || isOneOf(err, rpctypes.ErrAuthFailed, rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound)
+	return refusedHandshake(err) || isOneOf(err, rpctypes.ErrAuthFailed, rpctypes.ErrPermissionDenied,
+		rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound)
 }
 
 func isOneOf(err error, those ...error) bool {
@@ -135,7 +137,8 @@ func isOneOf(err error, those ...error) bool {
 // permanent tells an answer that will be the same next time.
 func permanent(err error) bool {
 	switch {
-	case isOneOf(err, rpctypes.ErrLeaseNotFound, clientv3.ErrNoAvailableEndpoints, rpctypes.ErrNoSpace), refusedHandshake(err), tooLarge(err):
+	case isOneOf(err, rpctypes.ErrLeaseNotFound, clientv3.ErrNoAvailableEndpoints, rpctypes.ErrNoSpace),
+		refusedHandshake(err), tooLarge(err):
 		return true
 	case isOneOf(err, rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthOldRevision):
 		return false // the client has fetched another token
@@ -151,7 +154,8 @@ func permanent(err error) bool {
 
 // tooLarge reports whether a request is more than the client library sends or than etcd takes.
 func tooLarge(err error) bool {
-	return errors.Is(err, rpctypes.ErrRequestTooLarge) || strings.Contains(err.Error(), "trying to send message larger than max")
+	return errors.Is(err, rpctypes.ErrRequestTooLarge) ||
+		strings.Contains(err.Error(), "trying to send message larger than max")
 }
 
 // code finds the gRPC code in what the client makes of errors.
@@ -220,7 +224,8 @@ func (s *Store) explain(err error) error {
 
 func (s *Store) remedy(err error, text string) string {
 	switch {
-	case strings.Contains(text, "handshake failed: EOF"), strings.Contains(text, "first record does not look like a TLS handshake"):
+	case strings.Contains(text, "handshake failed: EOF"),
+		strings.Contains(text, "first record does not look like a TLS handshake"):
 		return "a server that does not speak TLS answers so: http:// in place of https:// asks without"
 	case strings.Contains(text, "server preface: EOF"):
 		return "a server that speaks TLS answers so: https:// in place of http:// asks with TLS"

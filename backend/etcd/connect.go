@@ -56,6 +56,7 @@ func connect(o keeper.Options, files *credentials, dial []grpc.DialOption) (*cli
 
 // failAtOnce lets a request fail with the reason why there is no connection, where the client library would wait for
 // one and say only that time is up.
-func failAtOnce(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, o ...grpc.CallOption) error {
+func failAtOnce(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker,
+	o ...grpc.CallOption) error {
 	return next(ctx, method, request, reply, conn, append(o, grpc.WaitForReady(false))...)
 }

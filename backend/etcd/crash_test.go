@@ -209,11 +209,11 @@ func crashAgentAt(t *testing.T, c *etcdtest.Cluster, point string) {
 	}
 	await(t, leaving, backend.Cancelled, 20*time.Second)
 	release(t, leaving)
-	if err := held.StandAside(t.Context()); err != nil {
+	if err := held.Yield(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	await(t, waiting, backend.Granted, 20*time.Second)
-	if err := held.StandUp(t.Context()); err != nil {
+	if err := held.Reacquire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	release(t, waiting)

@@ -141,7 +141,8 @@ func newTransport(files *credentials) grpccredentials.TransportCredentials {
 }
 
 // ClientHandshake reads the files.
-func (t *transport) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, grpccredentials.AuthInfo, error) {
+func (t *transport) ClientHandshake(ctx context.Context, authority string,
+	conn net.Conn) (net.Conn, grpccredentials.AuthInfo, error) {
 	return grpccredentials.NewTLS(t.files.newTLS()).ClientHandshake(ctx, authority, conn)
 }
 

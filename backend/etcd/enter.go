@@ -37,7 +37,8 @@ func (s *Store) Enter(ctx context.Context, c backend.Claim, o backend.EnterOptio
 // enter is Enter. Who asks for it abandons the claim where it fails.
 func (e *entry) enter(ctx context.Context) error {
 	if n := len(e.claim.Pools); n > maxDimensions {
-		return fmt.Errorf("a claim asks for %d pools, etcd takes %d at most in one grant; ask for fewer", n, maxDimensions)
+		return fmt.Errorf("a claim asks for %d pools, etcd takes %d at most in one grant; ask for fewer", n,
+			maxDimensions)
 	}
 	v, err := e.arrive(ctx)
 	if err == nil {
@@ -140,7 +141,8 @@ func (e *entry) reads() []clientv3.Op {
 func (k keyspace) holders(dim string) clientv3.Op {
 	from, to := k.firstSlots(dim)
 	return clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(k.epoch(dim)), ">", 0)},
-		[]clientv3.Op{clientv3.OpGet(k.epoch(dim)), clientv3.OpGet(from, clientv3.WithRange(to), clientv3.WithLimit(1))},
+		[]clientv3.Op{clientv3.OpGet(k.epoch(dim)),
+			clientv3.OpGet(from, clientv3.WithRange(to), clientv3.WithLimit(1))},
 		[]clientv3.Op{clientv3.OpGet(k.slots(dim), clientv3.WithPrefix(), clientv3.WithLimit(fewHolders+1))})
 }
 
@@ -321,7 +323,8 @@ func (v *view) blocks(c backend.Claim) []backend.Block {
 // findFew reads the first holders of the dimensions whose epoch was read, to be named.
 func (e *entry) findFew(ctx context.Context, v *view) error {
 	for dim := range v.unread {
-		resp, err := e.s.get(ctx, "reading who holds", v.keys.slots(dim), clientv3.WithPrefix(), clientv3.WithLimit(backend.MaxParties))
+		resp, err := e.s.get(ctx, "reading who holds", v.keys.slots(dim), clientv3.WithPrefix(),
+			clientv3.WithLimit(backend.MaxParties))
 		if err != nil {
 			return err
 		}

@@ -276,7 +276,8 @@ func (e *entry) clear(ctx context.Context, past *backend.Past) error {
 	ops := e.s.keys.removal(&e.claim)
 	if e.unsure {
 		bury := clientv3.OpPut(e.s.keys.claim(e.id), encode(record{Gone: true}), clientv3.WithLease(e.session.lease))
-		ops = append(e.s.keys.vacating(&e.claim), bury, clientv3.OpDelete(e.s.keys.about(e.id)), clientv3.OpDelete(e.s.keys.wait(e.id)))
+		ops = append(e.s.keys.vacating(&e.claim), bury, clientv3.OpDelete(e.s.keys.about(e.id)),
+			clientv3.OpDelete(e.s.keys.wait(e.id)))
 	}
 	if past != nil {
 		ops = append(ops, e.s.pastOps(*past)...)
@@ -314,11 +315,11 @@ func (e *entry) park() {
 	e.mail.Close()
 }
 
-// StandAside gives back a granted claim, or takes a waiting one out of the order: the transaction "aside".
-func (e *entry) StandAside(ctx context.Context) error { return e.move(ctx, true) }
+// Yield gives back a granted claim, or takes a waiting one out of the order: the transaction "aside".
+func (e *entry) Yield(ctx context.Context) error { return e.move(ctx, true) }
 
-// StandUp puts the claim back into its old place: the transaction "up".
-func (e *entry) StandUp(ctx context.Context) error { return e.move(ctx, false) }
+// Reacquire puts the claim back into its old place: the transaction "up".
+func (e *entry) Reacquire(ctx context.Context) error { return e.move(ctx, false) }
 
 // move writes the record anew, guarded by its revision, until nobody else has changed it in between.
 func (e *entry) move(ctx context.Context, aside bool) error {

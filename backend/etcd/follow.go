@@ -55,7 +55,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // watch follows a range from a revision on. A server without a leader ends it, as otherwise it would stay silent.
-func (s *Store) watch(ctx context.Context, from, to string, revision int64, opts ...clientv3.OpOption) clientv3.WatchChan {
+func (s *Store) watch(ctx context.Context, from, to string, revision int64,
+	opts ...clientv3.OpOption) clientv3.WatchChan {
 	if !s.watchNow {
 		opts = append(opts, clientv3.WithRev(revision))
 	}
@@ -304,7 +305,8 @@ func (e *entry) withdraw(ctx context.Context, revision int64) (*mvccpb.KeyValue,
 	k, g := e.s.keys, guards{}
 	g.unchanged(k.claim(e.id), revision)
 	then := append([]clientv3.Op{clientv3.OpGet(k.turn(e.id))}, k.removal(&e.claim)...)
-	resp, _, err := e.s.commit(ctx, "withdraw", txn{compare: g.list(), then: then, otherwise: []clientv3.Op{clientv3.OpGet(k.claim(e.id))}})
+	resp, _, err := e.s.commit(ctx, "withdraw",
+		txn{compare: g.list(), then: then, otherwise: []clientv3.Op{clientv3.OpGet(k.claim(e.id))}})
 	if err != nil {
 		return nil, err
 	}
@@ -333,7 +335,8 @@ func (e *entry) markWaited(ctx context.Context) {
 	g := guards{}
 	g.unchanged(e.s.keys.claim(e.id), revision)
 	put := clientv3.OpPut(e.s.keys.claim(e.id), rewrite(value, r), clientv3.WithLease(e.session.lease))
-	e.s.commit(ctx, "waited", txn{compare: g.list(), then: []clientv3.Op{put}}) // failing, the gatekeeper's own clock serves
+	// failing, the gatekeeper's own clock serves
+	e.s.commit(ctx, "waited", txn{compare: g.list(), then: []clientv3.Op{put}})
 }
 
 // enterAgain queues a waiting claim whose lease has ended once more, in its old place. Should its record still be
@@ -346,8 +349,9 @@ func (e *entry) enterAgain(ctx context.Context) bool {
 			g := guards{}
 			g.unchanged(k.claim(e.id), found)
 			var resp *clientv3.TxnResponse
-			resp, _, err = e.s.commit(ctx, "wait", txn{compare: g.list(), then: append(e.waitPuts(), k.vacating(&e.claim)...),
-				otherwise: []clientv3.Op{clientv3.OpGet(k.claim(e.id))}})
+			resp, _, err = e.s.commit(ctx, "wait",
+				txn{compare: g.list(), then: append(e.waitPuts(), k.vacating(&e.claim)...),
+					otherwise: []clientv3.Op{clientv3.OpGet(k.claim(e.id))}})
 			switch {
 			case err == nil && resp.Succeeded:
 				e.works(reading)

@@ -235,7 +235,8 @@ func (g *gate) take(ctx context.Context, name string, revision int64) {
 	guard.unchanged(g.s.keys.gate(), revision)
 	put := clientv3.OpPut(g.s.keys.gate(), gateSign(), clientv3.WithLease(lease))
 	get := clientv3.OpGet(g.s.keys.gate())
-	resp, _, err := g.s.commit(ctx, name, txn{compare: guard.list(), then: []clientv3.Op{put}, otherwise: []clientv3.Op{get}})
+	resp, _, err := g.s.commit(ctx, name,
+		txn{compare: guard.list(), then: []clientv3.Op{put}, otherwise: []clientv3.Op{get}})
 	switch {
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
 		return // etcd took longer to answer than the lease lasts

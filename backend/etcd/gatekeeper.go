@@ -216,12 +216,14 @@ func (k *gatekeeper) grant(ctx context.Context, claims []*backend.Claim) (int, *
 		r := seat.record
 		r.settle(c)
 		r.Waited, r.Grant = 0, &grant{Slots: c.Grant.Slots, At: c.Grant.GrantedAt, Index: int64(n)}
-		ops := append(k.l.puts(c, rewrite(seat.value, r), clientv3.LeaseID(seat.lease), cools), clientv3.OpDelete(k.s.keys.wait(c.ID)))
+		ops := append(k.l.puts(c, rewrite(seat.value, r), clientv3.LeaseID(seat.lease), cools),
+			clientv3.OpDelete(k.s.keys.wait(c.ID)))
 		size := 0
 		for _, op := range ops {
 			size += len(op.KeyBytes()) + len(op.ValueBytes())
 		}
-		if n > 0 && (len(then)+len(ops)+len(dims)+len(c.Pools)+1 > maxOps || len(g)+2*len(ops) > maxOps || bytes+size > maxBytes) {
+		if n > 0 && (len(then)+len(ops)+len(dims)+len(c.Pools)+1 > maxOps || len(g)+2*len(ops) > maxOps ||
+			bytes+size > maxBytes) {
 			break
 		}
 		for _, dim := range k.l.guarded(c) {
@@ -234,7 +236,8 @@ func (k *gatekeeper) grant(ctx context.Context, claims []*backend.Claim) (int, *
 	}
 	k.epochs = k.l.nextEpochs(claims[:n])
 	then = append(then, k.l.epochPuts(k.epochs)...)
-	resp, _, err := k.s.commit(ctx, "admit", txn{compare: g.list(), then: then, otherwise: []clientv3.Op{clientv3.OpGet(k.s.keys.gate())}})
+	resp, _, err := k.s.commit(ctx, "admit",
+		txn{compare: g.list(), then: then, otherwise: []clientv3.Op{clientv3.OpGet(k.s.keys.gate())}})
 	return n, resp, err
 }
 
@@ -284,7 +287,8 @@ func (k *gatekeeper) refuseImpossible(ctx context.Context) (bool, error) {
 		g.unchanged(k.s.keys.settings(), k.l.settingsRevision)
 		g.unchanged(k.s.keys.claim(seat.id), seat.revision)
 		then := []clientv3.Op{
-			clientv3.OpPut(k.s.keys.claim(seat.id), rewrite(seat.value, r), clientv3.WithLease(clientv3.LeaseID(seat.lease))),
+			clientv3.OpPut(k.s.keys.claim(seat.id), rewrite(seat.value, r),
+				clientv3.WithLease(clientv3.LeaseID(seat.lease))),
 			clientv3.OpDelete(k.s.keys.wait(seat.id)),
 		}
 		resp, _, err := k.s.commit(ctx, "refuse", txn{compare: g.list(), then: then})
@@ -320,7 +324,8 @@ func (k *gatekeeper) leave(ctx context.Context) {
 func (k *gatekeeper) leaving(l *ledger) (name string, t txn) {
 	keys, g := k.s.keys, guards{}
 	g.unchanged(keys.gate(), k.revision)
-	next := l.lastWaiting(func(s *seat) bool { return k.s.ours(s.lease) }) // ours have left, though we may not see it yet
+	// ours have left, though we may not see it yet
+	next := l.lastWaiting(func(s *seat) bool { return k.s.ours(s.lease) })
 	if next == nil {
 		g.nothingAdded(keys.waits(), l.revision)
 		return "shut", txn{compare: g.list(), then: []clientv3.Op{clientv3.OpDelete(keys.gate())}}

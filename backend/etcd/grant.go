@@ -134,7 +134,8 @@ func (l *ledger) puts(c *backend.Claim, value string, owner clientv3.LeaseID, co
 	}
 	for _, pool := range slices.Sorted(maps.Keys(c.Pools)) {
 		if lease := cools[pool]; lease != 0 {
-			ops = append(ops, clientv3.OpPut(l.keys.cool(pool, c.ID), cool{slots: c.Pools[pool]}.String(), clientv3.WithLease(lease)))
+			ops = append(ops, clientv3.OpPut(l.keys.cool(pool, c.ID), cool{slots: c.Pools[pool]}.String(),
+				clientv3.WithLease(lease)))
 		}
 	}
 	return ops

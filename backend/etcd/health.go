@@ -47,7 +47,8 @@ func (s *Store) Health(ctx context.Context) (*keeper.Health, error) {
 	}
 	if answered == 0 {
 		h.Problems = append(h.Problems, keeper.Problem{Fatal: true, Fact: "no server of etcd answers",
-			Remedy: "start etcd, or correct the endpoints; meanwhile --if-unreachable run lets commands run without slots"})
+			Remedy: "start etcd, or correct the endpoints; meanwhile --if-unreachable run lets commands run " +
+				"without slots"})
 		return h, nil
 	}
 	s.wholeCluster(ctx, h)
@@ -130,7 +131,8 @@ func (s *Store) wholeCluster(ctx context.Context, h *keeper.Health) {
 	if alarms, err := s.client.AlarmList(ctx); err == nil {
 		for _, a := range alarms.Alarms {
 			h.Alarms = append(h.Alarms, a.Alarm.String())
-			add(true, fmt.Sprintf("etcd has raised the alarm %s", a.Alarm), "compact and defragment etcd, then: etcdctl alarm disarm")
+			add(true, fmt.Sprintf("etcd has raised the alarm %s", a.Alarm),
+				"compact and defragment etcd, then: etcdctl alarm disarm")
 		}
 	}
 	if members, err := s.client.MemberList(ctx); err == nil {
@@ -151,7 +153,8 @@ func (s *Store) wholeCluster(ctx context.Context, h *keeper.Health) {
 		s.client.Revoke(ctx, lease) // failing, it ends in seconds
 	}
 	if err != nil {
-		h.Problems = append(h.Problems, s.problem(err, "see that etcd can be written, by this user on the prefix "+s.keys.prefix))
+		h.Problems = append(h.Problems, s.problem(err,
+			"see that etcd can be written, by this user on the prefix "+s.keys.prefix))
 	}
 }
 
@@ -167,8 +170,11 @@ func (s *Store) unreadable(h *keeper.Health, err error) keeper.Problem {
 		}
 	}
 	if leaderless > 0 || errors.Is(err, backend.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) {
-		return keeper.Problem{Fatal: true, Fact: fmt.Sprintf("the cluster has no quorum: %d of %d endpoints answer, none can decide", answer, len(h.Members)),
-			Remedy: "start the members that are down, or mend the network between them; held claims end when their leases do"}
+		return keeper.Problem{Fatal: true,
+			Fact: fmt.Sprintf("the cluster has no quorum: %d of %d endpoints answer, none can decide", answer,
+				len(h.Members)),
+			Remedy: "start the members that are down, or mend the network between them; held claims end when their " +
+				"leases do"}
 	}
 	return s.problem(err, "see that the user may read and write the prefix "+s.keys.prefix)
 }
@@ -212,9 +218,11 @@ func certificateProblems(whose string, ends, now time.Time) []keeper.Problem {
 	case ends.IsZero() || left > certificateWarning:
 		return nil
 	case left < 0:
-		return []keeper.Problem{{Fatal: true, Fact: fmt.Sprintf("%s ended on %s", whose, ends.Format(time.DateOnly)), Remedy: "issue a new one"}}
+		return []keeper.Problem{{Fatal: true, Fact: fmt.Sprintf("%s ended on %s", whose, ends.Format(time.DateOnly)),
+			Remedy: "issue a new one"}}
 	}
-	return []keeper.Problem{{Fact: fmt.Sprintf("%s ends on %s, in %s", whose, ends.Format(time.DateOnly), left.Round(time.Hour)), Remedy: "issue a new one in time"}}
+	return []keeper.Problem{{Fact: fmt.Sprintf("%s ends on %s, in %s", whose, ends.Format(time.DateOnly),
+		left.Round(time.Hour)), Remedy: "issue a new one in time"}}
 }
 
 // problemsOf says what is wrong with one member.
@@ -223,10 +231,12 @@ func problemsOf(m keeper.Member) []keeper.Problem {
 		return []keeper.Problem{{Fact: fmt.Sprintf("%s does not answer: %s", m.Endpoint, m.Error),
 			Remedy: "start it, or take it out of the endpoints"}}
 	}
-	problems := append(versionProblems(m.Endpoint, m.Version), certificateProblems("the certificate of "+m.Endpoint, m.CertEnds, time.Now())...)
+	problems := append(versionProblems(m.Endpoint, m.Version),
+		certificateProblems("the certificate of "+m.Endpoint, m.CertEnds, time.Now())...)
 	if m.DBSize > largeDB {
 		problems = append(problems, keeper.Problem{
-			Fact:   fmt.Sprintf("the database of %s has %d MiB; etcd stops writing at its quota, 2048 MiB as it is shipped", m.Endpoint, m.DBSize>>20),
+			Fact: fmt.Sprintf("the database of %s has %d MiB; etcd stops writing at its quota, 2048 MiB as it is "+
+				"shipped", m.Endpoint, m.DBSize>>20),
 			Remedy: "switch compaction on (--auto-compaction-retention) and run: etcdctl defrag"})
 	}
 	if m.ClockAhead > clockTolerance || m.ClockAhead < -clockTolerance {
@@ -248,17 +258,20 @@ func versionProblems(endpoint, version string) []keeper.Problem {
 	older := func(minorWith, patchWith int) bool { return major == 3 && minor == minorWith && patch < patchWith }
 	var problems []keeper.Problem
 	add := func(fact, remedy string) {
-		problems = append(problems, keeper.Problem{Fact: fmt.Sprintf("%s is etcd %s, %s", endpoint, version, fact), Remedy: remedy})
+		problems = append(problems, keeper.Problem{Fact: fmt.Sprintf("%s is etcd %s, %s", endpoint, version, fact),
+			Remedy: remedy})
 	}
 	if major < 3 || (major == 3 && minor < 4) {
 		add("older than the oldest that was tried, 3.4", "update to 3.5.23, 3.6.5 or later")
 		return problems
 	}
 	if older(4, 31) || older(5, 13) {
-		add("in which an old leader may revoke leases that were renewed: a claim may be lost though its holder lives", "update to 3.5.23, 3.6.5 or later")
+		add("in which an old leader may revoke leases that were renewed: a claim may be lost though its holder lives",
+			"update to 3.5.23, 3.6.5 or later")
 	}
 	if major == 3 && minor == 4 || older(5, 23) || older(6, 5) {
-		add("which may accept the renewal of a lease that is being revoked: a holder may learn late that its claim is lost", "update to 3.5.23, 3.6.5 or later")
+		add("which may accept the renewal of a lease that is being revoked: a holder may learn late that its claim "+
+			"is lost", "update to 3.5.23, 3.6.5 or later")
 	}
 	return problems
 }

@@ -112,10 +112,10 @@ func (t *task) hold(ctx context.Context, b backend.Backend) error {
 			}
 			if event.Kind == backend.Granted && t.Aside {
 				t.Aside = false
-				if err := e.StandAside(ctx); err != nil {
+				if err := e.Yield(ctx); err != nil {
 					return err
 				}
-				if err := e.StandUp(ctx); err != nil {
+				if err := e.Reacquire(ctx); err != nil {
 					return err
 				}
 			}

@@ -55,7 +55,8 @@ func (s *Store) trimPasts(ctx context.Context, resp *clientv3.TxnResponse, most 
 	if surplus <= int64(most)/10 {
 		return
 	}
-	first, err := s.get(ctx, "trimming the history", s.keys.pasts(), clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(surplus))
+	first, err := s.get(ctx, "trimming the history", s.keys.pasts(), clientv3.WithPrefix(), clientv3.WithKeysOnly(),
+		clientv3.WithLimit(surplus))
 	if err != nil || len(first.Kvs) == 0 {
 		return
 	}
@@ -69,7 +70,8 @@ func (s *Store) History(ctx context.Context) ([]backend.Past, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := s.get(ctx, "reading the history", s.keys.pasts(), clientv3.WithPrefix(), clientv3.WithLimit(int64(settings.Remembered())),
+	resp, err := s.get(ctx, "reading the history", s.keys.pasts(), clientv3.WithPrefix(),
+		clientv3.WithLimit(int64(settings.Remembered())),
 		clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend))
 	if err != nil {
 		return nil, err

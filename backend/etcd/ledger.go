@@ -218,6 +218,9 @@ func (l *ledger) held() []*seat {
 			held = append(held, s)
 		}
 	}
-	slices.SortFunc(held, func(a, b *seat) int { return cmp.Compare(a.Grant.token(a.revision), b.Grant.token(b.revision)) })
+	slices.SortFunc(held, func(a, b *seat) int {
+		return cmp.Compare(a.Grant.token(a.revision),
+			b.Grant.token(b.revision))
+	})
 	return held
 }

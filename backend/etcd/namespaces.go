@@ -17,7 +17,8 @@ func (s *Store) Namespaces(ctx context.Context) ([]string, error) {
 	var names []string
 	end := clientv3.GetPrefixRangeEnd(allNamespaces)
 	for from := allNamespaces; ; {
-		resp, err := s.get(ctx, "reading the namespaces", from, clientv3.WithRange(end), clientv3.WithLimit(1), clientv3.WithKeysOnly(),
+		resp, err := s.get(ctx, "reading the namespaces", from, clientv3.WithRange(end), clientv3.WithLimit(1),
+			clientv3.WithKeysOnly(),
 			clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend))
 		if err != nil {
 			return nil, err

@@ -74,7 +74,8 @@ func openNotes(dir string) (*notes, error) {
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
-		return nil, fmt.Errorf("another agent uses %s (%w); end that one, or give each a directory with agent.state", dir, err)
+		return nil, fmt.Errorf("another agent uses %s (%w); end that one, or give each a directory with agent.state",
+			dir, err)
 	}
 	id, err := boot.ID()
 	if err != nil {

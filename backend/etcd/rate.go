@@ -48,7 +48,8 @@ type coolLease struct{ granted, left time.Duration }
 // fitStarts gives the starts of rated pools leases that end with the periods of these settings: the longer ones, or the
 // shorter. It returns the revision up to which all starts are known, 0 where no pool has a rate.
 func (s *Store) fitStarts(ctx context.Context, settings backend.Settings, longer bool) (known int64, err error) {
-	if !slices.ContainsFunc(slices.Collect(maps.Values(settings.Pools)), func(p backend.Pool) bool { return p.Rate != nil }) {
+	if !slices.ContainsFunc(slices.Collect(maps.Values(settings.Pools)),
+		func(p backend.Pool) bool { return p.Rate != nil }) {
 		return 0, nil
 	}
 	for moved := 1; moved > 0; {
@@ -65,7 +66,8 @@ func (s *Store) fitStarts(ctx context.Context, settings backend.Settings, longer
 }
 
 // fit does that for what was read, and returns how many starts got another lease.
-func (s *Store) fit(ctx context.Context, starts *clientv3.GetResponse, settings backend.Settings, longer bool) (moved int, err error) {
+func (s *Store) fit(ctx context.Context, starts *clientv3.GetResponse, settings backend.Settings,
+	longer bool) (moved int, err error) {
 	leases := map[int64]coolLease{}
 	next := map[time.Duration]clientv3.LeaseID{} // by the time that they last
 	for _, kv := range starts.Kvs {

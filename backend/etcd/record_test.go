@@ -61,7 +61,7 @@ func TestFieldsOfANewerVersionSurviveEveryRewrite(t *testing.T) {
 	release(t, holder)
 	await(t, e, backend.Granted, 10*time.Second)
 	mustHaveField(t, s, key, "the gatekeeper's grant")
-	if err := e.StandAside(t.Context()); err != nil {
+	if err := e.Yield(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	mustHaveField(t, s, key, "standing aside")

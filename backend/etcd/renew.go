@@ -26,7 +26,8 @@ type renewer struct {
 }
 
 // newLease asks for a lease. sent is the moment before the request that was answered.
-func (s *Store) newLease(ctx context.Context, what string, ttl time.Duration) (lease clientv3.LeaseID, sent time.Duration, err error) {
+func (s *Store) newLease(ctx context.Context, what string,
+	ttl time.Duration) (lease clientv3.LeaseID, sent time.Duration, err error) {
 	_, err = s.call(ctx, what, func(ctx context.Context) error {
 		sent = boot.Now()
 		r, err := s.client.Grant(ctx, int64((ttl+time.Second-1)/time.Second))

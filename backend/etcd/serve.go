@@ -347,11 +347,11 @@ func (v *server) onCharge(ctx context.Context, r keeper.Request) (m keeper.Messa
 	}
 	switch r.Op {
 	case keeper.OpAside:
-		if err = c.entry.StandAside(ctx); err == nil {
+		if err = c.entry.Yield(ctx); err == nil {
 			c.change(func(n *claimNote) { n.Held = false })
 		}
 	case keeper.OpUp:
-		err = c.entry.StandUp(ctx)
+		err = c.entry.Reacquire(ctx)
 	case keeper.OpObstacles:
 		var o backend.Obstacles
 		o, err = c.entry.Obstacles(ctx)
@@ -386,7 +386,8 @@ func (v *server) orphaned(ctx context.Context) {
 
 // wire makes an event travel: moments go on the boot clock.
 func wire(event backend.Event) *keeper.Event {
-	w := &keeper.Event{Kind: event.Kind, Obstacles: event.Obstacles, Reason: event.Reason, Err: keeper.Rare[keeper.Failure]{V: keeper.Fail(event.Err)}}
+	w := &keeper.Event{Kind: event.Kind, Obstacles: event.Obstacles, Reason: event.Reason,
+		Err: keeper.Rare[keeper.Failure]{V: keeper.Fail(event.Err)}}
 	if !event.KillBy.IsZero() {
 		w.KillBy = max(1, boot.Now()+time.Until(event.KillBy))
 	}

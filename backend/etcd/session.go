@@ -253,7 +253,8 @@ func (n *session) guard(ctx context.Context, alarm *boot.Alarm) {
 	defer alarm.Stop()
 	for {
 		if n.store.setBack.Swap(false) {
-			n.end("etcd has gone back to an earlier state: it was restored without --bump-revision, see limit help etcd")
+			n.end("etcd has gone back to an earlier state: it was restored without --bump-revision, see limit " +
+				"help etcd")
 		}
 		if err := alarm.Set(n.reachFence(boot.Now())); err != nil {
 			n.reachFence(n.deadline()) // without an alarm nothing would stop the commands in time

@@ -76,7 +76,8 @@ func (l *ledger) described(c *backend.Claim) (*backend.Claim, error) {
 		return nil, fmt.Errorf("reading who asks for claim %s: %w; was it written by a newer limit?", c.ID, err)
 	}
 	described := *c // who writes below about/ tells people who asks, and decides nothing
-	described.Name, described.Command, described.Host, described.User = about.Name, about.Command, about.Host, about.User
+	described.Name, described.Command, described.Host, described.User = about.Name, about.Command, about.Host,
+		about.User
 	described.PID, described.QueuedAt, described.Rank = about.PID, about.QueuedAt, about.Rank
 	described.Holds = about.Holds
 	return &described, nil

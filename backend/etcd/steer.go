@@ -68,7 +68,8 @@ func ignoreNotFound(err error) error {
 // Cancel is the transaction "ask": its owner does what is asked.
 func (s *Store) Cancel(ctx context.Context, id, reason string) error {
 	return s.change(ctx, id, "ask", func(seat *seat) ([]clientv3.Op, error) {
-		return []clientv3.Op{clientv3.OpPut(s.keys.ask(id), reason, clientv3.WithLease(clientv3.LeaseID(seat.lease)))}, nil
+		return []clientv3.Op{clientv3.OpPut(s.keys.ask(id), reason, clientv3.WithLease(clientv3.LeaseID(seat.lease)))},
+			nil
 	})
 }
 
@@ -87,6 +88,7 @@ func (s *Store) Bump(ctx context.Context, id string, priority int32) error {
 		}
 		r := seat.record
 		r.Priority = priority
-		return []clientv3.Op{clientv3.OpPut(s.keys.claim(id), rewrite(seat.value, r), clientv3.WithLease(clientv3.LeaseID(seat.lease)))}, nil
+		return []clientv3.Op{clientv3.OpPut(s.keys.claim(id), rewrite(seat.value, r),
+			clientv3.WithLease(clientv3.LeaseID(seat.lease)))}, nil
 	})
 }

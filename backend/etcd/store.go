@@ -145,7 +145,8 @@ func (s *Store) ChangeSettings(ctx context.Context, change func(*backend.Setting
 }
 
 // writeSettings is the transaction "settings"; false where somebody has written after the revision.
-func (s *Store) writeSettings(ctx context.Context, was stored, settings backend.Settings, revision int64) (bool, error) {
+func (s *Store) writeSettings(ctx context.Context, was stored, settings backend.Settings,
+	revision int64) (bool, error) {
 	next := newStored(settings)
 	value, err := backend.Rewrite(was.value, next)
 	if err != nil {

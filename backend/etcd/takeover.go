@@ -29,7 +29,8 @@ func (a *agent) takeOver() error {
 		o.Namespace = namespace
 		k := a.keep(newStore(o, a.base.files, a.base.client))
 		charges := k.restore(l.claims)
-		a.log.Info("taking over the claims of the agent before this one", "namespace", namespace, "claims", len(charges))
+		a.log.Info("taking over the claims of the agent before this one", "namespace", namespace, "claims",
+			len(charges))
 		a.working.Go(func() {
 			defer close(k.ready)
 			k.takeOver(a.ctx, l.lease, charges)
@@ -43,10 +44,12 @@ func (k *kept) restore(claims []claimNote) []*charge {
 	var charges []*charge
 	for _, note := range claims {
 		o := k.store.options
-		o.Grace, o.WarnOnLost, o.ConnectTimeout = note.Options.Grace, note.Options.WarnOnLost, note.Options.ConnectTimeout
+		o.Grace, o.WarnOnLost, o.ConnectTimeout = note.Options.Grace, note.Options.WarnOnLost,
+			note.Options.ConnectTimeout
 		c := newCharge(k, k.store.with(o), note)
 		c.wrapper, c.away = fence.WatchSame(note.Wrapper), true
-		c.entry.claim.Seq, c.entry.entered, c.entry.unsure, c.entry.again = note.Claim.Seq, boot.At(note.Since), true, true
+		c.entry.claim.Seq, c.entry.entered, c.entry.unsure, c.entry.again = note.Claim.Seq, boot.At(note.Since), true,
+			true
 		if note.Command.PID != 0 {
 			c.command = fence.WatchSame(note.Command)
 		}
@@ -110,7 +113,8 @@ func (s *Store) found(l leaseNote, users int) *session {
 	if l.TTL != 0 {
 		o.TTL = l.TTL
 	}
-	n := &session{store: s.with(o), lease: l.Lease, users: users, gone: make(chan struct{}), sent: l.Sent, cancel: func() {},
+	n := &session{store: s.with(o), lease: l.Lease, users: users, gone: make(chan struct{}), sent: l.Sent,
+		cancel:      func() {},
 		subscribers: map[*entry]struct{}{}, changed: make(chan struct{}, 1)}
 	if l.Lease == clientv3.NoLease {
 		close(n.gone)

@@ -26,7 +26,8 @@ type tokens struct {
 func newTokens(user string, files *credentials) *tokens { return &tokens{user: user, files: files} }
 
 func (t *tokens) options() []grpc.DialOption {
-	return []grpc.DialOption{grpc.WithPerRPCCredentials(t), grpc.WithChainUnaryInterceptor(t.unary), grpc.WithChainStreamInterceptor(t.stream)}
+	return []grpc.DialOption{grpc.WithPerRPCCredentials(t), grpc.WithChainUnaryInterceptor(t.unary),
+		grpc.WithChainStreamInterceptor(t.stream)}
 }
 
 // tokenKey is where a request's context has its token.
@@ -50,7 +51,8 @@ func (t *tokens) with(ctx context.Context, conn *grpc.ClientConn) (context.Conte
 	if !t.valid {
 		asking, cancel := context.WithTimeout(ctx, tryTimeout)
 		defer cancel()
-		answer, err := pb.NewAuthClient(conn).Authenticate(asking, &pb.AuthenticateRequest{Name: t.user, Password: t.files.newPassword()})
+		answer, err := pb.NewAuthClient(conn).Authenticate(asking,
+			&pb.AuthenticateRequest{Name: t.user, Password: t.files.newPassword()})
 		switch {
 		case errors.Is(rpctypes.Error(err), rpctypes.ErrAuthNotEnabled):
 			t.token = ""
@@ -76,7 +78,8 @@ func (t *tokens) heed(err error, token string) {
 	}
 }
 
-func (t *tokens) unary(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, next grpc.UnaryInvoker, o ...grpc.CallOption) error {
+func (t *tokens) unary(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn,
+	next grpc.UnaryInvoker, o ...grpc.CallOption) error {
 	if _, authenticating := request.(*pb.AuthenticateRequest); authenticating {
 		return next(ctx, method, request, reply, conn, o...)
 	}
@@ -88,7 +91,8 @@ func (t *tokens) unary(ctx context.Context, method string, request, reply any, c
 	return err
 }
 
-func (t *tokens) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, next grpc.Streamer, o ...grpc.CallOption) (grpc.ClientStream, error) {
+func (t *tokens) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
+	next grpc.Streamer, o ...grpc.CallOption) (grpc.ClientStream, error) {
 	ctx, token, err := t.with(ctx, conn)
 	if err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func crashScript(ctx context.Context, s *Store) error {
 	}
 	return errors.Join(
 		s.Cancel(ctx, first.Claim().ID, "why not"),
-		first.StandAside(ctx), first.StandUp(ctx), second.StandAside(ctx), second.StandUp(ctx),
+		first.Yield(ctx), first.Reacquire(ctx), second.Yield(ctx), second.Reacquire(ctx),
 		first.Release(ctx), third.Release(ctx), second.Release(ctx), s.Close())
 }
 

@@ -52,7 +52,7 @@ type entry struct {
 
 var _ backend.Entry = (*entry)(nil)
 
-// eventRoom is more than an owner can leave unread: each kind but Blocked comes once, or once for each StandUp.
+// eventRoom is more than an owner can leave unread: each kind but Blocked comes once, or once for each Reacquire.
 const eventRoom = 16
 
 func newEntry(s *Store, i id, claim backend.Claim, o backend.EnterOptions) *entry {
@@ -203,8 +203,8 @@ func (e *entry) emit(ev backend.Event) {
 	}
 }
 
-// StandAside implements backend.Entry.
-func (e *entry) StandAside(ctx context.Context) error {
+// Yield implements backend.Entry.
+func (e *entry) Yield(ctx context.Context) error {
 	e.work.Lock()
 	defer e.work.Unlock()
 	err := e.s.change(ctx, func(c *change) error {
@@ -237,8 +237,8 @@ func (e *entry) StandAside(ctx context.Context) error {
 	return nil
 }
 
-// StandUp implements backend.Entry.
-func (e *entry) StandUp(ctx context.Context) error {
+// Reacquire implements backend.Entry.
+func (e *entry) Reacquire(ctx context.Context) error {
 	e.work.Lock()
 	defer e.work.Unlock()
 	var held *backend.Claim

@@ -11,7 +11,8 @@ import (
 const (
 	// watchDeaths: a description of a file in the directory that was open for writing was closed, by a death, a
 	// release, a wake; or the file was removed, after which no death of it shows.
-	watchDeaths = unix.IN_CLOSE_WRITE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_EXCL_UNLINK | unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW
+	watchDeaths = unix.IN_CLOSE_WRITE | unix.IN_DELETE | unix.IN_MOVED_FROM |
+		unix.IN_EXCL_UNLINK | unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW
 	// watchGone: the directory was removed or renamed, or a file in it.
 	watchGone = unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_ONLYDIR
 	// watchWrites: a file was written.

@@ -50,8 +50,8 @@ func (e *entry) Started(pids ...int) {
 	e.space.started[e.claim.ID] = append(e.space.started[e.claim.ID], pids...)
 }
 
-// StandAside implements backend.Entry.
-func (e *entry) StandAside(context.Context) error {
+// Yield implements backend.Entry.
+func (e *entry) Yield(context.Context) error {
 	e.space.mu.Lock()
 	defer e.space.mu.Unlock()
 	e.aside = true
@@ -66,8 +66,8 @@ func (e *entry) StandAside(context.Context) error {
 	return nil
 }
 
-// StandUp implements backend.Entry.
-func (e *entry) StandUp(context.Context) error {
+// Reacquire implements backend.Entry.
+func (e *entry) Reacquire(context.Context) error {
 	e.space.mu.Lock()
 	defer e.space.mu.Unlock()
 	e.aside = false

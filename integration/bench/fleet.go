@@ -37,8 +37,9 @@ func fleetCases() []benchCase {
 			a: atOnce(limit...), b: locking(ctl, atOnce),
 		},
 		benchCase{
-			name: "hand-over without the start, 10 waiting, etcd, agent", peer: "one put", aim: 4, pairs: 7, agent: true,
-			a: overStart(handOver(10)), b: put,
+			name: "hand-over without the start, 10 waiting, etcd, agent", peer: "one put", aim: 4, pairs: 7,
+			agent: true,
+			a:     overStart(handOver(10)), b: put,
 		},
 		benchCase{
 			name: "resident set, waiting, with 1/100 of the agent, etcd", peer: ctl + " lock", unit: "MiB", aim: 0.4,

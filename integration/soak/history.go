@@ -162,7 +162,8 @@ func (s *soak) record(ctx context.Context, randoms []*rand.Rand, clients []*Clie
 					h.calls = append(h.calls, c)
 					mu.Unlock()
 					rest(ctx,
-						time.Duration(randoms[i].ExpFloat64()*float64(historyClients)/(s.figures.Pace*historyShare)*float64(time.Second)))
+						time.Duration(randoms[i].ExpFloat64()*float64(historyClients)/
+							(s.figures.Pace*historyShare)*float64(time.Second)))
 				}
 			})
 		}

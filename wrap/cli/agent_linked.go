@@ -61,7 +61,8 @@ func agentSocket(c *cli.Context, cfg *config.Config) string {
 func agentConfig(cfg *config.Config, socket string) (keeper.AgentConfig, error) {
 	e := cfg.Backend.Etcd
 	if e == nil {
-		return keeper.AgentConfig{}, fmt.Errorf("an agent is for etcd, and the store is %s; set backend.etcd in limit.yaml",
+		return keeper.AgentConfig{}, fmt.Errorf("an agent is for etcd, and the store is %s; set backend.etcd in "+
+			"limit.yaml",
 			cfg.Backend)
 	}
 	var faults error
@@ -108,8 +109,9 @@ func resolveRule(rule config.AgentRule) (keeper.Rule, error) {
 				}
 			}
 			if err != nil {
-				faults = multierror.Append(faults, fmt.Errorf("there is no %s %s on this machine; a number is taken, too",
-					kind, name))
+				faults = multierror.Append(faults,
+					fmt.Errorf("there is no %s %s on this machine; a number is taken, too",
+						kind, name))
 			}
 			ids = append(ids, id)
 		}
@@ -265,7 +267,8 @@ func agentListener(ctx context.Context, path string) (*net.UnixListener, error) 
 		if unix, ok := listener.(*net.UnixListener); ok && len(files) == 1 {
 			return unix, nil
 		}
-		return nil, errors.Join(errors.New("systemd has to give the agent one Unix socket; see limit-agent.socket"), err)
+		return nil, errors.Join(errors.New("systemd has to give the agent one Unix socket; see limit-agent.socket"),
+			err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("%w; choose another path with --listen", err)

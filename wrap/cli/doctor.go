@@ -176,7 +176,8 @@ func (p *program) diagnoseEtcd(ctx context.Context, d *diagnosis, cfg *config.Co
 	}
 	d.Members = health.Members
 	if a := health.Agent; a != nil {
-		d.add(backend.Fine, "agent", "", "%s: limit %s, keeps %s of this namespace; it is the agent that the members answer",
+		d.add(backend.Fine, "agent", "",
+			"%s: limit %s, keeps %s of this namespace; it is the agent that the members answer",
 			d.Agent, a.Version, wrap.Plural(a.Claims, "claim"))
 		if a.Version != d.Version {
 			d.add(backend.Warning, "agent", "systemctl restart limit-agent: no command ends of it",

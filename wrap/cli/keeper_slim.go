@@ -20,7 +20,10 @@ func (p *program) keeperCommand() *cli.Command {
 	return &cli.Command{
 		Name:   "__keeper",
 		Hidden: true,
-		Action: func(*cli.Context) error { return fmt.Errorf("this limit was built slim; its keeper is %s", keeperName) },
+		Action: func(*cli.Context) error {
+			return fmt.Errorf("this limit was built slim; its keeper is %s",
+				keeperName)
+		},
 	}
 }
 

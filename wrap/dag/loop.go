@@ -281,7 +281,7 @@ func (l *loop) handle(ctx context.Context, m message) {
 		}
 	case stoodUp:
 		if l.claims[m.step] == m.claim {
-			l.act(ctx, l.plan.StoodUp(m.step, m.ok, l.now()))
+			l.act(ctx, l.plan.Reacquired(m.step, m.ok, l.now()))
 		}
 	case poolBlocked:
 		if l.claims[m.step] == m.claim {
@@ -358,10 +358,10 @@ func (l *loop) perform(ctx context.Context, a plan.Action) {
 		l.prepare(a)
 	case plan.Enter:
 		l.enterClaim(ctx, a.Step)
-	case plan.StandAside:
+	case plan.Yield:
 		delete(l.held, a.Step)
 		l.claims[a.Step].yield()
-	case plan.StandUp:
+	case plan.Reacquire:
 		l.claims[a.Step].Reacquire()
 	case plan.Release:
 		if c := l.claims[a.Step]; c != nil {

@@ -179,7 +179,8 @@ func (s *Supervisor) reapAll() bool {
 // yet may become two.
 func (s *Supervisor) Signals() <-chan syscall.Signal { return s.signals }
 
-// Asked is closed when the first signal is put into Signals that asks this process to end: whoever waits for a call that
+// Asked is closed when the first signal is put into Signals that asks this process to end: whoever waits for a call
+// that
 // may hang waits no longer than he must.
 func (s *Supervisor) Asked() <-chan struct{} { return s.asked }
 

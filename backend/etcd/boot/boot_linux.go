@@ -43,9 +43,11 @@ func NewAlarm() (*Alarm, error) {
 	}
 	ring := make(chan struct{}, 1)
 	a := &Alarm{C: ring, timer: os.NewFile(uintptr(fd), "timerfd")}
-	if err := a.timer.SetReadDeadline(time.Time{}); err != nil { // os does not say so itself, and a read would fail at once
+	// os does not say so itself, and a read would fail at once
+	if err := a.timer.SetReadDeadline(time.Time{}); err != nil {
 		a.timer.Close()
-		return nil, fmt.Errorf("waiting for a timer: %w; perhaps this user's watches of epoll are used up: raise fs.epoll.max_user_watches", err)
+		return nil, fmt.Errorf("waiting for a timer: %w; perhaps this user's watches of epoll are used up: raise "+
+			"fs.epoll.max_user_watches", err)
 	}
 	a.wait.Go(func() {
 		var expirations [8]byte

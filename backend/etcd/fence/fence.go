@@ -101,7 +101,8 @@ func Start(program []string) (*Fence, error) {
 	}
 	defer null.Close()
 	pid, err := syscall.ForkExec(program[0], append([]string{name}, program[1:]...), &syscall.ProcAttr{
-		Dir: "/", Env: os.Environ(), Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
+		Dir: "/", Env: os.Environ(), Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd()},
+		Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		ours.Close()

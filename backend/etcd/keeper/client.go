@@ -68,7 +68,8 @@ func TryDial(ctx context.Context, path string, o Options) (*Client, error) {
 }
 
 func dialAgent(ctx context.Context, path string, o Options, wait bool) (*Client, error) {
-	o = Options{Endpoints: o.Endpoints, Namespace: o.Namespace, Grace: o.Grace, WarnOnLost: o.WarnOnLost, ConnectTimeout: o.ConnectTimeout}
+	o = Options{Endpoints: o.Endpoints, Namespace: o.Namespace, Grace: o.Grace, WarnOnLost: o.WarnOnLost,
+		ConnectTimeout: o.ConnectTimeout}
 	bound, cancel := context.WithTimeout(ctx, o.WithDefaults().ConnectTimeout)
 	defer cancel()
 	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
@@ -426,7 +427,8 @@ func (c *Client) Snapshot(ctx context.Context) (*backend.Snapshot, error) {
 // Changes asks the keeper to tell of each.
 func (c *Client) Changes(ctx context.Context) (<-chan struct{}, error) {
 	changes := make(chan struct{}, 1)
-	number, answer, err := c.post(context.WithoutCancel(ctx), Request{Op: OpChanges}, func(number int64) { c.changes[number] = changes })
+	number, answer, err := c.post(context.WithoutCancel(ctx), Request{Op: OpChanges},
+		func(number int64) { c.changes[number] = changes })
 	if err == nil {
 		_, err = c.wait(ctx, number, answer)
 	}

@@ -81,7 +81,8 @@ func (e *entry) update(c *backend.Claim) {
 // told is not fresh, this process was stopped: a grant that it finds among what it was told meanwhile may be of a lease
 // that has ended, and is kept until a renewal tells that it is not.
 func (e *entry) take(m *Message, fresh bool) {
-	event := backend.Event{Kind: m.Event.Kind, Obstacles: m.Event.Obstacles, Reason: m.Event.Reason, Err: m.Event.Err.V.Err()}
+	event := backend.Event{Kind: m.Event.Kind, Obstacles: m.Event.Obstacles, Reason: m.Event.Reason,
+		Err: m.Event.Err.V.Err()}
 	if m.Event.KillBy != 0 {
 		event.KillBy = boot.At(m.Event.KillBy)
 	}
@@ -152,7 +153,8 @@ func (e *entry) resumed(err error) {
 	e.lost = lost || err != nil
 	e.mu.Unlock()
 	if err != nil && !lost {
-		e.mail.Post(backend.Event{Kind: backend.Lost, Reason: "the agent does not know it any more: " + err.Error(), KillBy: time.Now()})
+		e.mail.Post(backend.Event{Kind: backend.Lost, Reason: "the agent does not know it any more: " + err.Error(),
+			KillBy: time.Now()})
 		return
 	}
 	e.troubles("", time.Time{})
@@ -202,14 +204,15 @@ func (e *entry) Started(pids ...int) {
 	e.mu.Lock()
 	e.pid = pids[0]
 	e.mu.Unlock()
-	e.c.post(context.Background(), Request{Op: OpStarted, Entry: e.number, PID: pids[0]}, nil) // a keeper that is gone has lost the claim
+	// a keeper that is gone has lost the claim
+	e.c.post(context.Background(), Request{Op: OpStarted, Entry: e.number, PID: pids[0]}, nil)
 }
 
-// StandAside and StandUp ask the keeper for that.
-func (e *entry) StandAside(ctx context.Context) error { return e.move(ctx, OpAside) }
+// Yield and Reacquire ask the keeper for that.
+func (e *entry) Yield(ctx context.Context) error { return e.move(ctx, OpAside) }
 
-// StandUp puts the claim back.
-func (e *entry) StandUp(ctx context.Context) error { return e.move(ctx, OpUp) }
+// Reacquire puts the claim back.
+func (e *entry) Reacquire(ctx context.Context) error { return e.move(ctx, OpUp) }
 
 func (e *entry) move(ctx context.Context, op Op) error {
 	m, err := e.c.call(ctx, Request{Op: op, Entry: e.number})

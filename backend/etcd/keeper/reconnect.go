@@ -68,7 +68,8 @@ func (c *Client) comeBack() error {
 	if err := c.greet(line); err != nil {
 		conn.Close()
 		if ctx.Err() != nil {
-			return errors.New("it has not answered within " + tryFor.String() + ", as etcd does not answer it, or it is stopped")
+			return errors.New("it has not answered within " + tryFor.String() +
+				", as etcd does not answer it, or it is stopped")
 		}
 		return err
 	}

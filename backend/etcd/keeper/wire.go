@@ -84,7 +84,8 @@ type Message struct {
 	Deadline  time.Duration           `json:"deadline,omitempty"`
 }
 
-// protocol is the version of this conversation. It is raised with every change that the other side has to know. Commands
+// protocol is the version of this conversation. It is raised with every change that the other side has to know.
+// Commands
 // that run under an agent at the upgrade to another protocol cannot come back to it, and end at their last moment.
 const protocol = 3
 
@@ -107,11 +108,13 @@ func (h *Hello) Check(other string) error {
 	if h.Protocol == ours.Protocol && slices.Equal(h.Features, ours.Features) {
 		return nil
 	}
-	return NotServed("%s is of another version: %s, and here %s; install limit and limit-keeper of one release together",
+	return NotServed("%s is of another version: %s, and here %s; install limit and limit-keeper of one release "+
+		"together",
 		other, h, ours)
 }
 
-// Speaks fails where the other side does not speak as this one. That is enough for a wrapper whose agent was replaced by
+// Speaks fails where the other side does not speak as this one. That is enough for a wrapper whose agent was replaced
+// by
 // one of another release: what it asks for has begun already.
 func (h *Hello) Speaks(other string) error {
 	if h != nil && h.Protocol == protocol {
@@ -167,9 +170,11 @@ func Fail(err error) *Failure {
 	if err == nil {
 		return nil
 	}
-	f := &Failure{Text: err.Error(), Unreachable: errors.Is(err, backend.ErrUnreachable), Held: errors.Is(err, backend.ErrHeld),
+	f := &Failure{Text: err.Error(), Unreachable: errors.Is(err, backend.ErrUnreachable),
+		Held:      errors.Is(err, backend.ErrHeld),
 		NotServed: errors.Is(err, ErrNotServed),
-		Ended:     errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, backend.ErrUnreachable)}
+		Ended: errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) &&
+			!errors.Is(err, backend.ErrUnreachable)}
 	errors.As(err, &f.Busy)
 	errors.As(err, &f.Impossible)
 	errors.As(err, &f.NotFound)
@@ -199,7 +204,8 @@ func (f *Failure) Err() error {
 	return errors.New(f.Text)
 }
 
-// ErrNotServed says that this is no agent for who asks: none is there, or one of another version, of another etcd, or of
+// ErrNotServed says that this is no agent for who asks: none is there, or one of another version, of another etcd, or
+// of
 // another user.
 var ErrNotServed = errors.New("not served by this agent")
 

@@ -86,7 +86,8 @@ func look(dir string) (*Listed, error) {
 	}
 	if finish, ok := finishOf(f); ok {
 		return &Listed{Dir: dir, ID: h.ID, Name: h.Name, File: h.File, Started: h.Started, Finished: true,
-				Code: finish.Code, Signal: finish.Name, Reason: finish.Reason, Ended: finish.At, Counts: *finish.Counts},
+				Code: finish.Code, Signal: finish.Name, Reason: finish.Reason, Ended: finish.At,
+				Counts: *finish.Counts},
 			nil
 	}
 	e, err := Load(dir)

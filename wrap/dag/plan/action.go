@@ -7,13 +7,13 @@ type ActionKind int
 
 const (
 	// To do.
-	Check      ActionKind = iota // run the step's condition; report Checked
-	Start                        // run its command; report Finished
-	Enter                        // enter its claim into the store; report Granted, or Refused
-	StandAside                   // put its claim aside in the store
-	StandUp                      // put it back; report StoodUp
-	Release                      // give its claim back, held or waiting
-	Terminate                    // stop its command or condition; it is still reported
+	Check     ActionKind = iota // run the step's condition; report Checked
+	Start                       // run its command; report Finished
+	Enter                       // enter its claim into the store; report Granted, or Refused
+	Yield                       // put its claim aside in the store
+	Reacquire                   // put it back; report Reacquired
+	Release                     // give its claim back, held or waiting
+	Terminate                   // stop its command or condition; it is still reported
 
 	// To tell.
 	Queued   // the step is ready and waits

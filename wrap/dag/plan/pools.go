@@ -93,14 +93,15 @@ func (p *Plan) Granted(i int, now time.Duration) []Action {
 	out := p.advance(now)
 	if p.nodes[i].phase == queued {
 		p.nodes[i].phase = aside
-		out = append(out, Action{Kind: StandAside, Step: i, Attempt: p.nodes[i].attempt + 1})
+		out = append(out, Action{Kind: Yield, Step: i, Attempt: p.nodes[i].attempt + 1})
 	}
 	return out
 }
 
-// StoodUp says whether a claim that was put back was granted at once. If not, its slot of the executor goes to others,
+// Reacquired says whether a claim that was put back was granted at once. If not, its slot of the executor goes to
+// others,
 // and Granted may follow later.
-func (p *Plan) StoodUp(i int, granted bool, now time.Duration) []Action {
+func (p *Plan) Reacquired(i int, granted bool, now time.Duration) []Action {
 	if p.nodes[i].phase != standing {
 		return nil
 	}

@@ -145,7 +145,7 @@ func (p *Plan) advance(now time.Duration) []Action {
 		switch n := &p.nodes[i]; {
 		case n.phase == aside:
 			n.phase = standing
-			p.emit(Action{Kind: StandUp, Step: i, Attempt: n.attempt + 1})
+			p.emit(Action{Kind: Reacquire, Step: i, Attempt: n.attempt + 1})
 		case p.steps[i].If != "" && !n.passed:
 			n.phase = checking
 			p.emit(Action{Kind: Check, Step: i, Attempt: n.attempt + 1})

@@ -127,13 +127,13 @@ func (s *simulation) do(actions []Action) {
 				continue
 			}
 			s.store.Wait(c, s.now)
-		case StandAside:
+		case Yield:
 			s.store.Aside(id, true)
-		case StandUp:
+		case Reacquire:
 			s.store.Aside(id, false)
 			s.grant()
 			c := s.store.Claim(id)
-			s.do(s.plan.StoodUp(a.Step, c != nil && c.Grant != nil, s.now))
+			s.do(s.plan.Reacquired(a.Step, c != nil && c.Grant != nil, s.now))
 		case Release:
 			s.store.Remove(id)
 		}

@@ -80,7 +80,8 @@ func arrange(f *stepfile.File, column []int, rank []float64) {
 func GraphSVG(w io.Writer, f *stepfile.File) error {
 	out := bufio.NewWriter(w)
 	places, width, height := layout(f)
-	fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="monospace" font-size="12">`+"\n", width, height, width, height)
+	fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" `+
+		`font-family="monospace" font-size="12">`+"\n", width, height, width, height)
 	fmt.Fprint(out, `<style>rect{fill:#f4f4f5;stroke:#71717a}text{fill:#18181b}path{fill:none;stroke:#a1a1aa}`+
 		`@media(prefers-color-scheme:dark){rect{fill:#27272a}text{fill:#f4f4f5}path{stroke:#71717a}}</style>`+"\n")
 	drawGraph(out, f, places, func(int) (string, string) { return "", "" }, nil)
@@ -119,7 +120,8 @@ func drawGraph(out *bufio.Writer, f *stepfile.File, places []place, class func(i
 				p.y+4, mark)
 		}
 		fmt.Fprintf(out,
-			`<g%s><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="5"/><text x="%d" y="%d">%s</text>%s</g>`+"\n",
+			`<g%s><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="5"/>`+
+				`<text x="%d" y="%d">%s</text>%s</g>`+"\n",
 			class, html.EscapeString(clean(s.ID)), p.x, p.y, p.width, boxHeight, p.x+8, p.y+17,
 			html.EscapeString(label), mark)
 	}
