@@ -8,8 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"limit/integration/until"
 )
 
 // agent is one limit agent after the other for the commands of a world.
@@ -63,7 +61,8 @@ func TestAHundredCommandsRunOnWhileTheirAgentIsKilledAndStartedAgainAndNoneOverl
 	run := func(pool int, then string) *started {
 		dir := filepath.Join(w.dir, fmt.Sprintf("pool-%d", pool))
 		script := fmt.Sprintf("mkdir %s || exit 99; %s; rmdir %s", dir, then, dir)
-		return w.background(fmt.Sprintf("%d-%d", pool, len(then)), "run", "--pool", fmt.Sprintf("p%d", pool), "-q", "-c", script)
+		return w.background(fmt.Sprintf("%d-%d", pool, len(then)), "run", "--pool", fmt.Sprintf("p%d", pool), "-q",
+			"-c", script)
 	}
 	var all []*started
 	for i := range commands {
@@ -122,5 +121,5 @@ func TestAVerbSaysWhichAgentItUsesAndFailsWithoutTheOneThatWasNamed(t *testing.T
 		t.Errorf("with --if-unreachable run limit run exits %d: %q, %s", r.code, r.stdout, r.stderr)
 	}
 	agent.start()
-	until.That(t, patience, "the next agent answers", func() bool { return w.limit("run", "--pool", "p", "true").code == 0 })
+	w.must("run", "--pool", "p", "true") // it waits for the agent
 }

@@ -25,7 +25,8 @@ func TestTheConfigurationOfAnAgentIsLookedAtInWhole(t *testing.T) {
 		}
 	}
 	cfg.Backend.Etcd.CA = ""
-	cfg.Agent.Rules[0] = config.AgentRule{Users: []string{"root", "4711"}, Groups: []string{"root", "7"}, Pools: []string{"a*"}}
+	cfg.Agent.Rules[0] = config.AgentRule{Users: []string{"root", "4711"}, Groups: []string{"root", "7"},
+		Pools: []string{"a*"}}
 	resolved, err := agentConfig(cfg, "/s/agent.sock")
 	want := []keeper.Rule{{UIDs: []int{0, 4711}, GIDs: []int{0, 7}, Pools: []string{"a*"}}}
 	if err != nil || !reflect.DeepEqual(resolved.Policy.Rules, want) || resolved.State != "/s/state" {
