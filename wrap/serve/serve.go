@@ -312,6 +312,10 @@ func MayChange(ctx context.Context) bool { return ctx.Value(changing{}) != nil }
 // look answers with what a view shows.
 func (s *server) look(view View) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && !isJSON(r) {
+			Fail(w, errNotJSON)
+			return
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), lookTimeout)
 		defer cancel()
 		if s.mayChange(r) {
@@ -324,9 +328,12 @@ func (s *server) look(view View) http.HandlerFunc {
 // change answers with what a view has changed, for those who may.
 func (s *server) change(view View) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
+		switch {
 		case s.o.Token == "":
 			Fail(w, Faultf(http.StatusForbidden, "nothing can be changed here; start limit serve with --allow-changes"))
+		case r.Header.Get("Origin") == "" && r.Header.Get("Authorization") == "":
+			Fail(w, Faultf(http.StatusUnauthorized, "send the token that limit serve has printed: Authorization: Bearer "+
+				"TOKEN"))
 		case !s.fromHere(r):
 			Fail(w, Faultf(http.StatusForbidden,
 				"this comes from a page of %s; only the page of %s may change something",
@@ -334,12 +341,20 @@ func (s *server) change(view View) http.HandlerFunc {
 		case !s.mayChange(r):
 			Fail(w, Faultf(http.StatusUnauthorized, "open the link that limit serve has printed, or send its token: "+
 				"Authorization: Bearer TOKEN"))
-		case kind != "application/json":
-			Fail(w, Faultf(http.StatusUnsupportedMediaType, "the body has to be application/json"))
+		case !isJSON(r):
+			Fail(w, errNotJSON)
 		default:
 			answer(w, r, view)
 		}
 	}
+}
+
+// errNotJSON answers what a form of another site could send.
+var errNotJSON = Faultf(http.StatusUnsupportedMediaType, "the body has to be application/json")
+
+func isJSON(r *http.Request) bool {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return kind == "application/json"
 }
 
 // fromHere reports whether a request comes from the page of this server, or from a program, which has no page.

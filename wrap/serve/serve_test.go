@@ -75,7 +75,7 @@ func (s *state) options() Options {
 			}
 			return "limit_up 1\n# EOF\n", nil
 		},
-		Views: map[string]View{"GET /api/v1/me": func(r *http.Request) (any, error) { return MayChange(r.Context()), nil }},
+		Views: map[string]View{"POST /api/v1/simulate": func(*http.Request) (any, error) { return true, nil }, "GET /api/v1/me": func(r *http.Request) (any, error) { return MayChange(r.Context()), nil }},
 		Changes: map[string]View{"POST /api/v1/limits": func(r *http.Request) (any, error) {
 			var body struct{ Limit int }
 			err := Body(r, &body)
@@ -143,7 +143,8 @@ func TestAChangeNeedsTheTokenAndComesFromThisPageAlone(t *testing.T) {
 			cookie + "secret", "Origin: http://evil.example"}, 403, ""},
 		{"a page that the browser knows to be of another site", right, []string{kind, cookie + "secret", "Origin: " + url,
 			"Sec-Fetch-Site: cross-site"}, 403, ""},
-		{"a cookie without an origin", right, []string{kind, cookie + "secret"}, 403, ""},
+		{"a cookie without an origin", right, []string{kind, cookie + "secret"}, 401, "Authorization"},
+		{"nothing at all", right, []string{kind}, 401, "Authorization"},
 		{"text", right, []string{"Content-Type: text/plain", cookie + "secret", "Origin: " + url}, 415, "application/json"},
 		{"no kind", right, []string{cookie + "secret", "Origin: " + url}, 415, ""},
 		{"a field that is not known", `{"limits": 3}`, []string{kind, "Authorization: Bearer secret"}, 400, "limits"},
@@ -155,6 +156,11 @@ func TestAChangeNeedsTheTokenAndComesFromThisPageAlone(t *testing.T) {
 		status, text, _ := ask(t, "POST", url+"/api/v1/limits", c.body, c.headers...)
 		if status != c.status || !strings.Contains(text, c.says) {
 			t.Errorf("%s: %d %s, want %d with %q", c.about, status, text, c.status, c.says)
+		}
+	}
+	for kind, want := range map[string]int{"text/plain": 415, "application/json": 200} {
+		if status, text, _ := ask(t, "POST", url+"/api/v1/simulate", "{}", "Content-Type: "+kind); status != want {
+			t.Errorf("a view with a body of %s: %d %s", kind, status, text)
 		}
 	}
 	if status, text, _ := ask(t, "GET", url+"/api/v1/limits", ""); status != 404 && status != 405 {
