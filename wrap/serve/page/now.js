@@ -1,5 +1,5 @@
 // Now: limits with their use, who holds, who waits and for what.
-import {age, h, id, needs, plural, Rows, say, since} from "./dom.js";
+import {h, id, needs, Rows, say, since} from "./dom.js";
 import {askClaim, askLimit} from "./steer.js";
 
 const maxCells = 40;
@@ -9,7 +9,7 @@ export function now(main, app) {
   const find = h("input", {type: "search", placeholder: "Find a pool, command, user or tag", "aria-label": "find",
     oninput: () => { filter = find.value.trim().toLowerCase(); draw(); }});
   const limits = h("tbody"), heldCount = h("small"), waitingCount = h("small");
-  const noHeld = h("p", {class: "empty"}, "Nobody holds a slot."), noWaiting = h("p", {class: "empty"}, "Nobody waits.");
+  const noHeld = h("p", {class: "empty", hidden: true}, "Nobody holds a slot."), noWaiting = h("p", {class: "empty", hidden: true}, "Nobody waits.");
   const names = new Map();
   const held = new Rows("claims that hold slots", "held", makeHeld, fillHeld);
   const waiting = new Rows("claims that wait, in order", "waiting", makeWaiting, fillWaiting);
@@ -100,6 +100,7 @@ export function now(main, app) {
       rate.title = text;
     } else {
       say(rate, l.rate || "");
+      rate.removeAttribute("title");
     }
     return row;
   }
