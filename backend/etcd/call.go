@@ -222,12 +222,14 @@ func (s *Store) explain(err error) error {
 	return err
 }
 
+func isHTTPS(endpoint string) bool { return strings.HasPrefix(endpoint, "https://") }
+
 func (s *Store) remedy(err error, text string) string {
 	switch {
 	case strings.Contains(text, "handshake failed: EOF"),
 		strings.Contains(text, "first record does not look like a TLS handshake"):
 		return "a server that does not speak TLS answers so: http:// in place of https:// asks without"
-	case strings.Contains(text, "server preface: EOF"):
+	case strings.Contains(text, "server preface: EOF") && !slices.ContainsFunc(s.options.Endpoints, isHTTPS):
 		return "a server that speaks TLS answers so: https:// in place of http:// asks with TLS"
 	case refusedHandshake(err), hungUp(err): // the refusal may be lost with the connection
 		return "check ca, cert and key of backend.etcd.tls, and http:// or https://"

@@ -346,10 +346,12 @@ func TestCertificatesAreShownAndRefused(t *testing.T) {
 }
 
 func TestAServerThatHangsUpMayNotLikeTheCertificate(t *testing.T) {
-	err := errors.New("write tcp 127.0.0.1:1->127.0.0.1:2: write: broken pipe")
-	s := &Store{shared: &shared{}}
-	if text := s.explain(err).Error(); !strings.Contains(text, "check ca, cert and key") || permanent(err) {
-		t.Errorf("%q, permanent: %t", text, permanent(err))
+	s := &Store{shared: &shared{}, options: Options{Endpoints: []string{"https://127.0.0.1:2"}}}
+	for _, text := range []string{"write tcp 127.0.0.1:1->127.0.0.1:2: write: broken pipe", "error reading server preface: EOF"} {
+		err := errors.New(text)
+		if text := s.explain(err).Error(); !strings.Contains(text, "check ca, cert and key") || permanent(err) || !hungUp(err) {
+			t.Errorf("%q, permanent: %t", text, permanent(err))
+		}
 	}
 }
 

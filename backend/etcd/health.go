@@ -65,7 +65,8 @@ func hungUp(err error) bool {
 		return false
 	}
 	text := err.Error()
-	return strings.Contains(text, "broken pipe") || strings.Contains(text, "connection reset")
+	return strings.Contains(text, "broken pipe") || strings.Contains(text, "connection reset") ||
+		strings.Contains(text, "server preface: EOF")
 }
 
 // member asks one server.
