@@ -332,8 +332,8 @@ func (s *server) change(view View) http.HandlerFunc {
 		case s.o.Token == "":
 			Fail(w, Faultf(http.StatusForbidden, "nothing can be changed here; start limit serve with --allow-changes"))
 		case r.Header.Get("Origin") == "" && r.Header.Get("Authorization") == "":
-			Fail(w, Faultf(http.StatusUnauthorized, "send the token that limit serve has printed: Authorization: Bearer "+
-				"TOKEN"))
+			Fail(w, Faultf(http.StatusUnauthorized,
+				"send the token that limit serve has printed: Authorization: Bearer TOKEN"))
 		case !s.fromHere(r):
 			Fail(w, Faultf(http.StatusForbidden,
 				"this comes from a page of %s; only the page of %s may change something",
