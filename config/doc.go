@@ -13,8 +13,7 @@
 //	config.ReadTagLimits(value)              tag_concurrency_limits of any file read by yamlread
 //
 // The errors of a file are a *multierror.Error of *yamlread.Problem, to be printed as it is: each problem has its
-// place,
-// the source line and a caret; yamlread.Problems takes them apart. Other errors are one line.
+// place, the source line and a caret; yamlread.Problems takes them apart. Other errors are one line.
 //
 // Nothing is executed, expanded or fetched because of a file, and no file is opened that it names: certificates and the
 // password are read by those who connect. A file that was found rather than named must be a regular one, and in the

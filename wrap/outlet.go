@@ -66,8 +66,7 @@ func (o *Outlet) Write(p []byte) (int, error) {
 }
 
 // Prompt returns a writer for messages that stand before what others write to the same place next: it waits until they
-// are written.
-// A reader that does not read costs promptness once, and nothing as long as earlier text waits for it.
+// are written. A reader that does not read costs promptness once, and nothing as long as earlier text waits for it.
 func (o *Outlet) Prompt() io.Writer { return prompt{o} }
 
 type prompt struct{ o *Outlet }

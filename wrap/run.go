@@ -137,8 +137,7 @@ func (r *Run) attempt(q *Queue, number int) (exit Exit, again bool, err error) {
 }
 
 // reach opens the file of the command, and returns a signal that came where its file system does not answer: a call
-// that
-// executes a file is ended by nothing.
+// that executes a file is ended by nothing.
 func (r *Run) reach() syscall.Signal {
 	opened := make(chan struct{})
 	go func() {

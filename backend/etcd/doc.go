@@ -17,7 +17,8 @@
 //	slot/DIM/ID       the same, as the first releases have granted it    lease of the owner
 //	epoch/DIM         at least what the holders of a dimension have,     no lease
 //	                  where they are more than a few
-//	cool/POOL/ID a start that a rate remembers own lease of the period, another where that changes
+//	cool/POOL/ID      a start that a rate remembers                      own lease of the period, another where that
+//	                                                                     changes
 //	stats/TIME-ID     a claim that has ended, at most so many            no lease
 //	gate              who grants while anybody waits: host and pid      own lease of 4 s, renewed every second
 //
@@ -43,22 +44,13 @@
 // with its own slots added, or deletes it where few are left. A grant from a dimension that has none compares the
 // range, and writes the epoch where its own slot is one too many. Two things hold by that:
 //
-// - No grant is missed. Say a grant G has read at R. If it compares the epoch, every other grant between R and G has
-// either found an epoch
-//
-//	and so rewritten or deleted it, or has found none, which means that it read before the epoch was written: the
-//
-// grant that wrote the epoch added a slot after that, and the range does not compare. If G compares the range, every
-// other grant
-//
-//	added a slot to it.
-//
-// - An epoch counts at least what is used. Whoever writes it adds his own to what he has counted, which by the above is
-// all that is
-// granted. A claim that ends may leave it too high: who takes himself out does so in the step that deletes his slots,
-// and
-//
-//	where the epoch is as his own grant has written it.
+//   - No grant is missed. Say a grant G has read at R. If it compares the epoch, every other grant between R and G has
+//     either found an epoch and so rewritten or deleted it, or has found none, which means that it read before the
+//     epoch was written: the grant that wrote the epoch added a slot after that, and the range does not compare. If G
+//     compares the range, every other grant added a slot to it.
+//   - An epoch counts at least what is used. Whoever writes it adds his own to what he has counted, which by the above
+//     is all that is granted. A claim that ends may leave it too high: who takes himself out does so in the step that
+//     deletes his slots, and where the epoch is as his own grant has written it.
 //
 // An epoch that is too high keeps nobody out: who may not wait reads the claims themselves before he is refused, and
 // who may waits, and the gatekeeper knows the claims. Each of its grants writes what it knows. An epoch counts for the
@@ -98,7 +90,8 @@
 //	grant      newcomer    claim/ID absent, settings, slots,    → about, claim, slot, epoch, cool
 //	                       nothing added to wait/
 //	wait       newcomer    claim/ID absent, settings            → about, claim, wait
-//	admit gatekeeper gate, claims, settings, slots → claim, slot, epoch, cool, not wait; many claims at once
+//	admit      gatekeeper  gate, claims, settings, slots        → claim, slot, epoch, cool, not wait; many claims at
+//	                                                              once
 //	refuse     gatekeeper  gate, claim, settings                → claim with the reason, not wait
 //	gate       waiter      gate absent                          → gate
 //	hand over  gatekeeper  gate, claim of the next              → gate, turn of the next
@@ -108,8 +101,9 @@
 //	waited     owner       claim                                → claim: it has waited long enough to reserve
 //	withdraw   owner       claim                                → nothing of the claim
 //	release    owner       - (epochs, no gate)                  → nothing of the claim; stats; (epochs without it)
-//	remember owner - (epochs, no gate) → stats; (nothing of the claim, epochs without it), beside the
-//	                                                              revocation of the lease by the last claim
+//	remember   owner       - (epochs, no gate)                  → stats; (nothing of the claim, epochs without it),
+//	                                                              beside the revocation of the lease by the last
+//	                                                              claim
 //	ask, bump, drop  anybody  claim                             → ask; claim; nothing of the claim
 //	fit        anybody     cool                                 → cool under a lease of the period that is set
 //	settings   anybody     settings, nothing added to cool/     → settings, queue
@@ -144,18 +138,16 @@
 // Before anything can come of it, an agent writes down what the next one has to know (notes): a claim before it is
 // entered, before its wrapper learns that it has entered or is held, and with its command; the lease at each answered
 // renewal. The lease's note is removed before the lease is revoked. So of a claim that is not noted as entered no
-// wrapper
-// knows more than that it has asked, and of one that is not noted as held no command runs.
+// wrapper knows more than that it has asked, and of one that is not noted as held no command runs.
 //
 // The next agent takes over before it serves (kept.takeOver): it ends the commands whose last moment has passed, renews
 // the lease, and looks for each claim. One that is found under the lease goes on as it stands. One that was held and is
 // gone is lost, and where the lease is gone its command is ended before anybody is served. One that waited enters again
-// in
-// its old place. One whose entering was cut short is what its wrapper asks for again; a transaction of it that is still
-// on
-// its way is kept from succeeding afterwards, as it is for an owner that gives up, and what does that is removed when
-// nothing can come any more. Wrappers come back by themselves (keeper.Client); one that has died is seen to, as by any
-// keeper, and one that is stopped keeps its claim as long as it exists. A claim comes back to its own user only.
+// in its old place. One whose entering was cut short is what its wrapper asks for again; a transaction of it that is
+// still on its way is kept from succeeding afterwards, as it is for an owner that gives up, and what does that is
+// removed when nothing can come any more. Wrappers come back by themselves (keeper.Client); one that has died is seen
+// to, as by any keeper, and one that is stopped keeps its claim as long as it exists. A claim comes back to its own
+// user only.
 //
 // The third guard of an agent that has died finds the later moment, and that the next agent has a guard of its own, in
 // the lease's note.

@@ -28,14 +28,17 @@
 //
 // Costs, with H holders, W waiters and N different needs (claims that no limit in force tells apart have the same):
 //
-//	Enter, Release, a grant one lock each; the image is read, and written if it has changed: 60 bytes for each claim.
-//	 The rule is fed H holders and the first few of each of the N queues, and a pass in which a queue ran
-//	 dry is repeated with more of it. One process is woken for each grant, which decodes its own record.
-//	waiting nothing, but for the gatekeeper; a recheck after 30 s to 60 s, which with W waiters becomes 1+W/10 times
-//	 as rare, reads the header alone where nothing has changed, and the image where something has.
-//	who wants to know one byte in its FIFO for each change of what blocks it, and a read of the image, at most one in
-//	what blocks it            20 ms + 1 ms for each waiter.
-//	Snapshot one read of the image, a look at each claim's file, and one pass of the rule over all: O((H+W) log W).
+//	Enter, Release, a grant   one lock each; the image is read, and written if it has changed: 60 bytes for each
+//	                          claim. The rule is fed H holders and the first few of each of the N queues, and a
+//	                          pass in which a queue ran dry is repeated with more of it. One process is woken for
+//	                          each grant, which decodes its own record.
+//	waiting                   nothing, but for the gatekeeper; a recheck after 30 s to 60 s, which with W waiters
+//	                          becomes 1+W/10 times as rare, reads the header alone where nothing has changed, and
+//	                          the image where something has.
+//	who wants to know         one byte in its FIFO for each change of what blocks it, and a read of the image, at
+//	what blocks it            most one in 20 ms + 1 ms for each waiter.
+//	Snapshot                  one read of the image, a look at each claim's file, and one pass of the rule over
+//	                          all: O((H+W) log W).
 //
 // A failure is a state of the waiter: while the state cannot be read or written, what there is to do is kept and tried
 // again ever more seldom, 5 s apart at most; the owner hears Unreachable once, and Reachable when it works again.

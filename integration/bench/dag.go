@@ -49,8 +49,7 @@ func dagCases() []benchCase {
 }
 
 // workflow compares the makespan of a real workflow, whose steps take milliseconds, with that of its plan simulated
-// with
-// the durations that were measured.
+// with the durations that were measured.
 func workflow(name string) benchCase {
 	var simulated float64
 	run := func(b *bench) (float64, error) {

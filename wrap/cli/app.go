@@ -83,8 +83,7 @@ func (p *program) perform(args []string) wrap.Exit {
 }
 
 // quieten lets signals that no supervisor takes end limit without a traceback. limit run, whose supervisor is there
-// from
-// its beginning, does without.
+// from its beginning, does without.
 func (p *program) quieten() (err error) {
 	p.loud = func() {}
 	if firstWord(p.args) != "run" {

@@ -115,9 +115,8 @@ func openLocal(ctx context.Context, o local.Options) (backend.Backend, error) {
 }
 
 // openInterruptible opens a store for a verb that has a supervisor, whose signals are to end limit though the store is
-// slow to
-// answer: one that came meanwhile is returned without a store. What open waits for may be a call that nothing ends, as
-// of a file system that hangs, or of a FIFO: it is left behind then, and limit ends.
+// slow to answer: one that came meanwhile is returned without a store. What open waits for may be a call that nothing
+// ends, as of a file system that hangs, or of a FIFO: it is left behind then, and limit ends.
 func (p *program) openInterruptible(c *cli.Context, open func() (*store, error)) (*store, syscall.Signal, error) {
 	outer := c.Context
 	ctx, cancel := context.WithCancel(outer)
@@ -230,8 +229,7 @@ func warnUnset(messages *wrap.Messages, settings backend.Settings, pools map[str
 }
 
 // warnOfLimits tells once what people are to know of the limits of a claim that has entered. It asks the store only
-// where
-// entering has not shown that already.
+// where entering has not shown that already.
 func (s *store) warnOfLimits(ctx context.Context, messages *wrap.Messages, e backend.Entry) {
 	var survey backend.Survey
 	surveyed, known := e.(backend.Surveyed)

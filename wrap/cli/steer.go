@@ -66,8 +66,7 @@ func (p *program) cancel(c *cli.Context) func(s *store, t target) (string, error
 const orphanGrace = 10 * time.Second
 
 // endOrphan ends what holds a claim whose wrapper has died: nobody else would. It asks the store each time who that is,
-// so
-// that no stranger with a number that was theirs is hit.
+// so that no stranger with a number that was theirs is hit.
 func (p *program) endOrphan(ctx context.Context, messages *wrap.Messages, s *store, id string) error {
 	signal, killAt := syscall.SIGTERM, time.Now().Add(orphanGrace)
 	told := map[int]syscall.Signal{}

@@ -12,8 +12,7 @@ import (
 // (systemd's default) or a tree: then the command has it already. A witness shows which: another process of the same
 // group, which reports what it is sent. So a signal waits this long, and then until the witness has answered a marker:
 // what it was sent before, it has reported before. Equal signals that come meanwhile are one, as they are while they
-// are
-// pending: timeout(1) signals its child and then its group.
+// are pending: timeout(1) signals its child and then its group.
 const echoWindow = 50 * time.Millisecond
 
 // seenFor is how long after its witness this process may receive a signal: the machine may be busy.
@@ -152,8 +151,7 @@ func (s *Supervisor) witnessed(m sigsource.Signal) {
 }
 
 // settle has the signals taken that have waited long enough, once the witness has answered for them; one that is
-// stopped
-// does not.
+// stopped does not.
 func (s *Supervisor) settle() {
 	e := &s.echoes
 	if len(e.waiting) == 0 {

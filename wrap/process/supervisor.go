@@ -180,8 +180,7 @@ func (s *Supervisor) reapAll() bool {
 func (s *Supervisor) Signals() <-chan syscall.Signal { return s.signals }
 
 // Asked is closed when the first signal is put into Signals that asks this process to end: whoever waits for a call
-// that
-// may hang waits no longer than he must.
+// that may hang waits no longer than he must.
 func (s *Supervisor) Asked() <-chan struct{} { return s.asked }
 
 // Close ends what the Supervisor does, when all commands are Done, and gives the signals back to their defaults.

@@ -20,8 +20,7 @@
 // client connects again, opens the store, asks for each of its claims (resume) and sends again what was under way.
 // Until
 // then claims are kept to their last moment, and requests wait up to the connect timeout. Changing limits, cancelling
-// and
-// dropping are not sent twice: they fail, and say so.
+// and dropping are not sent twice: they fail, and say so.
 //
 // # Protocol
 //

@@ -114,8 +114,7 @@ func (h *Hello) Check(other string) error {
 }
 
 // Speaks fails where the other side does not speak as this one. That is enough for a wrapper whose agent was replaced
-// by
-// one of another release: what it asks for has begun already.
+// by one of another release: what it asks for has begun already.
 func (h *Hello) Speaks(other string) error {
 	if h != nil && h.Protocol == protocol {
 		return nil
@@ -205,8 +204,7 @@ func (f *Failure) Err() error {
 }
 
 // ErrNotServed says that this is no agent for who asks: none is there, or one of another version, of another etcd, or
-// of
-// another user.
+// of another user.
 var ErrNotServed = errors.New("not served by this agent")
 
 // NotServed is an error that is ErrNotServed, in its own words.

@@ -12,9 +12,8 @@ import (
 )
 
 // AttributeWaits returns what each attempt waited for, by step and attempt: for its pools as the store told it, and for
-// the
-// limits of the executor as they follow from who ran when. Where several limits are full at once, the time counts for
-// each of them.
+// the limits of the executor as they follow from who ran when. Where several limits are full at once, the time counts
+// for each of them.
 func AttributeWaits(r *journal.Run) [][][]journal.Wait {
 	limits := executorLimits(r)
 	blame := make([][][]journal.Wait, len(r.Steps))
