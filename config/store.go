@@ -173,8 +173,7 @@ func (b Backend) replacedBy(chosen Backend) (Backend, error) {
 	if strings.HasPrefix(e.Endpoints[0], "http://") && e.TLS() {
 		if e.Username != "" {
 			return Backend{}, errors.New("an http:// endpoint would get the password, which limit.yaml sends " +
-				"encrypted; " +
-				"give https://, or another file by --config")
+				"encrypted; give https://, or another file by --config")
 		}
 		e.CA, e.Cert, e.Key, e.ServerName = "", "", "", ""
 	}

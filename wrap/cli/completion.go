@@ -22,12 +22,15 @@ func (p *program) completionCommand() *cli.Command {
 		Name:      "completion",
 		Usage:     "print the completion for a shell",
 		ArgsUsage: "bash|zsh|fish",
-		Description: "Commands, flags, pools and ids complete, the last two from the store.\n\n" +
-			"   source <(limit completion bash)          in ~/.bashrc\n" +
-			"   source <(command limit completion zsh)   in ~/.zshrc, after compinit\n" +
-			"   limit completion fish | source           in ~/.config/fish/config.fish\n\n" +
-			"zsh has a builtin called limit, for what ulimit does too: its completion disables that.\n\n" +
-			"EXIT STATUS: 0; 125 limit itself failed.",
+		Description: `Commands, flags, pools and ids complete, the last two from the store.
+
+   source <(limit completion bash)          in ~/.bashrc
+   source <(command limit completion zsh)   in ~/.zshrc, after compinit
+   limit completion fish | source           in ~/.config/fish/config.fish
+
+zsh has a builtin called limit, for what ulimit does too: its completion disables that.
+
+EXIT STATUS: 0; 125 limit itself failed.`,
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
 				return usageError(c, "which shell? bash, zsh or fish")

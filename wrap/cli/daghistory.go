@@ -276,9 +276,10 @@ func (p *program) dagShowCommand() *cli.Command {
 		Name:      "show",
 		Usage:     "show the steps of a run and how they went",
 		UsageText: "limit dag show [flags] [RUN | FILE]",
-		Description: "RUN is the beginning of a run's id; FILE means its latest run, and nothing the latest run of " +
-			"a step file of this directory.\n\nEXIT STATUS: 0; 2 usage, or there is no such run; 125 limit itself " +
-			"failed.",
+		Description: `RUN is the beginning of a run's id; FILE means its latest run, and nothing the latest
+run of a step file of this directory.
+
+EXIT STATUS: 0; 2 usage, or there is no such run; 125 limit itself failed.`,
 		Flags: append([]cli.Flag{logDirFlag(), &cli.BoolFlag{Name: "json",
 			Usage: "as one JSON object; times in seconds since the run started"}}, reportFlags()...),
 		Action: p.dagShow,

@@ -23,15 +23,15 @@ func (p *program) doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "what is wrong with configuration and store, and how to mend it",
-		Description: "Looks at the configuration and who could have written it; of an embedded store at the " +
-			"directory, its owner,\n" +
-			"mode and file system, free space, locks, inotify, the state and orphaned claims; of etcd at its " +
-			"members,\n" +
-			"versions, quorum, alarms, sizes, latencies, clocks, certificates and permissions. Makes nothing.\n\n" +
-			"EXIT STATUS:\n" +
-			"   0    all is well\n" +
-			"   1    it works, but there are warnings\n" +
-			"   125  unusable: nothing can be granted; or limit itself failed",
+		Description: `Looks at the configuration and who could have written it; of an embedded store at the
+directory, its owner, mode and file system, free space, locks, inotify, the state and orphaned claims; of
+etcd at its members, versions, quorum, alarms, sizes, latencies, clocks, certificates and permissions. Makes
+nothing.
+
+EXIT STATUS:
+   0    all is well
+   1    it works, but there are warnings
+   125  unusable: nothing can be granted; or limit itself failed`,
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as one JSON object"}},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

@@ -20,16 +20,15 @@ func (p *program) historyCommand() *cli.Command {
 		Name:      "history",
 		Usage:     "who held what, when, for how long, and how it ended",
 		ArgsUsage: "[POOL]",
-		Description: "The claims that have ended, the one that ended last at the bottom. A store remembers the last " +
-			"10,000, or\n" +
-			"concurrency.history_entries of them. Of a command its first word is kept, or its --name.\n\n" +
-			"HOW is the exit status of the command, the signal that killed it, or timeout, cancelled (by whom and " +
-			"why),\n" +
-			"lost, gave up (no slot within its --wait), left (while it waited). 'limit was killed' is said of a " +
-			"claim\n" +
-			"whose owner was: how its command ended nobody knows, and it ended when that was noticed. Times are\n" +
-			"by the clock of the machine on which the claim was.\n\n" +
-			"EXIT STATUS: 0; 125 limit itself failed.",
+		Description: `The claims that have ended, the one that ended last at the bottom. A store remembers the
+last 10,000, or concurrency.history_entries of them. Of a command its first word is kept, or its --name.
+
+HOW is the exit status of the command, the signal that killed it, or timeout, cancelled (by whom and why),
+lost, gave up (no slot within its --wait), left (while it waited). 'limit was killed' is said of a claim
+whose owner was: how its command ended nobody knows, and it ended when that was noticed. Times are by the
+clock of the machine on which the claim was.
+
+EXIT STATUS: 0; 125 limit itself failed.`,
 		Flags: []cli.Flag{
 			durationFlag("since", 0, "only what ended so long ago at most", ""),
 			&cli.BoolFlag{Name: "failed", Usage: "only what did not end with exit status 0"},

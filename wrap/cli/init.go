@@ -22,13 +22,16 @@ func (p *program) initCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "init",
 		Usage: "make an embedded store, for a group of users or for one",
-		Description: "Makes the directory of the store, with modes such that all members of GROUP can use it and " +
-			"nobody else, and\n" +
-			"says what to write into /etc/limit/limit.yaml, so that root's cron jobs and everybody's shells use it.\n" +
-			"Without --shared the store is for the user who makes it. A store that is there already is left as it " +
-			"is.\n\n" +
-			"EXIT STATUS: 0; 125 limit itself failed.\n\n" +
-			"EXAMPLES:\n   sudo limit init --shared ops\n   limit init --backend local:/srv/limit",
+		Description: `Makes the directory of the store, with modes such that all members of GROUP can use it
+and nobody else, and says what to write into /etc/limit/limit.yaml, so that root's cron jobs and everybody's
+shells use it. Without --shared the store is for the user who makes it. A store that is there already is
+left as it is.
+
+EXIT STATUS: 0; 125 limit itself failed.
+
+EXAMPLES:
+   sudo limit init --shared ops
+   limit init --backend local:/srv/limit`,
 		Flags: []cli.Flag{&cli.StringFlag{Name: "shared", Usage: "all members of `GROUP` share it"}},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

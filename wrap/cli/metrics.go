@@ -13,13 +13,15 @@ func (p *program) metricsCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "metrics",
 		Usage: "the state as OpenMetrics text, once or for scraping",
-		Description: "Prints limits, use and waiting as OpenMetrics text, for a textfile collector:\n\n" +
-			"   cd /var/lib/prometheus/node-exporter\n" +
-			"   limit metrics >limit.prom.new && mv limit.prom.new limit.prom\n\n" +
-			"With --listen it serves them at http://ADDR/metrics until INT or TERM. A port alone is of 127.0.0.1: " +
-			"whoever\n" +
-			"can reach it sees names of pools, tags and their values, no commands. 0.0.0.0:PORT listens to all.\n\n" +
-			"EXIT STATUS: 0; 125 limit itself failed.",
+		Description: `Prints limits, use and waiting as OpenMetrics text, for a textfile collector:
+
+   cd /var/lib/prometheus/node-exporter
+   limit metrics >limit.prom.new && mv limit.prom.new limit.prom
+
+With --listen it serves them at http://ADDR/metrics until INT or TERM. A port alone is of 127.0.0.1: whoever
+can reach it sees names of pools, tags and their values, no commands. 0.0.0.0:PORT listens to all.
+
+EXIT STATUS: 0; 125 limit itself failed.`,
 		Flags: []cli.Flag{&cli.StringFlag{Name: "listen", Usage: "serve at `ADDR`: PORT, HOST:PORT"}},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

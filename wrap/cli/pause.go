@@ -50,9 +50,11 @@ func (p *program) pauseCommand(operands string, limitOf func(*cli.Context) (stri
 		Name:      "pause",
 		Usage:     "let nobody in, and keep the limit",
 		ArgsUsage: operands,
-		Description: "Holders go on and waiters wait. Each waiter is told who has paused it, when and why.\n" +
-			"A claim for more than the limit that is kept fails as ever. 'limit apply' leaves it paused. Pausing it\n" +
-			"again replaces the reason.\n\nEXIT STATUS: 0; 125 limit itself failed.",
+		Description: `Holders go on and waiters wait. Each waiter is told who has paused it, when and why. A
+claim for more than the limit that is kept fails as ever. 'limit apply' leaves it paused. Pausing it again
+replaces the reason.
+
+EXIT STATUS: 0; 125 limit itself failed.`,
 		Flags: []cli.Flag{&cli.StringFlag{Name: "reason", Usage: "`TEXT` to tell those who wait"}},
 		Action: func(c *cli.Context) error {
 			limit, err := limitOf(c)

@@ -29,14 +29,16 @@ func (p *program) poolSetCommand() *cli.Command {
 		Name:      "set",
 		Usage:     "give a pool a limit of its own",
 		ArgsUsage: "NAME N|unlimited",
-		Description: "Takes effect at once, on all machines of the store. Raising wakes who waits; lowering stops " +
-			"nobody,\n" +
-			"and nobody enters until use is below. 0 lets nobody in; 'limit pool pause' does so and keeps the " +
-			"limit.\n" +
-			"A rate bounds how many slots may be started in any window of its period; without --rate an earlier\n" +
-			"rate is kept, --rate none ends it.\n\n" +
-			"EXAMPLES:\n   limit pool set database 2\n   limit pool set api 4 --rate 10/1m\n\nEXIT STATUS: 0; 125 " +
-			"limit itself failed.",
+		Description: `Takes effect at once, on all machines of the store. Raising wakes who waits; lowering
+stops nobody, and nobody enters until use is below. 0 lets nobody in; 'limit pool pause' does so and keeps
+the limit. A rate bounds how many slots may be started in any window of its period; without --rate an
+earlier rate is kept, --rate none ends it.
+
+EXAMPLES:
+   limit pool set database 2
+   limit pool set api 4 --rate 10/1m
+
+EXIT STATUS: 0; 125 limit itself failed.`,
 		Flags: []cli.Flag{&cli.StringFlag{Name: "rate", Usage: "`N/PERIOD`, at least 2s, or none"}},
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 2 {
@@ -105,9 +107,10 @@ func (p *program) poolGetCommand() *cli.Command {
 		Name:      "get",
 		Usage:     "print a pool's limit",
 		ArgsUsage: "NAME",
-		Description: "Prints the number of slots, or unlimited, and the rate where there is one: 4 10/1m. Of a pool " +
-			"that is\n" +
-			"paused a second line says by whom.\n\nEXIT STATUS: 0; 125 limit itself failed, or there is no such pool.",
+		Description: `Prints the number of slots, or unlimited, and the rate where there is one: 4 10/1m. Of a
+pool that is paused a second line says by whom.
+
+EXIT STATUS: 0; 125 limit itself failed, or there is no such pool.`,
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
 				return usageError(c, "NAME is needed")

@@ -16,13 +16,11 @@ func (p *program) applyCommand() *cli.Command {
 		Name:      "apply",
 		Usage:     "write a file's limits into the store",
 		ArgsUsage: "[FILE]",
-		Description: "Replaces the store's limits by the concurrency block of FILE (default: the configuration " +
-			"file in\n" +
-			"force) and shows what changes. Pools and tag limits that the file does not name lose theirs; with " +
-			"--keep\n" +
-			"they keep them. Applying it again changes nothing. Takes effect at once. What is\n" +
-			"paused stays paused.\n\n" +
-			"EXIT STATUS: 0; 125 limit itself failed.",
+		Description: `Replaces the store's limits by the concurrency block of FILE (default: the configuration
+file in force) and shows what changes. Pools and tag limits that the file does not name lose theirs; with
+--keep they keep them. Applying it again changes nothing. Takes effect at once. What is paused stays paused.
+
+EXIT STATUS: 0; 125 limit itself failed.`,
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "keep", Usage: "keep limits that the file does not name"}},
 		Action: func(c *cli.Context) error {
 			return p.withSettings(c, storeOptions{}, func(s *store, wanted backend.Settings) error {

@@ -25,20 +25,24 @@ func (p *program) simulateCommand() *cli.Command {
 		Usage: "what other limits would have done to the work that is remembered",
 		UsageText: "limit simulate [--pool NAME=LIMIT]... [--sweep NAME=1..8] [flags]\n" +
 			"limit simulate --events FILE...",
-		Description: "Replays the claims of 'limit history' (who came when, for what, with which priority and tags, " +
-			"and how long it\n" +
-			"ran) through the rule that grants them, with the limits of now and with others, and says what is worth\n" +
-			"doing. Without other limits it looks for the one that costs most, and for how much of it is enough. " +
-			"Limits\n" +
-			"that are changed together are one variant; each value of a --sweep is one. Nothing is written.\n\n" +
-			"WAIT, 95%, MAX and SUM are how long claims waited, LEFT those that gave up, NEVER those that could not\n" +
-			"have started, and BUSY the busiest limits. The row 'measured' is what was in fact: the line below the " +
-			"table says\n" +
-			"how far the replay with the limits of now is off that. --json has all limits and how much of them was " +
-			"in use.\n\n" +
-			"EXAMPLES:\n   limit simulate\n   limit simulate --pool database=4 --max-concurrent-runs 20\n" +
-			"   limit simulate --sweep database=1..8 --from 7d\n   limit simulate --config other.yaml\n\n" +
-			"EXIT STATUS: 0; 125 limit itself failed.",
+		Description: `Replays the claims of 'limit history' (who came when, for what, with which priority and
+tags, and how long it ran) through the rule that grants them, with the limits of now and with others, and
+says what is worth doing. Without other limits it looks for the one that costs most, and for how much of it
+is enough. Limits that are changed together are one variant; each value of a --sweep is one. Nothing is
+written.
+
+WAIT, 95%, MAX and SUM are how long claims waited, LEFT those that gave up, NEVER those that could not have
+started, and BUSY the busiest limits. The row 'measured' is what was in fact: the line below the table says
+how far the replay with the limits of now is off that. --json has all limits and how much of them was in
+use.
+
+EXAMPLES:
+   limit simulate
+   limit simulate --pool database=4 --max-concurrent-runs 20
+   limit simulate --sweep database=1..8 --from 7d
+   limit simulate --config other.yaml
+
+EXIT STATUS: 0; 125 limit itself failed.`,
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "pool",
 				Usage: "another limit of a pool, `NAME=LIMIT`, or its rate, NAME=N/PERIOD; repeatable"},

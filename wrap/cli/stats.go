@@ -22,16 +22,16 @@ func (p *program) statsCommand() *cli.Command {
 		Name:      "stats",
 		Usage:     "how long claims waited and held, to choose limits by",
 		ArgsUsage: "[POOL]",
-		Description: "For each pool, and for the run queue: how many claims have ended, how many of them LEFT " +
-			"without a slot, their\n" +
-			"waits and holds (median, 95th percentile, longest), and how BUSY the slots were: slots held times how\n" +
-			"long, of what the limit of now would have allowed. A store remembers the last 10,000 ends, or\n" +
-			"concurrency.history_entries of them: 'limit history' shows each.\n\n" +
-			"Waits that are long while BUSY is high ask for a higher limit, or for priorities; long waits at low\n" +
-			"BUSY come from claims for several limits at once: 'limit why' tells which. The last line says what " +
-			"'limit\n" +
-			"simulate' would raise.\n\n" +
-			"EXIT STATUS: 0; 125 limit itself failed.",
+		Description: `For each pool, and for the run queue: how many claims have ended, how many of them LEFT
+without a slot, their waits and holds (median, 95th percentile, longest), and how BUSY the slots were: slots
+held times how long, of what the limit of now would have allowed. A store remembers the last 10,000 ends, or
+concurrency.history_entries of them: 'limit history' shows each.
+
+Waits that are long while BUSY is high ask for a higher limit, or for priorities; long waits at low BUSY
+come from claims for several limits at once: 'limit why' tells which. The last line says what 'limit
+simulate' would raise.
+
+EXIT STATUS: 0; 125 limit itself failed.`,
 		Flags: []cli.Flag{
 			durationFlag("since", 0, "count only what ended so long ago at most", ""),
 			&cli.BoolFlag{Name: "json", Usage: "as one JSON object; durations in seconds"},

@@ -19,9 +19,10 @@ func (p *program) statusCommand() *cli.Command {
 		Name:      "status",
 		Usage:     "show limits with their use, who holds and who waits",
 		ArgsUsage: "[POOL]",
-		Description: "Limits with what is used of them, holders, and waiters in order with what blocks each.\n" +
-			"With POOL, that pool and its claims alone.\n\nEXIT STATUS: 0; 125 limit itself failed, or there is no " +
-			"such pool.",
+		Description: `Limits with what is used of them, holders, and waiters in order with what blocks each.
+With POOL, that pool and its claims alone.
+
+EXIT STATUS: 0; 125 limit itself failed, or there is no such pool.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "as one JSON object"},
 			&cli.BoolFlag{Name: "watch", Usage: "draw anew at every change, until interrupted"},

@@ -15,11 +15,14 @@ func (p *program) waitCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "wait",
 		Usage: "wait until pools are idle",
-		Description: "Returns when no claim is held or waited for that is as the flags say: one that meets all of " +
-			"them, and\n" +
-			"of one that is given several times any. The run that it is called in does not count.\n\n" +
-			"EXAMPLES:\n   limit wait --pool backup && systemctl poweroff\n   limit wait --tag batch=42 --wait 1h\n\n" +
-			"EXIT STATUS: 0; 75 --wait is over; 125 limit itself failed, or there is no such pool.",
+		Description: `Returns when no claim is held or waited for that is as the flags say: one that meets all
+of them, and of one that is given several times any. The run that it is called in does not count.
+
+EXAMPLES:
+   limit wait --pool backup && systemctl poweroff
+   limit wait --tag batch=42 --wait 1h
+
+EXIT STATUS: 0; 75 --wait is over; 125 limit itself failed, or there is no such pool.`,
 		Flags: append(whoseFlags(), durationFlag("wait", 0, "give up after this and exit 75", "")),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

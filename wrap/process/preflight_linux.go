@@ -55,13 +55,11 @@ func enoughTasks() error {
 	if unix.Getrlimit(unix.RLIMIT_NPROC, &limit) == nil && os.Geteuid() != 0 && limit.Cur <= fewTasks &&
 		tasksOf(os.Geteuid())+tasksNeeded > int(limit.Cur) {
 		return fmt.Errorf("too few processes are allowed; limit needs room for %d more processes and threads "+
-			"than this "+
-			"user has: raise the limit of %d (ulimit -u) or end some", tasksNeeded, limit.Cur)
+			"than this user has: raise the limit of %d (ulimit -u) or end some", tasksNeeded, limit.Cur)
 	}
 	if dir, most := taskLimit(); most > 0 && readNumber(dir+"/pids.current")+tasksNeeded > most {
 		return fmt.Errorf("too few processes are allowed; limit needs room for %d more processes and threads "+
-			"than this "+
-			"control group has: raise pids.max of %s, which is %d", tasksNeeded, dir, most)
+			"than this control group has: raise pids.max of %s, which is %d", tasksNeeded, dir, most)
 	}
 	return nil
 }
