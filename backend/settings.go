@@ -160,6 +160,22 @@ func (s Settings) Survey(c *Claim) Survey {
 	return Survey{Unset: s.Unset(c.Pools), Unlimited: unlimited}
 }
 
+// SetPool gives a pool a limit of its own.
+func (s *Settings) SetPool(name string, p Pool) {
+	if s.Pools == nil {
+		s.Pools = map[string]Pool{}
+	}
+	s.Pools[name] = p
+}
+
+// SetPause pauses a limit, by its name in StoreNames.
+func (s *Settings) SetPause(limit string, p Pause) {
+	if s.Paused == nil {
+		s.Paused = map[string]Pause{}
+	}
+	s.Paused[limit] = p
+}
+
 // PauseOf returns the pause of a limit, by its name in StoreNames; nil where it is not paused.
 func (s Settings) PauseOf(limit string) *Pause {
 	if p, ok := s.Paused[limit]; ok {

@@ -89,10 +89,7 @@ func (r *reader) pools(v yamlread.Value, s *backend.Settings) {
 			continue
 		}
 		if pool, ok := readPool(e); ok {
-			if s.Pools == nil {
-				s.Pools = map[string]backend.Pool{}
-			}
-			s.Pools[e.Name] = pool
+			s.SetPool(e.Name, pool)
 			r.from("concurrency.pools.limits."+e.Name, e.Key)
 		}
 	}

@@ -43,10 +43,7 @@ func Keep(store, file backend.Settings) backend.Settings {
 	kept := file.Clone()
 	for name, pool := range store.Clone().Pools {
 		if _, named := kept.Pools[name]; !named {
-			if kept.Pools == nil {
-				kept.Pools = map[string]backend.Pool{}
-			}
-			kept.Pools[name] = pool
+			kept.SetPool(name, pool)
 		}
 	}
 	named := tagLimits(file)

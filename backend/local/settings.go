@@ -168,10 +168,7 @@ func (d *decoder) settings() backend.Settings {
 		if d.bool() {
 			p.Rate = &backend.Rate{Slots: int(d.varint()), Period: time.Duration(d.varint())}
 		}
-		if s.Pools == nil {
-			s.Pools = map[string]backend.Pool{}
-		}
-		s.Pools[name] = p
+		s.SetPool(name, p)
 	}
 	s.MaxRuns = int(d.varint())
 	for range d.count(1) {

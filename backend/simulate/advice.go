@@ -53,7 +53,7 @@ func (k knob) set(s backend.Settings, capacity int) backend.Settings {
 	case capacity == backend.Unlimited:
 		pool, _ := s.Pool(k.of.Pool)
 		pool.Rate = nil
-		setPool(&s, k.of.Pool, pool)
+		s.SetPool(k.of.Pool, pool)
 	default:
 		SetRate(&s, k.of.Pool, backend.Rate{Slots: capacity, Period: k.rate.Period})
 	}

@@ -166,7 +166,7 @@ func Set(s *backend.Settings, limit string, capacity int) {
 	if pool, ok := strings.CutPrefix(limit, names.Pool); ok {
 		own := s.Pools[pool]
 		own.Limit = capacity
-		setPool(s, pool, own)
+		s.SetPool(pool, own)
 		return
 	}
 	if limit == names.Runs {
@@ -194,12 +194,5 @@ func SetRate(s *backend.Settings, pool string, rate backend.Rate) {
 		own.Limit = backend.Unlimited
 	}
 	own.Rate = &rate
-	setPool(s, pool, own)
-}
-
-func setPool(s *backend.Settings, name string, pool backend.Pool) {
-	if s.Pools == nil {
-		s.Pools = map[string]backend.Pool{}
-	}
-	s.Pools[name] = pool
+	s.SetPool(pool, own)
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -36,14 +37,6 @@ func poolOperand(c *cli.Context) (string, error) {
 	return poolLimit(name), nil
 }
 
-// poolsOf is the pool that the only operand names, as a claim asks for it; nothing without an operand.
-func poolsOf(c *cli.Context) map[string]int {
-	if c.NArg() == 0 {
-		return nil
-	}
-	return map[string]int{c.Args().First(): 1}
-}
-
 // pauseCommand lets nobody into the limit that the operands name.
 func (p *program) pauseCommand(operands string, limitOf func(*cli.Context) (string, error)) *cli.Command {
 	return &cli.Command{
@@ -61,20 +54,22 @@ EXIT STATUS: 0; 125 limit itself failed.`,
 			if err != nil {
 				return err
 			}
-			pause := backend.Pause{By: userAtHost(), At: time.Now().UTC().Truncate(time.Second),
-				Reason: c.String("reason")}
 			return p.changeSettings(c, func(s *backend.Settings) error {
-				if err := s.Undeclared(poolsOf(c)); err != nil {
-					return orMeant(err, *s)
-				}
-				if s.Paused == nil {
-					s.Paused = map[string]backend.Pause{}
-				}
-				s.Paused[limit] = pause
-				return nil
+				return pause(s, limit, userAtHost(), c.String("reason"))
 			})
 		},
 	}
+}
+
+// pause pauses a limit. A pool that strict settings do not know is refused.
+func pause(s *backend.Settings, limit, by, reason string) error {
+	if pool, ok := strings.CutPrefix(limit, backend.StoreNames().Pool); ok {
+		if err := s.Undeclared(map[string]int{pool: 1}); err != nil {
+			return orMeant(err, *s)
+		}
+	}
+	s.SetPause(limit, backend.Pause{By: by, At: time.Now().UTC().Truncate(time.Second), Reason: reason})
+	return nil
 }
 
 // resumeCommand undoes pauseCommand.

@@ -62,10 +62,7 @@ EXIT STATUS: 0; 125 limit itself failed.`,
 				if keep {
 					rate = s.Pools[name].Rate
 				}
-				if s.Pools == nil {
-					s.Pools = map[string]backend.Pool{}
-				}
-				s.Pools[name] = backend.Pool{Limit: limit, Rate: rate}
+				s.SetPool(name, backend.Pool{Limit: limit, Rate: rate})
 				return nil
 			})
 			if err == nil && pause != nil {
