@@ -273,7 +273,7 @@ func agentListener(ctx context.Context, path string) (*net.UnixListener, error) 
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("%w; choose another path with --listen", err)
 	}
-	listener, err := listen(ctx, path, path, true)
+	listener, err := listen(ctx, unixPrefix+path)
 	if err == nil {
 		err = os.Chmod(path, 0o666)
 	}

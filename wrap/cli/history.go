@@ -47,13 +47,10 @@ func (p *program) history(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		if pool := c.Args().First(); pool != "" {
-			if err := s.mustKnow(c.Context, pool); err != nil {
-				return err
-			}
-			pasts = slices.DeleteFunc(pasts, func(past backend.Past) bool { return past.Pools[pool] == 0 })
+		if err := s.mustKnow(c.Context, c.Args().First()); err != nil {
+			return err
 		}
-		pasts = endedSince(sinceOf(c, time.Now()), pasts)
+		pasts = ofPool(c.Args().First(), endedSince(sinceOf(c, time.Now()), pasts))
 		if c.Bool("failed") {
 			pasts = slices.DeleteFunc(pasts, func(past backend.Past) bool { return !past.Failed() })
 		}
@@ -67,6 +64,11 @@ func (p *program) history(c *cli.Context) error {
 // endedSince keeps what has ended since a moment.
 func endedSince(since time.Time, pasts []backend.Past) []backend.Past {
 	return slices.DeleteFunc(pasts, func(past backend.Past) bool { return past.Ended.Before(since) })
+}
+
+// ofPool keeps what asked for a pool; "" keeps everything.
+func ofPool(pool string, pasts []backend.Past) []backend.Past {
+	return slices.DeleteFunc(pasts, func(past backend.Past) bool { return pool != "" && past.Pools[pool] == 0 })
 }
 
 // sinceOf is the moment that --since means, the zero time where it is not given.

@@ -53,12 +53,11 @@ func (p *program) serve(c *cli.Context) error {
 
 // serveAt listens where the flags say, and serves until ctx ends.
 func (p *program) serveAt(ctx context.Context, c *cli.Context, o serve.Options) error {
-	path, proxy := strings.CutPrefix(c.String("listen"), "unix:")
-	listener, err := listen(ctx, c.String("listen"), path, proxy)
+	listener, err := listen(ctx, c.String("listen"))
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with --listen", err)
 	}
-	scheme := "http"
+	scheme, proxy := "http", listener.Addr().Network() == "unix"
 	o.Proxy = o.Proxy || proxy
 	if cert := c.String("tls-cert"); cert != "" {
 		scheme, o.TLS = "https", true
@@ -82,9 +81,10 @@ func (p *program) serveAt(ctx context.Context, c *cli.Context, o serve.Options) 
 	return serve.Serve(ctx, listener, o)
 }
 
-// listen listens at an address, or at the path of a Unix socket, which whoever may use that directory can connect to.
-func listen(ctx context.Context, address, path string, unix bool) (net.Listener, error) {
-	if unix {
+// listen listens at an address; after unix: that is the path of a socket, which whoever may use that directory can
+// connect to.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	if path, unix := strings.CutPrefix(address, unixPrefix); unix {
 		if err := removeSocket(path); err != nil {
 			return nil, err
 		}
@@ -96,6 +96,9 @@ func listen(ctx context.Context, address, path string, unix bool) (net.Listener,
 	}
 	return (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 }
+
+// unixPrefix begins the address of a Unix socket.
+const unixPrefix = "unix:"
 
 // removeSocket removes a socket that nobody serves any more.
 func removeSocket(path string) error {

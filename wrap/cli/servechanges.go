@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"limit/backend"
 	"limit/backend/simulate"
@@ -35,17 +34,22 @@ type says struct {
 	Says []string `json:"says"`
 }
 
+// asked reads what is to be changed, and how things stand.
+func (v *views) asked(r *http.Request, body any) (*backend.Snapshot, error) {
+	if err := serve.Body(r, body); err != nil {
+		return nil, err
+	}
+	return v.s.Snapshot(r.Context())
+}
+
 func isDryRun(r *http.Request) bool { return r.URL.Query().Get("dry_run") == "1" }
 
 // setLimit sets, unsets, pauses or resumes one limit.
 func (v *views) setLimit(r *http.Request) (any, error) {
 	var want wanted
-	if err := serve.Body(r, &want); err != nil {
-		return nil, err
-	}
-	snapshot, err := v.s.Snapshot(r.Context())
+	snapshot, err := v.asked(r, &want)
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, err
 	}
 	after := snapshot.Settings.Clone()
 	if err := want.apply(&after); err != nil {
@@ -57,7 +61,7 @@ func (v *views) setLimit(r *http.Request) (any, error) {
 	}
 	err = v.s.ChangeSettings(r.Context(), func(s *backend.Settings, _ bool) error { return want.apply(s) })
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, err
 	}
 	changes := config.Diff(snapshot.Settings, after)
 	if want.Paused != nil {
@@ -87,13 +91,10 @@ func (w wanted) apply(s *backend.Settings) error {
 	}
 	switch {
 	case w.Paused == nil:
-	case !*w.Paused:
-		delete(s.Paused, w.limit())
+	case *w.Paused:
+		return pause(s, w.limit(), byServe(), w.Reason)
 	default:
-		if s.Paused == nil {
-			s.Paused = map[string]backend.Pause{}
-		}
-		s.Paused[w.limit()] = backend.Pause{By: byServe(), At: time.Now().UTC().Truncate(time.Second), Reason: w.Reason}
+		delete(s.Paused, w.limit())
 	}
 	return nil
 }
@@ -125,7 +126,8 @@ func (w wanted) setCapacity(s *backend.Settings) error {
 	case len(w.Limit) == 0:
 		return nil
 	case string(w.Limit) == "null":
-		return w.unset(s)
+		w.unset(s)
+		return nil
 	}
 	n, err := grammar.Limit(strings.Trim(string(w.Limit), `"`))
 	switch {
@@ -140,7 +142,7 @@ func (w wanted) setCapacity(s *backend.Settings) error {
 }
 
 // unset takes a limit away.
-func (w wanted) unset(s *backend.Settings) error {
+func (w wanted) unset(s *backend.Settings) {
 	key, value, exact := strings.Cut(w.Name, "=")
 	switch w.Kind {
 	case "pool":
@@ -154,7 +156,6 @@ func (w wanted) unset(s *backend.Settings) error {
 			return t.Key == key && exact == (t.Value != nil) && (!exact || *t.Value == value)
 		})
 	}
-	return nil
 }
 
 func (w wanted) setRate(s *backend.Settings) error {
@@ -251,12 +252,9 @@ type steer struct {
 // steerClaim cancels or bumps a claim.
 func (v *views) steerClaim(r *http.Request) (any, error) {
 	var a steer
-	if err := serve.Body(r, &a); err != nil {
-		return nil, err
-	}
-	snapshot, err := v.s.Snapshot(r.Context())
+	snapshot, err := v.asked(r, &a)
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, err
 	}
 	targets, err := targetsOf(snapshot, []string{r.PathValue("id")})
 	if err != nil || len(targets) == 0 {
@@ -301,5 +299,5 @@ func (v *views) steerClaim(r *http.Request) (any, error) {
 	if errors.As(err, &gone) {
 		return nil, serve.Faultf(http.StatusNotFound, "%s has ended meanwhile", short(t.ID))
 	}
-	return says{[]string{line}}, unreachable(err)
+	return says{[]string{line}}, err
 }

@@ -68,6 +68,19 @@ func TestChangesOfLimitsAreAsAsked(t *testing.T) {
 	}
 }
 
+func TestAPoolThatStrictSettingsDoNotKnowIsNotPaused(t *testing.T) {
+	yes := true
+	s := backend.NewSettings()
+	s.Strict = true
+	s.SetPool("known", backend.Pool{Limit: 1})
+	if err := (wanted{Kind: "pool", Name: "unknown", Paused: &yes}).apply(&s); err == nil {
+		t.Error("it is paused")
+	}
+	if err := (wanted{Kind: "pool", Name: "known", Paused: &yes}).apply(&s); err != nil || s.PauseOf("pool:known") == nil {
+		t.Errorf("one that they know is not: %v", err)
+	}
+}
+
 func TestEffectsSayWhomAChangeConcerns(t *testing.T) {
 	before := backend.NewSettings()
 	before.Pools = map[string]backend.Pool{"db": {Limit: 2}}

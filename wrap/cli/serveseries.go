@@ -44,7 +44,7 @@ func (v *views) series(r *http.Request) (any, error) {
 	}
 	pasts, snapshot, err := v.s.pastAndPresent(r.Context())
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, err
 	}
 	return newSeries(pasts, snapshot, from, time.Now(), steps), nil
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -31,7 +30,7 @@ type views struct {
 }
 
 func (v *views) options() serve.Options {
-	return serve.Options{
+	o := serve.Options{
 		Views: map[string]serve.View{
 			"GET /api/v1/me":         v.me,
 			"GET /api/v1/status":     func(r *http.Request) (any, error) { return v.status(r.Context()) },
@@ -54,6 +53,23 @@ func (v *views) options() serve.Options {
 		Status: func(ctx context.Context) (any, error) { return v.status(ctx) },
 		Follow: v.s.Changes, Metrics: v.s.metrics,
 	}
+	for _, all := range []map[string]serve.View{o.Views, o.Changes} {
+		for pattern, view := range all {
+			all[pattern] = reachable(view)
+		}
+	}
+	return o
+}
+
+// reachable gives the error of a store that does not answer its HTTP status.
+func reachable(view serve.View) serve.View {
+	return func(r *http.Request) (any, error) {
+		value, err := view(r)
+		if errors.Is(err, backend.ErrUnreachable) {
+			err = &serve.Fault{Status: http.StatusServiceUnavailable, Err: err}
+		}
+		return value, err
+	}
 }
 
 func (v *views) me(r *http.Request) (any, error) {
@@ -64,24 +80,16 @@ func (v *views) me(r *http.Request) (any, error) {
 func (v *views) status(ctx context.Context) (status, error) {
 	snapshot, err := v.s.Snapshot(ctx)
 	if err != nil {
-		return status{}, unreachable(err)
+		return status{}, err
 	}
 	return newStatus(snapshot, v.s), nil
-}
-
-// unreachable gives the error of a store that does not answer its HTTP status.
-func unreachable(err error) error {
-	if errors.Is(err, backend.ErrUnreachable) {
-		return &serve.Fault{Status: http.StatusServiceUnavailable, Err: err}
-	}
-	return err
 }
 
 // why is the claim as status has it, and the text of limit why.
 func (v *views) why(r *http.Request) (any, error) {
 	snapshot, err := v.s.Snapshot(r.Context())
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, err
 	}
 	id, err := findClaim(snapshot, r.PathValue("id"))
 	if err != nil {
@@ -92,15 +100,14 @@ func (v *views) why(r *http.Request) (any, error) {
 		return nil, err
 	}
 	found := map[string]any{"text": text.String()}
-	st := newStatus(snapshot, v.s)
-	for _, h := range st.Held {
+	for _, h := range snapshot.Held {
 		if h.ID == id {
-			found["held"] = h
+			found["held"] = newStatusHeld(h, snapshot.Settings)
 		}
 	}
-	for _, w := range st.Waiting {
+	for _, w := range snapshot.Waiting {
 		if w.ID == id {
-			found["waiting"] = w
+			found["waiting"] = newStatusWaiter(w, snapshot.Settings)
 		}
 	}
 	return found, nil
@@ -133,8 +140,7 @@ func (v *views) stats(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := v.s.stats(r.Context(), from)
-	return st, unreachable(err)
+	return v.s.stats(r.Context(), from)
 }
 
 // mostListed is how many ended claims are listed where nobody says how many.
@@ -151,12 +157,9 @@ func (v *views) history(r *http.Request) (any, error) {
 	}
 	pasts, err := v.s.History(r.Context())
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, err
 	}
-	pasts = endedSince(from, pasts)
-	if pool := r.URL.Query().Get("pool"); pool != "" {
-		pasts = slices.DeleteFunc(pasts, func(past backend.Past) bool { return past.Pools[pool] == 0 })
-	}
+	pasts = ofPool(r.URL.Query().Get("pool"), endedSince(from, pasts))
 	return newHistory(pasts[max(0, len(pasts)-most):], v.s), nil
 }
 
@@ -181,7 +184,7 @@ func (v *views) simulate(r *http.Request) (any, error) {
 	}
 	work, now, err := v.s.work(r.Context(), nil, simulate.Options{From: from})
 	if err != nil {
-		return nil, unreachable(err)
+		return nil, err
 	}
 	wanted, err := a.limits(now)
 	if err != nil {

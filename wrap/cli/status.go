@@ -209,16 +209,10 @@ func newStatus(s *backend.Snapshot, in *store) status {
 		}
 	}
 	for _, h := range s.Held {
-		st.Held = append(st.Held, statusHeld{
-			statusClaim: newStatusClaim(h.Claim, s.Settings), Slots: orEmpty(h.Grant.Slots),
-			GrantedAt: h.Grant.GrantedAt, Token: h.Grant.Token, Orphaned: h.Orphaned, PIDs: h.PIDs, Cancelled: h.Asked,
-		})
+		st.Held = append(st.Held, newStatusHeld(h, s.Settings))
 	}
 	for _, w := range s.Waiting {
-		st.Waiting = append(st.Waiting, statusWaiter{
-			statusClaim: newStatusClaim(w.Claim, s.Settings), Position: w.Position, Aside: w.Aside,
-			BlockedBy: append([]backend.Block{}, w.Blocks...),
-		})
+		st.Waiting = append(st.Waiting, newStatusWaiter(w, s.Settings))
 	}
 	return st
 }
@@ -232,6 +226,20 @@ func newStatusPool(u backend.Usage, settings backend.Settings) statusPool {
 		row.Rate = &rate
 	}
 	return row
+}
+
+func newStatusHeld(h backend.HeldClaim, settings backend.Settings) statusHeld {
+	return statusHeld{
+		statusClaim: newStatusClaim(h.Claim, settings), Slots: orEmpty(h.Grant.Slots),
+		GrantedAt: h.Grant.GrantedAt, Token: h.Grant.Token, Orphaned: h.Orphaned, PIDs: h.PIDs, Cancelled: h.Asked,
+	}
+}
+
+func newStatusWaiter(w backend.WaitingClaim, settings backend.Settings) statusWaiter {
+	return statusWaiter{
+		statusClaim: newStatusClaim(w.Claim, settings), Position: w.Position, Aside: w.Aside,
+		BlockedBy: append([]backend.Block{}, w.Blocks...),
+	}
 }
 
 func newStatusClaim(c backend.Claim, settings backend.Settings) statusClaim {
