@@ -88,6 +88,16 @@ func (a *agency) wrapperProcess() (w *helper, id string, alive func() bool) {
 	return w, do.Claim.ID, alive
 }
 
+// running enters a claim that is granted within so long, and starts a command under it.
+func running(t testing.TB, wrapper *keeper.Client, c backend.Claim, within time.Duration) (held backend.Entry, alive func() bool) {
+	t.Helper()
+	held = enter(t, wrapper, c, backend.EnterOptions{})
+	await(t, held, backend.Granted, within)
+	pid, alive := command(t, c.ID)
+	held.Started(pid)
+	return held, alive
+}
+
 // notLost fails for a claim that was told lost, or granted once more.
 func notLost(t testing.TB, e backend.Entry) {
 	t.Helper()
@@ -116,10 +126,7 @@ func TestAnAgentThatIsKilledOrStoppedAndStartedAgainCostsNoClaim(t *testing.T) {
 			a.start()
 			first, second := one(), one()
 			wrapper, other := a.dial(), a.dial()
-			held := enter(t, wrapper, first, backend.EnterOptions{})
-			await(t, held, backend.Granted, 10*time.Second)
-			pid, alive := command(t, first.ID)
-			held.Started(pid)
+			held, alive := running(t, wrapper, first, 10*time.Second)
 			waiting := enter(t, other, second, backend.EnterOptions{})
 			token := held.Claim().Grant.Token
 			for range 3 {

@@ -127,9 +127,7 @@ func (c *charge) park() {
 	c.wrapper.Close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.command != nil {
-		c.command.Close()
-	}
+	c.command.Close()
 }
 
 // finish forgets a claim that has left. What could not be removed is, when etcd answers again.
@@ -189,22 +187,16 @@ func (c *charge) guarded() bool {
 
 // started notes the command of the claim.
 func (c *charge) started(pid int) {
-	c.change(func(n *claimNote) { n.Command = c.kept.agent.identify(pid) })
-	c.watch(fence.Watch(pid))
+	c.change(func(n *claimNote) {
+		n.Command = c.kept.agent.identify(pid)
+		c.command.Close()
+		c.command = fence.Watch(pid)
+	})
 	c.working.Go(func() {
 		if pause(c.stopped, fenceAfter) {
 			c.guardThird()
 		}
 	})
-}
-
-func (c *charge) watch(command *fence.Witness) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.command != nil {
-		c.command.Close()
-	}
-	c.command = command
 }
 
 // guardThird tells the third guard of the command.

@@ -198,10 +198,7 @@ func crashAgentAt(t *testing.T, c *etcdtest.Cluster, point string) {
 	}()
 	first, second, third := one(), one(), one()
 	wrapper, other := a.dial(), a.dial()
-	held := enter(t, wrapper, first, backend.EnterOptions{})
-	await(t, held, backend.Granted, 20*time.Second)
-	pid, alive := command(t, first.ID)
-	held.Started(pid)
+	held, alive := running(t, wrapper, first, 20*time.Second)
 	waiting := enter(t, other, second, backend.EnterOptions{})
 	leaving := enter(t, other, third, backend.EnterOptions{})
 	if err := a.watch.Cancel(t.Context(), third.ID, "test"); err != nil {
