@@ -22,11 +22,11 @@ func fleetCases() []benchCase {
 		},
 		benchCase{
 			name: "resident set, waiting, embedded", peer: ctl + " lock", unit: "MiB", aim: 0.7, pairs: 3,
-			a: embedded(resident(true)), b: residentCtl(ctl),
+			a: embedded(resident(1, withKeeper)), b: residentCtl(ctl),
 		},
 		benchCase{
 			name: "resident set, waiting, with its keeper, etcd", peer: ctl + " lock", unit: "MiB", aim: 1, pairs: 3,
-			a: resident(true), b: residentCtl(ctl),
+			a: resident(1, withKeeper), b: residentCtl(ctl),
 		},
 		benchCase{
 			name: "uncontended, etcd, agent", peer: ctl + " lock", aim: 0.4, pairs: 40, agent: true,
@@ -44,7 +44,7 @@ func fleetCases() []benchCase {
 		benchCase{
 			name: "resident set, waiting, with 1/100 of the agent, etcd", peer: ctl + " lock", unit: "MiB", aim: 0.4,
 			pairs: 3, agent: true,
-			a: residentShare(100), b: residentCtl(ctl),
+			a: resident(100, withShare), b: residentCtl(ctl),
 		},
 	)
 	for i := range cases {

@@ -26,11 +26,11 @@ func queueCases() []benchCase {
 		},
 		{
 			name: "resident set, waiting, embedded", peer: "16 MiB", unit: "MiB", aim: 1, pairs: 3,
-			a: resident(true), b: constant(16),
+			a: resident(1, withKeeper), b: constant(16),
 		},
 		{
 			name: "resident set, running, embedded", peer: "16 MiB", unit: "MiB", aim: 1, pairs: 3,
-			a: resident(false), b: constant(16),
+			a: resident(0, withKeeper), b: constant(16),
 		},
 	}
 }

@@ -8,33 +8,53 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"limit/integration/children"
 )
 
-// resident is the resident set of a wrapper with its keeper, if it has one, in MiB, while its command runs or while it
-// waits.
-func resident(waiting bool) measurement {
+// resident is the resident set of a wrapper, in MiB, while its command runs (waiting is 0), or of the last of so many
+// that wait behind it. of measures it, from the wrapper's process and the number of those that wait.
+func resident(waiting int, of func(b *bench, pid, waiting int) (float64, error)) measurement {
 	return func(b *bench) (float64, error) {
-		holder := b.command("limit", "run", "-q", "--pool", "p", "--", "sleep", "60")
-		if err := holder.Start(); err != nil {
+		n := waiting
+		if b.smoke {
+			n = min(n, 8)
+		}
+		last := b.command("limit", "run", "-q", "--pool", "p", "--", "sleep", "60")
+		if err := last.Start(); err != nil {
 			return 0, err
 		}
-		defer end(holder)
-		if err := b.untilHeld(holder.Process.Pid); err != nil {
+		defer end(last)
+		if err := b.untilHeld(last.Process.Pid); err != nil {
 			return 0, err
 		}
-		if !waiting {
-			return residentOf(holder.Process.Pid)
+		for range n {
+			last = b.command("limit", "run", "-q", "--pool", "p", "--", "true")
+			if err := last.Start(); err != nil {
+				return 0, err
+			}
+			defer end(last)
 		}
-		waiter := b.command("limit", "run", "-q", "--pool", "p", "--", "true")
-		if err := waiter.Start(); err != nil {
-			return 0, err
+		if n > 0 {
+			if err := b.untilWaiting("p", n); err != nil {
+				return 0, err
+			}
 		}
-		defer end(waiter)
-		if err := b.untilWaiting("p", 1); err != nil {
-			return 0, err
-		}
-		return residentOf(waiter.Process.Pid)
+		return of(b, last.Process.Pid, n)
 	}
+}
+
+// withKeeper measures a wrapper with its keeper, if it has one.
+func withKeeper(_ *bench, pid, _ int) (float64, error) { return residentOf(pid) }
+
+// withShare measures a wrapper with its share of the agent.
+func withShare(b *bench, pid, waiting int) (float64, error) {
+	own, err := residentOf(pid)
+	if err != nil {
+		return 0, err
+	}
+	agent, err := residentOfOne(b.agent.Process.Pid)
+	return own + agent/float64(waiting), err
 }
 
 // residentCtl is the resident set of an etcdctl that waits for a lock, in MiB.
@@ -85,15 +105,7 @@ func residentOf(pid int) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		return 0, err
-	}
-	for field := range strings.FieldsSeq(string(children)) {
-		child, err := strconv.Atoi(field)
-		if err != nil {
-			return 0, err
-		}
+	for _, child := range children.Of(pid) {
 		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", child))
 		if err != nil || string(comm) != "limit-keeper\n" {
 			continue
