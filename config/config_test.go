@@ -164,8 +164,10 @@ func TestTheDefaultDirectoryDependsOnTheUser(t *testing.T) {
 		want string
 	}{
 		{Environment{UID: 0}, "local:/var/lib/limit"},
-		{Environment{UID: 7, Env: func(string) string { return "" }}, "no directory for the store, as HOME is not set; give --backend local:DIR"},
-		{Environment{UID: 7, Env: func(name string) string { return map[string]string{"HOME": "/h"}[name] }}, "local:/h/.local/state/limit"},
+		{Environment{UID: 7, Env: func(string) string { return "" }},
+			"no directory for the store, as HOME is not set; give --backend local:DIR"},
+		{Environment{UID: 7, Env: func(name string) string { return map[string]string{"HOME": "/h"}[name] }},
+			"local:/h/.local/state/limit"},
 	} {
 		got, err := Load(Flags{Config: "/dev/null"}, c.at)
 		text := fmt.Sprint(err)

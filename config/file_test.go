@@ -88,14 +88,17 @@ func TestAWholeFileIsRead(t *testing.T) {
 	}
 	want := Backend{Etcd: &Etcd{
 		Endpoints: []string{"https://etcd-1:2379", "https://etcd-2:2379"}, CA: "/etc/limit/ca.pem", Cert: "/etc/limit/me.pem",
-		Key: "/keys/me-key.pem", ServerName: "etcd", Username: "limit", PasswordFile: "/etc/limit/etcd.password", Agent: NoAgent}}
+		Key: "/keys/me-key.pem", ServerName: "etcd", Username: "limit", PasswordFile: "/etc/limit/etcd.password",
+		Agent: NoAgent}}
 	if !reflect.DeepEqual(c.Backend, want) {
 		t.Errorf("backend %+v", c.Backend.Etcd)
 	}
-	agent := Agent{Listen: "/etc/limit/agent.sock", State: "/run/limit/state", TTL: 30 * time.Second, Rules: []AgentRule{
-		{Users: []string{"alice", "1001"}, Groups: []string{"ci"}, Namespaces: []string{"prod", "ci-*"}, Pools: []string{"database"}, ChangeLimits: true},
-		{Groups: []string{"0"}, CancelOthers: true},
-	}}
+	agent := Agent{Listen: "/etc/limit/agent.sock", State: "/run/limit/state", TTL: 30 * time.Second,
+		Rules: []AgentRule{
+			{Users: []string{"alice", "1001"}, Groups: []string{"ci"}, Namespaces: []string{"prod", "ci-*"},
+				Pools: []string{"database"}, ChangeLimits: true},
+			{Groups: []string{"0"}, CancelOthers: true},
+		}}
 	if !reflect.DeepEqual(c.Agent, agent) {
 		t.Errorf("agent %+v", c.Agent)
 	}

@@ -34,7 +34,8 @@ func TestAlertsAndDashboardAreOfMetricsThatThereAre(t *testing.T) {
 	rules := "groups:\n  - name: dashboard\n    rules:\n"
 	for i, p := range board.Panels {
 		for j, target := range p.Targets {
-			rules += fmt.Sprintf("      - {record: 'panel:%d:%d', expr: %q}\n", i, j, strings.ReplaceAll(target.Expr, "$namespace", ".*"))
+			rules += fmt.Sprintf("      - {record: 'panel:%d:%d', expr: %q}\n", i, j,
+				strings.ReplaceAll(target.Expr, "$namespace", ".*"))
 		}
 	}
 	if n := strings.Count(rules, "record"); n < 10 {
@@ -51,7 +52,8 @@ func TestAlertsAndDashboardAreOfMetricsThatThereAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"check", "rules", filepath.Join(w.dir, "dashboard.yaml")}, {"test", "rules", tests}} {
+	for _, args := range [][]string{{"check", "rules", filepath.Join(w.dir, "dashboard.yaml")},
+		{"test", "rules", tests}} {
 		if said, err := exec.Command(promtool, args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %v: %v\n%s", args, err, said)
 		}

@@ -99,13 +99,16 @@ func browser(t *testing.T, url, scheme string) *tab {
 		chromedp.Cancel(ctx)
 		cancel()
 	})
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil { // the context of the first call is the browser's
+	// the context of the first call is the browser's
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+	_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia,
+		emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
 	if err == nil {
-		_, err = chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watched})
+		_, err = chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument,
+			page.AddScriptToEvaluateOnNewDocumentParams{Source: watched})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +131,8 @@ func (b *tab) is(expression string) string {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[string]("(async () => String("+expression+"))()", chromedp.EvalAwaitPromise))
+	value, err := chromedp.Run(ctx,
+		chromedp.Evaluate[string]("(async () => String("+expression+"))()", chromedp.EvalAwaitPromise))
 	if err != nil {
 		b.t.Fatalf("%s: %v", expression, err)
 	}
@@ -152,7 +156,8 @@ func (b *tab) shows(text string) {
 // press clicks the button with that text, in what a selector finds.
 func (b *tab) press(in, text string) {
 	b.t.Helper()
-	button := fmt.Sprintf(`[...document.querySelectorAll(%q)].find(e => e.textContent === %q && !e.disabled)`, in+" button", text)
+	button := fmt.Sprintf(`[...document.querySelectorAll(%q)].find(e => e.textContent === %q && !e.disabled)`,
+		in+" button", text)
 	b.sees("the button "+text+" is there", button)
 	b.is(button + ".click()")
 }
@@ -160,8 +165,15 @@ func (b *tab) press(in, text string) {
 // fill writes into the field of the dialog with a label.
 func (b *tab) fill(label, value string) {
 	b.t.Helper()
-	b.is(fmt.Sprintf(`(() => { const e = [...document.querySelectorAll("dialog label")].find(e => e.textContent.startsWith(%q))`+
-		`.querySelector("input"); e.value = %q; e.dispatchEvent(new Event("input", {bubbles: true})); })()`, label, value))
+	b.enter(fmt.Sprintf(`[...document.querySelectorAll("dialog label")]`+
+		`.find(e => e.textContent.startsWith(%q)).querySelector("input")`, label), value)
+}
+
+// enter writes into the field that an expression finds.
+func (b *tab) enter(field, value string) {
+	b.t.Helper()
+	b.is(fmt.Sprintf(`(() => { const e = %s; e.value = %q; `+
+		`e.dispatchEvent(new Event("input", {bubbles: true})); })()`, field, value))
 }
 
 // shot keeps a picture of the page for people, where LIMIT_SHOTS names a directory.
@@ -210,7 +222,8 @@ func pageFollowsAndSteers(t *testing.T, w *world, scheme string) (background str
 	b.shows("holder")
 	b.shows(hostile)
 	b.shows("pool:db 1/1 full, held by holder")
-	if n := b.is(`document.querySelectorAll("main img, main b").length + document.title`); strings.HasPrefix(n, "1") || strings.Contains(n, "hit") {
+	if n := b.is(`document.querySelectorAll("main img, main b").length + document.title`); strings.HasPrefix(n, "1") ||
+		strings.Contains(n, "hit") {
 		t.Errorf("texts of others have become elements: %s", n)
 	}
 	b.shot("now-"+scheme, 1280, 900)
@@ -247,7 +260,8 @@ func pageFollowsAndSteers(t *testing.T, w *world, scheme string) (background str
 	b.shot("limit-"+scheme, 1280, 900)
 	b.press("dialog", "Change the limit")
 	w.until("the waiting one runs", func() bool { return len(w.running()) == 2 })
-	if history := w.must("history"); !strings.Contains(history, "pool:db 1 → 2") || !strings.Contains(history, "changed (with limit serve)") {
+	if history := w.must("history"); !strings.Contains(history, "pool:db 1 → 2") ||
+		!strings.Contains(history, "changed (with limit serve)") {
 		t.Errorf("the history does not say who has changed the limit:\n%s", history)
 	}
 	holder.finish(0)
@@ -261,10 +275,11 @@ func pageFollowsAndSteers(t *testing.T, w *world, scheme string) (background str
 	b.shot("since-narrow-"+scheme, 390, 844)
 	b.is(`location.hash = "what-if"`)
 	b.shows("replayed as now")
-	b.is(`(() => { const e = document.querySelectorAll("input[type=range]")[1]; e.value = "5"; e.dispatchEvent(new Event("input")); })()`)
+	b.enter(`document.querySelectorAll("input[type=range]")[1]`, "5")
 	b.shows("pool:db 2 → 5")
 	b.shot("what-if-"+scheme, 1280, 900)
-	if err := os.WriteFile(filepath.Join(w.dir, "dag.yaml"), []byte("steps:\n  one: {run: echo printed by one}\n  two: {run: exit 3, needs: one}\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(w.dir, "dag.yaml"),
+		[]byte("steps:\n  one: {run: echo printed by one}\n  two: {run: exit 3, needs: one}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w.limit("dag", "run", "-q", "dag.yaml")
@@ -289,11 +304,13 @@ func TestWithoutTheLinkThePageOnlyShows(t *testing.T) {
 	if n := b.is(`document.querySelectorAll("main button").length`); n != "0" {
 		t.Errorf("there are %s buttons", n)
 	}
-	status := b.is(`await fetch("/api/v1/limits", {method: "POST", headers: {"Content-Type": "application/json"}, body: "{}"}).then(r => r.status)`)
+	status := b.is(`await fetch("/api/v1/limits", {method: "POST", body: "{}", ` +
+		`headers: {"Content-Type": "application/json"}}).then(r => r.status)`)
 	if status != "401" {
 		t.Errorf("a change without the token is answered %s", status)
 	}
-	for _, path := range []string{"/dags/none", "/api/v1/why/none", "/api/v1/history?limit=x", "/api/v1/stats?since=soon"} {
+	for _, path := range []string{"/dags/none", "/api/v1/why/none", "/api/v1/history?limit=x",
+		"/api/v1/stats?since=soon"} {
 		resp, err := http.Get(url + path)
 		if err != nil {
 			t.Fatal(err)
@@ -311,12 +328,14 @@ func TestWithoutTheLinkThePageOnlyShows(t *testing.T) {
 // What hide_commands hides is in nothing that is served.
 func TestWhatIsHiddenIsNotServed(t *testing.T) {
 	w := newWorld(t)
-	if err := os.WriteFile(filepath.Join(w.dir, "limit.yaml"), []byte("concurrency: {hide_commands: true, pools: {limits: {db: 1}}}\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(w.dir, "limit.yaml"),
+		[]byte("concurrency: {hide_commands: true, pools: {limits: {db: 1}}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w.must("apply")
 	stop := filepath.Join(w.dir, "stop")
-	cmd := w.command("run", "-q", "--pool", "db", "--", "sh", "-c", "while [ ! -e "+stop+" ]; do sleep 0.1; done # s3cret")
+	cmd := w.command("run", "-q", "--pool", "db", "--", "sh", "-c",
+		"while [ ! -e "+stop+" ]; do sleep 0.1; done # s3cret")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -346,7 +365,8 @@ func TestWhatIsHiddenIsNotServed(t *testing.T) {
 // A proxy speaks to a socket, others to an encrypted port; systemd is told when it listens.
 func TestServingThroughASocketAndWithACertificate(t *testing.T) {
 	w := newWorld(t)
-	notified, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(w.dir, "notify"), Net: "unixgram"})
+	notified, err := net.ListenUnixgram("unixgram",
+		&net.UnixAddr{Name: filepath.Join(w.dir, "notify"), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,7 +379,10 @@ func TestServingThroughASocketAndWithACertificate(t *testing.T) {
 		dial  *http.Transport
 	}{
 		"socket": {[]string{"--listen", "unix:" + socket}, func(string) string { return "http://proxied.example" },
-			&http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) }}},
+			&http.Transport{DialContext: func(context.Context, string, string) (net.Conn,
+				error) {
+				return net.Dial("unix", socket)
+			}}},
 		"certificate": {[]string{"--listen", "0", "--tls-cert", certs.ServerCert, "--tls-key", certs.ServerKey},
 			func(said string) string { return regexp.MustCompile(`https://127\.0\.0\.1:\d+`).FindString(said) },
 			&http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}},
@@ -402,7 +425,8 @@ func TestServingThroughASocketAndWithACertificate(t *testing.T) {
 			t.Errorf("%s: at the end systemd is told %q, %v", about, text[:n], err)
 		}
 	}
-	for _, bad := range [][]string{{"--tls-cert", "x"}, {"--tls-cert", "x", "--tls-key", "y"}, {"--listen", "nowhere"}, {"--listen", "unix:" + w.dir}, {"operand"}} {
+	for _, bad := range [][]string{{"--tls-cert", "x"}, {"--tls-cert", "x", "--tls-key", "y"}, {"--listen", "nowhere"},
+		{"--listen", "unix:" + w.dir}, {"operand"}} {
 		if r := w.limit(append([]string{"serve"}, bad...)...); r.code != 125 || r.stderr == "" {
 			t.Errorf("%v: exit %d, %q", bad, r.code, r.stderr)
 		}

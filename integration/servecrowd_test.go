@@ -16,17 +16,22 @@ func crowd(waiters int) map[string]any {
 	now := time.Now().Format(time.RFC3339)
 	id := func(i int) string { return fmt.Sprintf("%032d", i) }
 	claim := func(i int) map[string]any {
-		return map[string]any{"id": id(i), "run_id": id(i), "name": fmt.Sprintf("command-%d", i), "command": []string{"x"},
-			"pools": map[string]int{"db": 1}, "tags": map[string]string{}, "priority": 0, "host": "h", "pid": i, "user": "u",
-			"queued_at": now, "granted_at": now, "slots": map[string][]int{}, "token": 1, "position": i, "blocked_by": []map[string]any{
+		return map[string]any{"id": id(i), "run_id": id(i), "name": fmt.Sprintf("command-%d", i),
+			"command": []string{"x"},
+			"pools":   map[string]int{"db": 1}, "tags": map[string]string{}, "priority": 0, "host": "h", "pid": i,
+			"user":      "u",
+			"queued_at": now, "granted_at": now, "slots": map[string][]int{}, "token": 1, "position": i,
+			"blocked_by": []map[string]any{
 				{"limit": "pool:db", "used": 1, "capacity": 1, "by": []string{id(0)}, "why": "full"}}}
 	}
 	waiting := make([]map[string]any, waiters)
 	for i := range waiting {
 		waiting[i] = claim(i + 1)
 	}
-	return map[string]any{"namespace": "n", "backend": "b", "runs": map[string]any{"limit": nil, "used": 1, "waiting": waiters},
-		"pools":      []map[string]any{{"name": "db", "limit": 1, "source": "set", "used": 1, "waiting": waiters, "rate": nil}},
+	return map[string]any{"namespace": "n", "backend": "b",
+		"runs": map[string]any{"limit": nil, "used": 1, "waiting": waiters},
+		"pools": []map[string]any{{"name": "db", "limit": 1, "source": "set", "used": 1, "waiting": waiters,
+			"rate": nil}},
 		"tag_limits": []string{}, "held": []map[string]any{claim(0)}, "waiting": waiting}
 }
 
@@ -72,7 +77,7 @@ func TestThePageOfACrowdHasThoseInSight(t *testing.T) {
 	b.is(`(() => { const e = document.querySelector(".waiting"); e.scrollTop = e.scrollHeight; })()`)
 	b.shows("command-2000")
 	few()
-	b.is(`(() => { const e = document.querySelector("input[type=search]"); e.value = "command-1234"; e.dispatchEvent(new Event("input")); })()`)
+	b.enter(`document.querySelector("input[type=search]")`, "command-1234")
 	b.shows("1 of 2000")
 	b.shows("command-1234")
 	b.is(`document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "?", bubbles: true}))`)

@@ -44,7 +44,8 @@ func (a *agency) start() {
 // dial is a wrapper.
 func (a *agency) dial() *keeper.Client {
 	a.t.Helper()
-	c, err := keeper.Dial(context.Background(), a.do.Agent, Options{Namespace: a.do.Options.Namespace, Grace: time.Second, ConnectTimeout: 20 * time.Second})
+	c, err := keeper.Dial(context.Background(), a.do.Agent,
+		Options{Namespace: a.do.Options.Namespace, Grace: time.Second, ConnectTimeout: 20 * time.Second})
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -56,7 +57,8 @@ func (a *agency) dial() *keeper.Client {
 func (a *agency) nothingLeft(claims ...backend.Claim) {
 	a.t.Helper()
 	for _, c := range claims {
-		eventually(a.t, 20*time.Second, "nothing is left of "+c.ID, func() bool { return len(leftOf(a.t, a.watch, c.ID)) == 0 })
+		eventually(a.t, 20*time.Second, "nothing is left of "+c.ID,
+			func() bool { return len(leftOf(a.t, a.watch, c.ID)) == 0 })
 	}
 }
 
@@ -89,7 +91,8 @@ func (a *agency) wrapperProcess() (w *helper, id string, alive func() bool) {
 }
 
 // running enters a claim that is granted within so long, and starts a command under it.
-func running(t testing.TB, wrapper *keeper.Client, c backend.Claim, within time.Duration) (held backend.Entry, alive func() bool) {
+func running(t testing.TB, wrapper *keeper.Client, c backend.Claim,
+	within time.Duration) (held backend.Entry, alive func() bool) {
 	t.Helper()
 	held = enter(t, wrapper, c, backend.EnterOptions{})
 	await(t, held, backend.Granted, within)
@@ -259,8 +262,10 @@ func TestWhatBecomesOfOneClaimOfAnAgentIsNoMatterOfTheOthers(t *testing.T) {
 	setPool(t, a.watch, backend.Pool{Limit: 3})
 	a.start()
 	one, other := a.dial(), a.dial()
-	claims := []backend.Claim{claim(map[string]int{"p": 1}), claim(map[string]int{"p": 1}), claim(map[string]int{"p": 1})}
-	dropped, kept := enter(t, one, claims[0], backend.EnterOptions{}), enter(t, other, claims[1], backend.EnterOptions{})
+	claims := []backend.Claim{claim(map[string]int{"p": 1}), claim(map[string]int{"p": 1}),
+		claim(map[string]int{"p": 1})}
+	dropped, kept := enter(t, one, claims[0], backend.EnterOptions{}),
+		enter(t, other, claims[1], backend.EnterOptions{})
 	await(t, dropped, backend.Granted, 10*time.Second)
 	await(t, kept, backend.Granted, 10*time.Second)
 	w, id, alive := a.wrapperProcess()

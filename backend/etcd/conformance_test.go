@@ -97,7 +97,8 @@ func openAgent(t testing.TB, c *etcdtest.Cluster, o Options) func(testing.TB, Op
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() {
-		served <- Agent(ctx, l, keeper.AgentConfig{Options: o, State: t.TempDir()}, nil, noKill, slog.New(slog.DiscardHandler))
+		served <- Agent(ctx, l, keeper.AgentConfig{Options: o, State: t.TempDir()}, nil, noKill,
+			slog.New(slog.DiscardHandler))
 	}()
 	t.Cleanup(func() {
 		stop()

@@ -172,7 +172,8 @@ func TestAnAgentKilledAtAnyTransactionAndStartedAgainCostsItsWrappersNothing(t *
 	c := etcdtest.Start(t, etcdtest.Options{})
 	var all sync.WaitGroup
 	few := make(chan struct{}, 6)
-	for _, transaction := range []string{"lease", "grant", "wait", "gate", "admit", "shut", "aside", "up", "withdraw", "release", "revoke"} {
+	for _, transaction := range []string{"lease", "grant", "wait", "gate", "admit", "shut", "aside", "up", "withdraw",
+		"release", "revoke"} {
 		for _, when := range []string{":before", ":after"} {
 			few <- struct{}{}
 			all.Go(func() {

@@ -347,9 +347,11 @@ func TestCertificatesAreShownAndRefused(t *testing.T) {
 
 func TestAServerThatHangsUpMayNotLikeTheCertificate(t *testing.T) {
 	s := &Store{shared: &shared{}, options: Options{Endpoints: []string{"https://127.0.0.1:2"}}}
-	for _, text := range []string{"write tcp 127.0.0.1:1->127.0.0.1:2: write: broken pipe", "error reading server preface: EOF"} {
+	for _, text := range []string{"write tcp 127.0.0.1:1->127.0.0.1:2: write: broken pipe",
+		"error reading server preface: EOF"} {
 		err := errors.New(text)
-		if text := s.explain(err).Error(); !strings.Contains(text, "check ca, cert and key") || permanent(err) || !hungUp(err) {
+		if text := s.explain(err).Error(); !strings.Contains(text, "check ca, cert and key") || permanent(err) ||
+			!hungUp(err) {
 			t.Errorf("%q, permanent: %t", text, permanent(err))
 		}
 	}

@@ -151,7 +151,8 @@ func helpAsAgent(ctx context.Context, t *task) error {
 	a := newAgent(process.KillTree)
 	a.hook = t.hook
 	fmt.Println("listens")
-	return a.run(ctx, l, keeper.AgentConfig{Options: t.Options, State: t.Agent + ".state"}, nil, slog.New(slog.DiscardHandler))
+	return a.run(ctx, l, keeper.AgentConfig{Options: t.Options, State: t.Agent + ".state"}, nil,
+		slog.New(slog.DiscardHandler))
 }
 
 func eventName(k backend.EventKind) string {

@@ -94,12 +94,15 @@ func unpacked(t *testing.T, dist string) {
 		t.Fatalf("%v: %s", err, said)
 	}
 	dir := filepath.Join(to, strings.TrimSuffix(filepath.Base(archives[0]), ".tar.gz"))
-	for _, name := range []string{"limit", "limit-keeper", "limit-serve", "limit.1", "limit.yaml.5", "limit-dag.5", "limit-etcd.7", "limit-recipes.7", "limit-agent.7", "LICENSE", "README.md", "completions/limit.bash", "completions/_limit_command", "completions/limit.fish"} {
+	for _, name := range []string{"limit", "limit-keeper", "limit-serve", "limit.1", "limit.yaml.5", "limit-dag.5",
+		"limit-etcd.7", "limit-recipes.7", "limit-agent.7", "LICENSE", "README.md", "completions/limit.bash",
+		"completions/_limit_command", "completions/limit.fish"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, page := range []string{"limit.1", "limit.yaml.5", "limit-dag.5", "limit-etcd.7", "limit-recipes.7", "limit-agent.7"} {
+	for _, page := range []string{"limit.1", "limit.yaml.5", "limit-dag.5", "limit-etcd.7", "limit-recipes.7",
+		"limit-agent.7"} {
 		readable(t, filepath.Join(dir, page))
 	}
 	store := "local:" + filepath.Join(to, "store")
@@ -147,7 +150,8 @@ func installed(t *testing.T, dist string) {
 	if len(units) != 3 {
 		t.Errorf("units: %v", units)
 	}
-	if said, err := exec.Command("systemd-analyze", append([]string{"verify", "--man=no"}, units...)...).CombinedOutput(); err != nil || bytes.Contains(said, []byte("limit-")) {
+	if said, err := exec.Command("systemd-analyze", append([]string{"verify", "--man=no"},
+		units...)...).CombinedOutput(); err != nil || bytes.Contains(said, []byte("limit-")) {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, said)
 	}
 	dpkg("-r", "limit")

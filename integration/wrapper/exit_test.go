@@ -124,7 +124,8 @@ func TestVerbsThatRunNothingDieOfSignalsWithoutATraceback(t *testing.T) {
 	} {
 		for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGSEGV} {
 			p := b.start(append(b.w.argv(b)[:3:3], verb...), nil)
-			b.eventually("it takes the signal", patience, func() bool { return hasPipe(p.pid()) && inState(p.pid(), 'S') })
+			b.eventually("it takes the signal", patience,
+				func() bool { return hasPipe(p.pid()) && inState(p.pid(), 'S') })
 			p.kill(sig)
 			r := p.wait(patience)
 			if !r.status.Signaled() || r.status.Signal() != sig || strings.Contains(r.err, "goroutine") {

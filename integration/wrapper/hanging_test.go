@@ -58,7 +58,8 @@ func TestAFileSystemThatHangsKeepsNoSignalAndNoSlot(t *testing.T) {
 		"stderr of a run": {"run", "-v", "--pool", "p", "--", "sh", "-c", loop},
 		"events of a dag": {"dag", "run", "--log-dir", "@D/runs", "--events", "@M/file", "@D/steps.yaml"},
 		"report":          {"dag", "run", "--log-dir", "@D/runs", "--report", "@M/file", "@D/steps.yaml"},
-		"trace and junit": {"dag", "run", "--log-dir", "@D/runs", "--trace", "@M/file", "--junit", "@M/other", "@D/steps.yaml"},
+		"trace and junit": {"dag", "run", "--log-dir", "@D/runs", "--trace", "@M/file", "--junit", "@M/other",
+			"@D/steps.yaml"},
 		"logs":            {"dag", "run", "--log-dir", "@M/runs", "@D/steps.yaml"},
 		"stdout of a dag": {"dag", "run", "--log-dir", "@D/runs", "--output", "interleave", "@D/steps.yaml"},
 	} {
@@ -81,7 +82,8 @@ func TestAFileSystemThatHangsKeepsNoSignalAndNoSlot(t *testing.T) {
 				}
 				cmd.Stdout, cmd.Stderr = out, out
 			})
-			b.eventually("the command runs", patience, func() bool { _, err := os.Stat(b.path("running")); return err == nil })
+			b.eventually("the command runs", patience,
+				func() bool { _, err := os.Stat(b.path("running")); return err == nil })
 			if err := server.Signal(syscall.SIGSTOP); err != nil {
 				t.Fatal(err)
 			}

@@ -41,7 +41,8 @@ func TestTheConfigurationOfAnAgentIsLookedAtInWhole(t *testing.T) {
 		t.Errorf("with an empty list of rules: %+v, %v", resolved.Policy, err)
 	}
 	cfg.Backend = config.Backend{Dir: "/d"}
-	if _, err := agentConfig(cfg, "/s/agent.sock"); err == nil || !strings.Contains(err.Error(), "an agent is for etcd") {
+	if _, err := agentConfig(cfg, "/s/agent.sock"); err == nil ||
+		!strings.Contains(err.Error(), "an agent is for etcd") {
 		t.Errorf("on an embedded store: %v", err)
 	}
 }

@@ -93,7 +93,8 @@ func TestMetricsAreOpenMetrics(t *testing.T) {
 }
 
 func TestAPortAloneIsOfLoopback(t *testing.T) {
-	for given, want := range map[string]string{"9100": "127.0.0.1:9100", ":9100": "127.0.0.1:9100", "0.0.0.0:1": "0.0.0.0:1", "[::1]:2": "[::1]:2", "h:3": "h:3"} {
+	for given, want := range map[string]string{"9100": "127.0.0.1:9100", ":9100": "127.0.0.1:9100",
+		"0.0.0.0:1": "0.0.0.0:1", "[::1]:2": "[::1]:2", "h:3": "h:3"} {
 		if got, err := listenAddress(given); err != nil || got != want {
 			t.Errorf("%q is %q, %v; want %q", given, got, err, want)
 		}

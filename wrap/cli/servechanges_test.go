@@ -76,7 +76,8 @@ func TestAPoolThatStrictSettingsDoNotKnowIsNotPaused(t *testing.T) {
 	if err := (wanted{Kind: "pool", Name: "unknown", Paused: &yes}).apply(&s); err == nil {
 		t.Error("it is paused")
 	}
-	if err := (wanted{Kind: "pool", Name: "known", Paused: &yes}).apply(&s); err != nil || s.PauseOf("pool:known") == nil {
+	if err := (wanted{Kind: "pool", Name: "known", Paused: &yes}).apply(&s); err != nil ||
+		s.PauseOf("pool:known") == nil {
 		t.Errorf("one that they know is not: %v", err)
 	}
 }
@@ -85,8 +86,10 @@ func TestEffectsSayWhomAChangeConcerns(t *testing.T) {
 	before := backend.NewSettings()
 	before.Pools = map[string]backend.Pool{"db": {Limit: 2}}
 	s := &backend.Snapshot{Settings: before,
-		Usage:   []backend.Usage{{Limit: "pool:db", Kind: backend.KindPool, Pool: "db", Capacity: 2, Used: 2, Waiting: 1}},
-		Waiting: []backend.WaitingClaim{{Claim: backend.Claim{ID: "0123456789", Name: "big", Pools: map[string]int{"db": 2}}}}}
+		Usage: []backend.Usage{{Limit: "pool:db", Kind: backend.KindPool, Pool: "db", Capacity: 2, Used: 2,
+			Waiting: 1}},
+		Waiting: []backend.WaitingClaim{{Claim: backend.Claim{ID: "0123456789", Name: "big",
+			Pools: map[string]int{"db": 2}}}}}
 	with := func(change func(*backend.Settings)) backend.Settings {
 		after := before.Clone()
 		change(&after)
@@ -107,7 +110,8 @@ func TestEffectsSayWhomAChangeConcerns(t *testing.T) {
 		}), "2 held slots go on"},
 		"as it is": {before, "nothing changes"},
 	} {
-		if lines := effects(s, c.after); !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, c.want) }) {
+		if lines := effects(s, c.after); !slices.ContainsFunc(lines,
+			func(l string) bool { return strings.Contains(l, c.want) }) {
 			t.Errorf("%s: %q lacks %q", about, lines, c.want)
 		}
 	}
@@ -116,7 +120,8 @@ func TestEffectsSayWhomAChangeConcerns(t *testing.T) {
 func TestASeriesHasTheMeanOfEachStep(t *testing.T) {
 	now := time.Now()
 	ago := func(s float64) time.Time { return now.Add(-time.Duration(s * float64(time.Second))) }
-	pasts := []backend.Past{{Pools: map[string]int{"db": 2}, Granted: true, Waited: 10 * time.Second, Held: 15 * time.Second, Ended: ago(10)}}
+	pasts := []backend.Past{{Pools: map[string]int{"db": 2}, Granted: true, Waited: 10 * time.Second,
+		Held: 15 * time.Second, Ended: ago(10)}}
 	s := &backend.Snapshot{Settings: backend.NewSettings(),
 		Waiting: []backend.WaitingClaim{{Claim: backend.Claim{Pools: map[string]int{"db": 1}, QueuedAt: ago(5)}}}}
 	got := newSeries(pasts, s, ago(40), now, 4)

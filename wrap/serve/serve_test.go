@@ -75,7 +75,8 @@ func (s *state) options() Options {
 			}
 			return "limit_up 1\n# EOF\n", nil
 		},
-		Views: map[string]View{"POST /api/v1/simulate": func(*http.Request) (any, error) { return true, nil }, "GET /api/v1/me": func(r *http.Request) (any, error) { return MayChange(r.Context()), nil }},
+		Views: map[string]View{"POST /api/v1/simulate": func(*http.Request) (any, error) { return true, nil },
+			"GET /api/v1/me": func(r *http.Request) (any, error) { return MayChange(r.Context()), nil }},
 		Changes: map[string]View{"POST /api/v1/limits": func(r *http.Request) (any, error) {
 			var body struct{ Limit int }
 			err := Body(r, &body)
@@ -135,23 +136,28 @@ func TestAChangeNeedsTheTokenAndComesFromThisPageAlone(t *testing.T) {
 		{"no token", right, []string{kind, "Origin: " + url}, 401, "open the link"},
 		{"another token", right, []string{kind, cookie + "secreT", "Origin: " + url}, 401, "open the link"},
 		{"another bearer", right, []string{kind, "Authorization: Bearer x"}, 401, "open the link"},
-		{"a page of another site", right, []string{kind, cookie + "secret", "Origin: http://evil.example"}, 403, "evil.example"},
+		{"a page of another site", right, []string{kind, cookie + "secret", "Origin: http://evil.example"}, 403,
+			"evil.example"},
 		{"a page of another port", right, []string{kind, cookie + "secret", "Origin: http://127.0.0.1:1"}, 403, ""},
 		{"a page of another scheme", right, []string{kind, cookie + "secret", "Origin: https://" + host}, 403, ""},
 		{"a file", right, []string{kind, cookie + "secret", "Origin: null"}, 403, ""},
 		{"a form of another site", "limit=3", []string{"Content-Type: application/x-www-form-urlencoded",
 			cookie + "secret", "Origin: http://evil.example"}, 403, ""},
-		{"a page that the browser knows to be of another site", right, []string{kind, cookie + "secret", "Origin: " + url,
-			"Sec-Fetch-Site: cross-site"}, 403, ""},
+		{"a page that the browser knows to be of another site", right,
+			[]string{kind, cookie + "secret", "Origin: " + url,
+				"Sec-Fetch-Site: cross-site"}, 403, ""},
 		{"a cookie without an origin", right, []string{kind, cookie + "secret"}, 401, "Authorization"},
 		{"nothing at all", right, []string{kind}, 401, "Authorization"},
-		{"text", right, []string{"Content-Type: text/plain", cookie + "secret", "Origin: " + url}, 415, "application/json"},
+		{"text", right, []string{"Content-Type: text/plain", cookie + "secret", "Origin: " + url}, 415,
+			"application/json"},
 		{"no kind", right, []string{cookie + "secret", "Origin: " + url}, 415, ""},
 		{"a field that is not known", `{"limits": 3}`, []string{kind, "Authorization: Bearer secret"}, 400, "limits"},
 		{"no JSON", `{`, []string{kind, "Authorization: Bearer secret"}, 400, "body"},
 		{"two values", `{} {}`, []string{kind, "Authorization: Bearer secret"}, 400, "more than one"},
-		{"a large body", `{"limit": "` + strings.Repeat("x", maxBody) + `"}`, []string{kind, "Authorization: Bearer secret"}, 413, ""},
-		{"another host", right, []string{kind, "Authorization: Bearer secret", "Host: evil.example:" + port}, 421, "--host"},
+		{"a large body", `{"limit": "` + strings.Repeat("x", maxBody) + `"}`,
+			[]string{kind, "Authorization: Bearer secret"}, 413, ""},
+		{"another host", right, []string{kind, "Authorization: Bearer secret", "Host: evil.example:" + port}, 421,
+			"--host"},
 	} {
 		status, text, _ := ask(t, "POST", url+"/api/v1/limits", c.body, c.headers...)
 		if status != c.status || !strings.Contains(text, c.says) {
