@@ -26,6 +26,16 @@ plain() {
 	echo "$log.path"
 }
 
+# failed prints the output of the packages that failed, and the names of the tests at the end: a reader of a cut log finds them there.
+failed() {
+	awk '/^=== |--- (PASS|SKIP)/ { next }
+		/^(ok|\?)\s/ { text = ""; next }
+		{ text = text $0 "\n" }
+		/^FAIL\t/ { printf "%s", text; text = "" }
+		END { printf "%s", text }' "$1"
+	grep -E '^(FAIL|panic)|^\s*--- FAIL' "$1"
+}
+
 case ${1:-} in
 --quick)
 	exec go test -short ./backend ./backend/memory ./config/... ./wrap ./wrap/dag/plan ./wrap/dag/stepfile ./wrap/dag/journal
@@ -42,7 +52,8 @@ case ${1:-} in
 esac
 grep -E '^(ok|FAIL|---? FAIL|panic|\?)|^\s+--- FAIL' "$log" || true
 if [ "$status" -ne 0 ]; then
-	cat "$log"
+	printf 'what the packages that failed have printed, without the tests that passed:\n'
+	failed "$log"
 	exit "$status"
 fi
 if grep -qE '^\s*--- SKIP' "$log"; then

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,10 +53,29 @@ func TestASignalEndsLimitWhileAStoreThatHangsIsOpened(t *testing.T) {
 
 // TestAFileSystemThatHangsKeepsNoSignalAndNoSlot: whatever limit writes to it.
 func TestAFileSystemThatHangsKeepsNoSignalAndNoSlot(t *testing.T) {
-	const loop = "touch @D/running; while :; do echo x; sleep 0.05; done"
+	whileAFileSystemHangs(t, hangingMount, "touch @D/running; for i in $(seq 900); do echo x; sleep 0.05; done", func(b *bench, p *program) {
+		if r := p.wait(patience); r.status.Signal() != syscall.SIGTERM {
+			b.Errorf("%s; want that it dies of SIGTERM", r)
+		}
+	})
+}
+
+// TestARequestThatIsNeverAnsweredKeepsNoSlot: the kernel lets nobody end who waits for the answer to a request that the
+// server of a file system has read, KILL or not. A command of which that is true keeps its slot, so this one writes
+// nothing there.
+func TestARequestThatIsNeverAnsweredKeepsNoSlot(t *testing.T) {
+	whileAFileSystemHangs(t, neverAnsweringMount, "exec >/dev/null 2>&1; touch @D/running; sleep 45",
+		func(*bench, *program) {})
+}
+
+// whileAFileSystemHangs has limit run command and write to a mount, stops the mount's server, asks limit to end, and
+// lets ended look. The slot must be free then.
+func whileAFileSystemHangs(
+	t *testing.T, mounted func(*bench) (string, *fileServer), command string, ended func(*bench, *program),
+) {
 	for name, flags := range map[string][]string{
-		"events of a run": {"run", "--pool", "p", "--events", "@M/file", "--", "sh", "-c", loop},
-		"stderr of a run": {"run", "-v", "--pool", "p", "--", "sh", "-c", loop},
+		"events of a run": {"run", "--pool", "p", "--events", "@M/file", "--", "sh", "-c", command},
+		"stderr of a run": {"run", "-v", "--pool", "p", "--", "sh", "-c", command},
 		"events of a dag": {"dag", "run", "--log-dir", "@D/runs", "--events", "@M/file", "@D/steps.yaml"},
 		"report":          {"dag", "run", "--log-dir", "@D/runs", "--report", "@M/file", "@D/steps.yaml"},
 		"trace and junit": {"dag", "run", "--log-dir", "@D/runs", "--trace", "@M/file", "--junit", "@M/other",
@@ -65,9 +85,9 @@ func TestAFileSystemThatHangsKeepsNoSignalAndNoSlot(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, limit(limitBinary(t)))
-			mount, server := hangingMount(b)
+			mount, server := mounted(b)
 			paths := strings.NewReplacer("@D", b.dir, "@M", mount)
-			b.write("steps.yaml", paths.Replace("steps: {one: {run: '"+loop+"', pool: p, grace: 1s}}\n"), 0o600)
+			b.write("steps.yaml", paths.Replace("steps: {one: {run: '"+command+"', pool: p, grace: 1s}}\n"), 0o600)
 			argv := b.w.argv(b)[:3:3]
 			for _, flag := range flags {
 				argv = append(argv, paths.Replace(flag))
@@ -82,15 +102,12 @@ func TestAFileSystemThatHangsKeepsNoSignalAndNoSlot(t *testing.T) {
 				}
 				cmd.Stdout, cmd.Stderr = out, out
 			})
+			b.Cleanup(server.kill) // before it is waited for limit, which may not end otherwise
 			b.eventually("the command runs", patience,
 				func() bool { _, err := os.Stat(b.path("running")); return err == nil })
-			if err := server.Signal(syscall.SIGSTOP); err != nil {
-				t.Fatal(err)
-			}
+			server.stop()
 			p.kill(syscall.SIGTERM)
-			if r := p.wait(patience); r.status.Signal() != syscall.SIGTERM {
-				t.Errorf("%s; want that it dies of SIGTERM", r)
-			}
+			ended(b, p)
 			b.slotFree(patience)
 		})
 	}
@@ -108,9 +125,7 @@ func TestACommandOnAFileSystemThatHangsKeepsNoSignalAndNoSlot(t *testing.T) {
 	b.eventually("the slot is taken", patience, func() bool { return !b.w.free(b) })
 	p := b.start(b.L(command), nil)
 	b.eventually("it waits", patience, func() bool { return b.waiting() == 1 })
-	if err := server.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	server.stop()
 	holder.kill(syscall.SIGTERM)
 	b.eventually("it has the slot", patience, func() bool { return b.waiting() == 0 })
 	p.kill(syscall.SIGTERM)
@@ -120,11 +135,25 @@ func TestACommandOnAFileSystemThatHangsKeepsNoSignalAndNoSlot(t *testing.T) {
 	b.slotFree(patience)
 }
 
-// hangingMount mounts a file system whose server, which is returned, may be stopped.
-func hangingMount(b *bench) (string, *os.Process) {
+// hangingMount mounts a file system whose server may be stopped. Requests wait to be read then.
+func hangingMount(b *bench) (string, *fileServer) {
 	b.Helper()
-	base, mount := b.path("base"), b.path("mount")
-	if err := errors.Join(os.Mkdir(base, 0o700), os.Mkdir(mount, 0o700)); err != nil {
+	return bindMount(b, b.path("base"))
+}
+
+// neverAnsweringMount is one whose server reads requests and does not answer them once the returned one is stopped.
+func neverAnsweringMount(b *bench) (string, *fileServer) {
+	b.Helper()
+	below, server := hangingMount(b)
+	mount, _ := bindMount(b, filepath.Join(below, "base"))
+	return mount, server
+}
+
+// bindMount mounts base, which it makes.
+func bindMount(b *bench, base string) (string, *fileServer) {
+	b.Helper()
+	mount, err := os.MkdirTemp(b.dir, "mount-")
+	if err := errors.Join(err, os.Mkdir(base, 0o700)); err != nil {
 		b.Fatalf("%v", err)
 	}
 	server := exec.Command("bindfs", "-f", "-o", "attr_timeout=0,entry_timeout=0", base, mount)
@@ -140,5 +169,50 @@ func hangingMount(b *bench) (string, *os.Process) {
 		var st unix.Statfs_t
 		return unix.Statfs(mount, &st) == nil && st.Type == unix.FUSE_SUPER_MAGIC
 	})
-	return mount, server.Process
+	// The kernel asks at each close whether anything is to be flushed, which not even KILL ends, until it has been told
+	// once that nothing is. That it is told while the server still answers is not to depend on chance.
+	var st unix.Stat_t
+	if err := errors.Join(os.WriteFile(filepath.Join(mount, "first"), nil, 0o600), unix.Stat(mount, &st)); err != nil {
+		b.Fatalf("%v", err)
+	}
+	control := b.TempDir()
+	if err := unix.Mount("fusectl", control, "fusectl", 0, ""); err != nil {
+		b.Fatalf("fusectl: %v", err)
+	}
+	b.Cleanup(func() { unix.Unmount(control, unix.MNT_DETACH) })
+	return mount, &fileServer{b, server.Process, filepath.Join(control, strconv.Itoa(int(unix.Minor(st.Dev))), "waiting")}
+}
+
+// fileServer is the server of a FUSE file system.
+type fileServer struct {
+	b       *bench
+	process *os.Process
+	waiting string // the file with the number of requests that wait for an answer
+}
+
+func (s *fileServer) kill() { s.process.Kill() }
+
+// stop stops it while it has no request in hand: who waits for the answer to one can not be ended.
+func (s *fileServer) stop() {
+	s.b.Helper()
+	s.b.eventually("the file system's server has nothing to do", patience, func() bool {
+		if err := errors.Join(s.process.Signal(syscall.SIGSTOP), s.stopped()); err != nil {
+			s.b.Fatalf("%v", err)
+		}
+		requests, err := os.ReadFile(s.waiting)
+		if err != nil {
+			s.b.Fatalf("%v", err)
+		}
+		if string(requests) == "0\n" {
+			return true
+		}
+		s.process.Signal(syscall.SIGCONT)
+		return false
+	})
+}
+
+// stopped waits until it is.
+func (s *fileServer) stopped() error {
+	_, err := unix.Wait4(s.process.Pid, nil, unix.WUNTRACED, nil)
+	return err
 }
