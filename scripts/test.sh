@@ -29,7 +29,8 @@ plain() {
 # failed prints the output of the packages that failed, and the names of the tests at the end: a reader of a cut log finds them there.
 failed() {
 	awk '/^=== |--- (PASS|SKIP)/ { next }
-		/^(ok|\?)\s/ { text = ""; next }
+		/^PASS$/ { next }
+		/^(ok|[?])[ \t]/ { text = ""; next }
 		{ text = text $0 "\n" }
 		/^FAIL\t/ { printf "%s", text; text = "" }
 		END { printf "%s", text }' "$1"
