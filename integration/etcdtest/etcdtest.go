@@ -36,6 +36,7 @@ type Cluster struct {
 	Members []*Member
 	tls     *Certs
 	binary  string
+	asRoot  bool // passwords are asked for
 }
 
 // Member is one etcd process. Clients reach it through a proxy of the test, so that the link can be cut.

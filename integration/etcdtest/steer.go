@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"testing"
 	"time"
 )
 
@@ -90,14 +91,69 @@ func (c *Cluster) Leases(m *Member) (int, error) {
 	return len(answer.Leases), err
 }
 
-// post sends a request to the JSON side of etcd's interface, beside the links.
+// rootPassword is that of root where a cluster asks for passwords.
+const rootPassword = "secret"
+
+// AskForPasswords lets in only root and a user who may do everything below /limit/. Tokens end with the server that
+// gave them.
+func (c *Cluster) AskForPasswords(t testing.TB, user, password string) {
+	t.Helper()
+	below := base64.StdEncoding.EncodeToString([]byte("/limit/"))
+	end := base64.StdEncoding.EncodeToString([]byte("/limit0"))
+	for _, step := range []struct {
+		path    string
+		request map[string]any
+	}{
+		{"user/add", map[string]any{"name": "root", "password": rootPassword}},
+		{"user/grant", map[string]any{"user": "root", "role": "root"}},
+		{"role/add", map[string]any{"name": "limit"}},
+		{"role/grant", map[string]any{"name": "limit",
+			"perm": map[string]any{"permType": "READWRITE", "key": below, "range_end": end}}},
+		{"user/add", map[string]any{"name": user, "password": password}},
+		{"user/grant", map[string]any{"user": user, "role": "limit"}},
+		{"enable", map[string]any{}},
+	} {
+		if err := c.post(c.Members[0], "/v3/auth/"+step.path, step.request, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.asRoot = true
+}
+
+// SetPassword gives a user another password.
+func (c *Cluster) SetPassword(m *Member, user, password string) error {
+	return c.post(m, "/v3/auth/user/changepw", map[string]any{"name": user, "password": password}, nil)
+}
+
+// post sends a request to the JSON side of etcd's interface, beside the links; as root where passwords are asked for.
 func (c *Cluster) post(m *Member, path string, request, answer any) error {
+	token := ""
+	if c.asRoot {
+		var login struct{ Token string }
+		err := c.send(m, "/v3/auth/authenticate", "", map[string]any{"name": "root", "password": rootPassword}, &login)
+		if err != nil {
+			return err
+		}
+		token = login.Token
+	}
+	return c.send(m, path, token, request, answer)
+}
+
+func (c *Cluster) send(m *Member, path, token string, request, answer any) error {
 	body, err := json.Marshal(request)
 	if err != nil {
 		return err
 	}
+	call, err := http.NewRequest(http.MethodPost, c.scheme()+m.own+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	call.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		call.Header.Set("Authorization", token)
+	}
 	client := &http.Client{Timeout: 5 * time.Second, Transport: c.transport()}
-	resp, err := client.Post(c.scheme()+m.own+path, "application/json", bytes.NewReader(body))
+	resp, err := client.Do(call)
 	if err != nil {
 		return err
 	}

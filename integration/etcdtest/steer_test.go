@@ -55,3 +55,25 @@ func TestAClusterIsSteered(t *testing.T) {
 		<-time.After(20 * time.Millisecond)
 	}
 }
+
+func TestAClusterThatAsksForPasswordsIsSteeredByRoot(t *testing.T) {
+	c := Start(t, Options{Flags: []string{"--bcrypt-cost", "4"}})
+	c.AskForPasswords(t, "user", "word")
+	m := c.Members[0]
+	if err := c.send(m, "/v3/kv/range", "", map[string]any{"key": "L2EvYg=="}, nil); err == nil {
+		t.Error("a key is read without a password")
+	}
+	login := map[string]any{"name": "user", "password": "word"}
+	if err := c.send(m, "/v3/auth/authenticate", "", login, nil); err != nil {
+		t.Error(err)
+	}
+	if err := c.SetPassword(m, "user", "other"); err != nil {
+		t.Error(err)
+	}
+	if err := c.send(m, "/v3/auth/authenticate", "", login, nil); err == nil {
+		t.Error("the former password is good")
+	}
+	if _, err := c.Keys(m, "/limit/"); err != nil {
+		t.Error(err)
+	}
+}

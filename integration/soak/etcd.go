@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +30,7 @@ const (
 	etcdSettle = etcdStall + 3*time.Second
 
 	etcdPrefix = "/limit/1/"
+	etcdUser   = "fleet"
 )
 
 // fleet is three members of etcd and some machines whose processes reach them each over links of its own.
@@ -35,7 +38,7 @@ type fleet struct {
 	t        testing.TB
 	cluster  *etcdtest.Cluster
 	machines []*machine
-	spared   spared
+	password string // the file with the user's password
 }
 
 // machine is where calls come from.
@@ -55,14 +58,19 @@ const aheadOfOthers = 200_000 * time.Second
 // which switches the fence off.
 func newFleet(t testing.TB, onLost string) *fleet {
 	t.Helper()
-	f := &fleet{t: t, cluster: etcdtest.Start(t, etcdtest.Options{Members: 3})}
+	f := &fleet{t: t, cluster: etcdtest.Start(t, etcdtest.Options{Members: 3, Flags: []string{"--bcrypt-cost", "4",
+		"--auth-token-ttl", "10"}}), password: filepath.Join(t.TempDir(), "password")}
+	f.cluster.AskForPasswords(t, etcdUser, "word-0")
+	f.write(f.password, "word-0\n")
 	for i := range etcdMachines {
 		links, endpoints := f.cluster.NewLinks(t)
 		m := &machine{links: links, mark: fmt.Sprintf("SOAK_MACHINE=m%d", i)}
+		config := filepath.Join(t.TempDir(), "limit.yaml")
+		f.write(config, fmt.Sprintf("backend: {etcd: {endpoints: [%s], username: %s, password_file: %s}}\n",
+			strings.Join(endpoints, ", "), etcdUser, f.password))
 		m.client = &Client{
-			Name: fmt.Sprintf("m%d", i),
-			Env: []string{m.mark, "LIMIT_BACKEND=etcd://" +
-				strings.ReplaceAll(strings.Join(endpoints, ","), "http://", "")},
+			Name:     fmt.Sprintf("m%d", i),
+			Env:      []string{m.mark, "LIMIT_CONFIG=" + config},
 			RunFlags: []string{"--ttl", etcdTTL.String(), "--grace", etcdGrace.String(), "--on-lost", onLost},
 			NoDag:    true, // it has no --ttl: a minute
 		}
@@ -70,6 +78,12 @@ func newFleet(t testing.TB, onLost string) *fleet {
 	}
 	f.setClockAhead(f.machines[etcdMachines-1].client)
 	return f
+}
+
+func (f *fleet) write(file, text string) {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		f.t.Error(err)
+	}
 }
 
 // setClockAhead puts a machine's processes into a time namespace of their own.

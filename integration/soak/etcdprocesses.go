@@ -6,52 +6,10 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// A wrapper and its keeper stand in for each other: when one is killed or stopped, the other ends the command in time.
-// Nobody can when both are gone or stopped for longer than the TTL while the command runs: that is beyond a process of
-// a user, and what the token is for. So it is not drawn: of each call, one of the two is hit, and never the other.
-
-// spared remembers which of the two that is.
-type spared struct {
-	mu  sync.Mutex
-	hit map[*Call]bool // true: the wrapper may be, false: the keeper
-}
-
-// mayHit reports whether a call's wrapper (or its keeper) may be hit, and sees to it that the other is not from now on.
-func (s *spared) mayHit(c *Call, wrapper bool) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.hit == nil {
-		s.hit = map[*Call]bool{}
-	}
-	before, known := s.hit[c]
-	if known && before != wrapper {
-		return false
-	}
-	s.hit[c] = wrapper
-	return true
-}
-
-// asWrapper lets a role that picks wrappers, with or without their commands, pick those whose keeper was spared.
-func (f *fleet) asWrapper(who Role) Role { return f.only(who, true) }
-
-// asKeeper is the same for keepers.
-func (f *fleet) asKeeper(who Role) Role { return f.only(who, false) }
-
-func (f *fleet) only(who Role, wrapper bool) Role {
-	return func(r *rand.Rand, field *Field) (*Call, []int) {
-		c, pids := who(r, field)
-		if c == nil || !f.spared.mayHit(c, wrapper) {
-			return nil, nil
-		}
-		return c, pids
-	}
-}
 
 // keeperAndCommand are a keeper and what it guards.
 func keeperAndCommand(r *rand.Rand, f *Field) (*Call, []int) {
@@ -60,6 +18,15 @@ func keeperAndCommand(r *rand.Rand, f *Field) (*Call, []int) {
 		return nil, nil
 	}
 	return c, []int{c.Keeper(), c.Command()}
+}
+
+// wrapperAndKeeper are all that guards a command but for the fence.
+func wrapperAndKeeper(r *rand.Rand, f *Field) (*Call, []int) {
+	c, pids := keeperAndCommand(r, f)
+	if c == nil {
+		return nil, nil
+	}
+	return c, []int{pids[0], c.PID}
 }
 
 // runningKeeper is the keeper of a claim that is held.
@@ -100,21 +67,23 @@ func (f *fleet) processFaults() []Fault {
 	stops := Lane{"stops", 3500 * time.Millisecond}
 	const longest = 2 * etcdTTL
 	return []Fault{
-		Kill("kill wrapper", 4, kills, f.asWrapper(Wrapper)),
-		Kill("kill wrapper and command", 2, kills, f.asWrapper(Both)),
+		Kill("kill wrapper", 4, kills, Wrapper),
+		Kill("kill wrapper and command", 2, kills, Both),
 		Kill("kill command", 3, kills, Command),
-		Kill("kill keeper", 4, kills, f.asKeeper(runningKeeper)),
-		Kill("kill keeper and command", 2, kills, f.asKeeper(keeperAndCommand)),
-		Kill("kill waiter", 3, kills, f.asWrapper(Waiter)),
-		Kill("kill waiter's keeper", 3, kills, f.asKeeper(waitersKeeper)),
-		Kill("kill gatekeeper", 3, kills, f.asKeeper(f.gatesKeeper)),
-		Stop("stop wrapper", 4, stops, unix.SIGSTOP, longest, f.asWrapper(Wrapper)),
-		Stop("^Z wrapper", 2, stops, unix.SIGTSTP, longest, f.asWrapper(Wrapper)),
+		Kill("kill keeper", 4, kills, runningKeeper),
+		Kill("kill keeper and command", 2, kills, keeperAndCommand),
+		Kill("kill wrapper and keeper", 2, kills, wrapperAndKeeper),
+		Kill("kill waiter", 3, kills, Waiter),
+		Kill("kill waiter's keeper", 3, kills, waitersKeeper),
+		Kill("kill gatekeeper", 3, kills, f.gatesKeeper),
+		Stop("stop wrapper", 4, stops, unix.SIGSTOP, longest, Wrapper),
+		Stop("^Z wrapper", 2, stops, unix.SIGTSTP, longest, Wrapper),
 		Stop("stop command", 2, stops, unix.SIGSTOP, longest, Command),
-		Stop("stop keeper", 4, stops, unix.SIGSTOP, longest, f.asKeeper(runningKeeper)),
-		Stop("stop waiter", 3, stops, unix.SIGSTOP, longest, f.asWrapper(Waiter)),
-		Stop("stop waiter's keeper", 3, stops, unix.SIGSTOP, longest, f.asKeeper(waitersKeeper)),
-		Stop("stop gatekeeper", 3, stops, unix.SIGSTOP, longest, f.asKeeper(f.gatesKeeper)),
+		Stop("stop keeper", 4, stops, unix.SIGSTOP, longest, runningKeeper),
+		Stop("stop wrapper and keeper", 2, stops, unix.SIGSTOP, longest, wrapperAndKeeper),
+		Stop("stop waiter", 3, stops, unix.SIGSTOP, longest, Waiter),
+		Stop("stop waiter's keeper", 3, stops, unix.SIGSTOP, longest, waitersKeeper),
+		Stop("stop gatekeeper", 3, stops, unix.SIGSTOP, longest, f.gatesKeeper),
 	}
 }
 

@@ -4,6 +4,7 @@ package soak
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -45,6 +46,7 @@ func (f *fleet) serverFaults() []Fault {
 			f.without(ctx, between(r, 0, 2*time.Second), (*etcdtest.Member).Kill, f.drawn(r, 2)...)
 		}),
 		fault("compaction every 100 ms, defragmentation", 3, f.compact),
+		fault("password renewed", 3, f.renewPassword),
 		fault("another leads", 3, func(_ context.Context, r *rand.Rand) {
 			f.cluster.MoveLeader(f.cluster.Leader(f.t), f.drawn(r, 1)[0]) // to itself: refused
 		}),
@@ -95,6 +97,23 @@ func (f *fleet) compact(ctx context.Context, r *rand.Rand) {
 	for _, m := range f.cluster.Members {
 		f.cluster.Defragment(m)
 	}
+}
+
+// renewPassword gives the user another password: first on the servers, or first in the file, and a moment later there.
+func (f *fleet) renewPassword(ctx context.Context, r *rand.Rand) {
+	word := fmt.Sprintf("word-%d", r.Uint64())
+	steps := []func(){
+		func() { f.write(f.password, word+"\n") },
+		func() { // the other faults of servers wait, but a busy machine may be slow
+			for f.cluster.SetPassword(f.drawn(r, 1)[0], etcdUser, word) != nil {
+				rest(context.WithoutCancel(ctx), 100*time.Millisecond)
+			}
+		},
+	}
+	order := r.Perm(2)
+	steps[order[0]]()
+	rest(ctx, between(r, 0, etcdFence-etcdGrace))
+	steps[order[1]]()
 }
 
 // Faults are all of the fleet's.
