@@ -39,6 +39,7 @@ type fleet struct {
 	cluster  *etcdtest.Cluster
 	machines []*machine
 	password string // the file with the user's password
+	agents   bool
 }
 
 // machine is where calls come from.
@@ -46,6 +47,7 @@ type machine struct {
 	client *Client
 	links  []*etcdtest.Link
 	mark   string // in the environment of everything that runs there
+	agent  *agent // nil: each call has a keeper of its own
 }
 
 // etcdMachines is how many machines there are; the last has clocks that are days ahead, where the system lets it.
@@ -55,19 +57,22 @@ const etcdMachines = 6
 const aheadOfOthers = 200_000 * time.Second
 
 // newFleet starts the servers; they end with the test. onLost is what commands do whose claim is lost: kill, or warn,
-// which switches the fence off.
-func newFleet(t testing.TB, onLost string) *fleet {
+// which switches the fence off. With agents each machine has one for all its calls.
+func newFleet(t testing.TB, onLost string, agents bool) *fleet {
 	t.Helper()
 	f := &fleet{t: t, cluster: etcdtest.Start(t, etcdtest.Options{Members: 3, Flags: []string{"--bcrypt-cost", "4",
-		"--auth-token-ttl", "10"}}), password: filepath.Join(t.TempDir(), "password")}
+		"--auth-token-ttl", "10"}}), password: filepath.Join(t.TempDir(), "password"), agents: agents}
 	f.cluster.AskForPasswords(t, etcdUser, "word-0")
 	f.write(f.password, "word-0\n")
+	var configs []string
 	for i := range etcdMachines {
 		links, endpoints := f.cluster.NewLinks(t)
 		m := &machine{links: links, mark: fmt.Sprintf("SOAK_MACHINE=m%d", i)}
 		config := filepath.Join(t.TempDir(), "limit.yaml")
-		f.write(config, fmt.Sprintf("backend: {etcd: {endpoints: [%s], username: %s, password_file: %s}}\n",
-			strings.Join(endpoints, ", "), etcdUser, f.password))
+		f.write(config, fmt.Sprintf("backend: {etcd: {endpoints: [%s], username: %s, password_file: %s}}\n"+
+			"agent: {ttl: %s, rules: [{change_limits: true, cancel_others: true}]}\n",
+			strings.Join(endpoints, ", "), etcdUser, f.password, etcdTTL))
+		configs = append(configs, config)
 		m.client = &Client{
 			Name:     fmt.Sprintf("m%d", i),
 			Env:      []string{m.mark, "LIMIT_CONFIG=" + config},
@@ -77,6 +82,11 @@ func newFleet(t testing.TB, onLost string) *fleet {
 		f.machines = append(f.machines, m)
 	}
 	f.setClockAhead(f.machines[etcdMachines-1].client)
+	if agents {
+		for i, m := range f.machines {
+			m.agent = newAgent(t, m, configs[i])
+		}
+	}
 	return f
 }
 
@@ -97,7 +107,12 @@ func (f *fleet) setClockAhead(c *Client) {
 	c.Before, c.Ahead = before, aheadOfOthers
 }
 
-func (f *fleet) Name() string { return "etcd" }
+func (f *fleet) Name() string {
+	if f.agents {
+		return "agent"
+	}
+	return "etcd"
+}
 
 func (f *fleet) Clients() []*Client {
 	var clients []*Client
@@ -109,7 +124,7 @@ func (f *fleet) Clients() []*Client {
 
 func (f *fleet) Figures() Figures {
 	return Figures{Workers: 72, Pace: 12, Epoch: 2 * time.Minute, Stall: etcdStall, Settle: etcdSettle,
-		Failing: []string{"stops", "networks", "servers", theMachine}}
+		Failing: []string{"stops", "networks", "servers", "agents", theMachine}}
 }
 
 // gate is the pid of the keeper that decides for those who wait; 0: nobody.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"limit/integration/etcdtest"
@@ -37,6 +38,13 @@ func (f *fleet) networkFaults() []Fault {
 			m := f.machines[r.IntN(len(f.machines))]
 			m.each((*etcdtest.Link).Cut)
 			defer m.whole()
+			if a := m.agent; a != nil { // what it has noted is gone with the machine
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				a.end(syscall.SIGKILL)
+				os.RemoveAll(a.dir)
+				defer a.start()
+			}
 			died := m.die(ctx, field)
 			rest(ctx, etcdTTL+time.Duration(r.Int64N(int64(2*time.Second))))
 			return died

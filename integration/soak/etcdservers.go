@@ -118,5 +118,9 @@ func (f *fleet) renewPassword(ctx context.Context, r *rand.Rand) {
 
 // Faults are all of the fleet's.
 func (f *fleet) Faults() []Fault {
-	return append(append(f.processFaults(), f.networkFaults()...), f.serverFaults()...)
+	faults := append(append(f.processFaults(), f.networkFaults()...), f.serverFaults()...)
+	if f.agents {
+		faults = append(faults, f.agentFaults()...)
+	}
+	return faults
 }

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Duration("soak.for", 0, "how long the soak of a store lasts; 0: some seconds")
-	flag.String("soak.store", "", "the store: embedded or etcd; empty: both")
+	flag.String("soak.store", "", "the store: embedded, etcd, or etcd through an agent; empty: all")
 	flag.Uint64("soak.seed", 0, "of everything that is drawn; 0: any")
 	flag.Parse()
 	os.Exit(binary.Run(m))
@@ -53,13 +53,14 @@ func options(t *testing.T, smoke time.Duration) Options {
 func TestSoakFindsNothing(t *testing.T) {
 	stores := map[string]func(t *testing.T) Store{
 		"embedded": func(t *testing.T) Store { return newEmbedded(t) },
-		"etcd":     func(t *testing.T) Store { return newFleet(t, "kill") },
+		"etcd":     func(t *testing.T) Store { return newFleet(t, "kill", false) },
+		"agent":    func(t *testing.T) Store { return newFleet(t, "kill", true) },
 	}
 	only := given[string]("soak.store")
 	if only != "" && stores[only] == nil {
-		t.Fatalf("-soak.store=%s: the stores are embedded and etcd", only)
+		t.Fatalf("-soak.store=%s: the stores are embedded, etcd and agent", only)
 	}
-	for _, name := range []string{"embedded", "etcd"} {
+	for _, name := range []string{"embedded", "etcd", "agent"} {
 		if only != "" && only != name {
 			continue
 		}
