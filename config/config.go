@@ -58,6 +58,7 @@ func OS() Environment {
 // Config is the effective configuration.
 type Config struct {
 	File        string // the file it was read from; "" where there was none
+	StateDir    string // limit's directory of this user, XDG_STATE_HOME before root's own; "" where HOME is not set
 	Backend     Backend
 	Namespace   string
 	Settings    backend.Settings // what the file's concurrency block says; backend.NewSettings where there is none
@@ -174,10 +175,14 @@ func choose(flag, name string, at Environment, variable string) (value, from str
 
 // settle fills in what nobody gave.
 func (c *Config) settle(at Environment) error {
+	dir, err := at.defaultDir()
+	c.StateDir = dir
+	if state := at.env("XDG_STATE_HOME"); filepath.IsAbs(state) {
+		c.StateDir = filepath.Join(state, "limit")
+	}
 	if c.Backend.Etcd != nil || c.Backend.Dir != "" {
 		return nil
 	}
-	dir, err := at.defaultDir()
 	c.Backend.Dir = dir
 	return err
 }

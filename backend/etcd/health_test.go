@@ -1,10 +1,13 @@
 package etcd
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"limit/backend"
 	"limit/backend/etcd/keeper"
 	"limit/integration/etcdtest"
 )
@@ -46,6 +49,62 @@ func TestHealthOfEtcd34SaysWhatItLacks(t *testing.T) {
 	}
 	if len(h.Problems) != 2 || !strings.HasPrefix(h.Members[0].Version, "3.4.") {
 		t.Errorf("members %+v, problems %+v", h.Members, h.Problems)
+	}
+}
+
+// TestHealthNoticesThatEtcdHasGoneBack: nothing in etcd tells.
+func TestHealthNoticesThatEtcdHasGoneBack(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	dir := filepath.Join(t.TempDir(), "state", "seen")
+	remembers := func(o *Options) { o.SeenDir = dir }
+	hold := func() {
+		t.Helper()
+		s := openStore(t, c, remembers)
+		e := enter(t, s, one(), backend.EnterOptions{})
+		await(t, e, backend.Granted, 20*time.Second)
+		release(t, e)
+	}
+	fatal := func() (found []keeper.Problem) {
+		t.Helper()
+		h, err := openStore(t, c, remembers).Health(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range h.Problems {
+			if p.Fatal {
+				found = append(found, p)
+			}
+		}
+		return found
+	}
+	m := c.Members[0]
+	hold()
+	m.Kill()
+	restore := m.Saved(t)
+	m.Start(t)
+	c.WaitReady(t)
+	for range 5 {
+		hold()
+	}
+	if found := fatal(); len(found) > 0 {
+		t.Errorf("an etcd that goes on: %+v", found)
+	}
+	m.Kill()
+	restore()
+	m.Start(t)
+	c.WaitReady(t)
+	found := fatal()
+	if len(found) != 1 || !strings.Contains(found[0].Fact, "older snapshot") ||
+		!strings.Contains(found[0].Remedy, "--bump-revision") || !strings.Contains(found[0].Remedy, dir) {
+		t.Fatalf("an etcd that has gone back: %+v", found)
+	}
+	file := found[0].Remedy[strings.Index(found[0].Remedy, dir):]
+	if err := os.Remove(file); err != nil {
+		t.Errorf("the remedy: %v", err)
+	}
+	if found := fatal(); len(found) > 0 {
+		t.Errorf("a new etcd: %+v", found)
 	}
 }
 

@@ -19,12 +19,16 @@ const (
 
 	// RunsName is the directory in which the runs of dags are kept, where the store's is the default one.
 	RunsName = "runs"
+
+	// SeenName is the directory in which the revisions of etcd are kept that were seen, where the store's is the default
+	// one.
+	SeenName = ".etcd"
 )
 
 // ownName reports whether a name in the store's directory is no namespace's, and no foreign file's.
 func ownName(name string) bool {
 	return name == formatName || name == formatName+".tmp" || name == newName || name == RunsName ||
-		name == "lost+found"
+		name == SeenName || name == "lost+found"
 }
 
 // directoryOf is the name of a namespace's directory. One that was made under a name which is not given to namespaces

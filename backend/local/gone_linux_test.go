@@ -314,7 +314,7 @@ func TestTokensGrowOverABackupThatIsRestored(t *testing.T) {
 
 func TestNoNamespaceCollidesWithWhatIsBesideIt(t *testing.T) {
 	dir := t.TempDir()
-	shell(t, `mkdir -p "$1/runs/20260101T000000-abc"`, dir) // a dag ran before
+	shell(t, `mkdir -p "$1/runs/20260101T000000-abc" "$1/.etcd"`, dir) // a dag ran before, and something on etcd
 	open(t, dir).Close()
 	s, err := Open(t.Context(), Options{Dir: dir, Namespace: RunsName, Create: true})
 	if err != nil {

@@ -90,6 +90,15 @@ func Run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "binary:", err)
 		return 1
 	}
+	state, err := os.MkdirTemp("", "limit-state-")
+	if err == nil {
+		err = os.Setenv("XDG_STATE_HOME", state) // nothing of a test is left among the user's own
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "binary:", err)
+		return 1
+	}
+	made.dirs = append(made.dirs, state)
 	code := m.Run()
 	for _, dir := range made.dirs {
 		os.RemoveAll(dir)

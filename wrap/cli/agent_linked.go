@@ -78,6 +78,7 @@ func agentConfig(cfg *config.Config, socket string) (keeper.AgentConfig, error) 
 		f.Close()
 	}
 	options := etcdOptions(cfg)
+	options.SeenDir = filepath.Join(filepath.Dir(socket), "seen")
 	options.Namespace, options.TTL, options.ThirdGuard = "", cfg.Agent.TTL, fenceProgram()
 	resolved := keeper.AgentConfig{Options: options, Version: version(),
 		State: cmp.Or(cfg.Agent.State, filepath.Join(filepath.Dir(socket), "state"))}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -49,11 +50,15 @@ func (p *program) connectEtcd(ctx context.Context, cfg *config.Config, o storeOp
 // etcdOptions are what a configuration says of etcd.
 func etcdOptions(cfg *config.Config) keeper.Options {
 	e := cfg.Backend.Etcd
-	return keeper.Options{
+	o := keeper.Options{
 		Endpoints: e.Endpoints, Namespace: cfg.Namespace,
 		TLS:      keeper.TLS{CA: e.CA, Cert: e.Cert, Key: e.Key, ServerName: e.ServerName},
 		Username: e.Username, PasswordFile: e.PasswordFile,
 	}
+	if cfg.StateDir != "" {
+		o.SeenDir = filepath.Join(cfg.StateDir, ".etcd")
+	}
+	return o
 }
 
 // agentOf is the socket of the agent that a store is used through, "" for none.

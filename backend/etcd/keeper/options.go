@@ -33,6 +33,10 @@ type Options struct {
 	// ThirdGuard is the program that runs fence.Main, with its arguments. Empty: there is none.
 	ThirdGuard []string `json:"third_guard,omitempty"`
 
+	// SeenDir is a directory of this user's for the highest revision that was seen, which Health compares. It is made
+	// where it is not there. Empty: nothing is kept.
+	SeenDir string `json:"seen_dir,omitempty"`
+
 	// ConnectTimeout bounds every request, repetitions included; then it fails with backend.ErrUnreachable.
 	ConnectTimeout time.Duration `json:"connect_timeout,omitempty"`
 }
