@@ -203,8 +203,13 @@ func (l *loop) suspend() {
 			return
 		}
 	}
-	l.suspending = false
 	l.r.Supervisor.StopSelf()
+	l.resume()
+}
+
+// resume lets the steps go on.
+func (l *loop) resume() {
+	l.suspending = false
 	for _, e := range l.active {
 		e.process.Continue()
 	}
@@ -394,6 +399,11 @@ func (l *loop) signalled(ctx context.Context, sig syscall.Signal) {
 			for _, e := range l.active {
 				e.suspend()
 			}
+		}
+		return
+	case syscall.SIGCONT:
+		if l.suspending {
+			l.resume()
 		}
 		return
 	default:

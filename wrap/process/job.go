@@ -55,8 +55,9 @@ func (s *Supervisor) passContinue(p *Process) {
 	s.handedStop = false
 }
 
-// HeedStop lets SIGTSTP (^Z) come from Signals, for one who runs commands with Group: a terminal does not reach those.
-// It is to suspend them and call StopSelf. The returned function gives the signal back to its default.
+// HeedStop lets SIGTSTP (^Z) and SIGCONT come from Signals, for one who runs commands with Group: a terminal does not
+// reach those. TSTP is to suspend them and then call StopSelf, CONT to continue those of which that is not done yet. The
+// returned function gives the signals back to their default.
 func (s *Supervisor) HeedStop() (giveBack func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,18 +65,19 @@ func (s *Supervisor) HeedStop() (giveBack func()) {
 		return func() {}
 	}
 	s.heedStop = true
-	s.source.Take(syscall.SIGTSTP)
+	s.source.Take(heeded()...)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.heedStop = false
-		s.source.GiveBack(syscall.SIGTSTP)
+		s.source.GiveBack(heeded()...)
 	}
 }
 
-// StopSelf stops this process as SIGTSTP does, and returns when it is continued; at once where no shell could do that.
+// StopSelf stops this process as SIGTSTP does, and returns when it is continued; at once where no shell could do that,
+// or where it was continued since the last SIGTSTP came.
 func (s *Supervisor) StopSelf() {
-	for !s.source.StopBy(syscall.SIGTSTP, func() bool { return false }) {
+	for !s.source.StopBy(syscall.SIGTSTP, func() bool { return !s.toStop.Load() }) {
 		time.Sleep(time.Millisecond) // signals that came before are received first
 	}
 }

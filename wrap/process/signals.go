@@ -15,6 +15,9 @@ func jobControl() []syscall.Signal {
 	return []syscall.Signal{syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGWINCH}
 }
 
+// heeded are those of them that HeedStop lets come from Signals.
+func heeded() []syscall.Signal { return []syscall.Signal{syscall.SIGTSTP, syscall.SIGCONT} }
+
 func (s *Supervisor) ignored(sig syscall.Signal) bool { return inherited.Has(s.in.Ignored, int(sig)) }
 
 // forwardOnly are the signals that are taken while a command with Forward runs: those of job control, and those that
@@ -101,7 +104,7 @@ func (s *Supervisor) descends(pid int) bool {
 // command. Signals of job control come late: they were taken for a command that has ended meanwhile.
 func (s *Supervisor) offer(sig syscall.Signal) {
 	switch {
-	case sig == syscall.SIGTSTP && !s.heedStop || sig == syscall.SIGCONT || sig == syscall.SIGWINCH:
+	case slices.Contains(jobControl(), sig) && !(s.heedStop && slices.Contains(heeded(), sig)):
 	case s.ignored(sig):
 	case inherited.Has(s.in.Blocked, int(sig)):
 		s.deferred = append(s.deferred, sig)
@@ -112,7 +115,9 @@ func (s *Supervisor) offer(sig syscall.Signal) {
 		if s.unread[sig] < 2 {
 			s.unread[sig]++
 			s.signals <- sig // has room for two of each
-			if sig != syscall.SIGTSTP {
+			if slices.Contains(heeded(), sig) {
+				s.toStop.Store(sig == syscall.SIGTSTP)
+			} else {
 				s.ask(sig)
 			}
 		}

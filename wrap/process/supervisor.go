@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,7 +30,8 @@ type Supervisor struct {
 	forward    *Process       // the command that signals go to
 	held       *Process       // ended, but Done waits for its descendants
 	stopped    syscall.Signal // by what forward has stopped, and this process is to
-	heedStop   bool           // TSTP comes from Signals, see HeedStop
+	heedStop   bool           // TSTP and CONT come from Signals, see HeedStop
+	toStop     atomic.Bool    // TSTP was the last of them
 	handedStop bool           // TSTP was handed on to forward, which has not stopped yet
 	deferred   []syscall.Signal
 	unread     [65]uint8 // upper bound of what is in signals of each
