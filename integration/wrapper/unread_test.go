@@ -4,10 +4,13 @@ package wrapper
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +40,31 @@ func TestAStandardErrorThatNobodyReadsHoldsNothingUp(t *testing.T) {
 	b.slotFree(patience)
 	if _, err := os.Stat(b.path("ran")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestADagWaitsForAPagerAsLongAsItTakes: limit dag run | less, with the pager left open.
+func TestADagWaitsForAPagerAsLongAsItTakes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, limit(limitBinary(t)))
+	b.write("steps.yaml", "steps: {one: {run: 'seq 40000', pool: p}}\n", 0o600)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	p := b.start([]string{limitBinary(t), "--backend", "local:" + b.path("store"), "dag", "run", "--log-dir", b.path("runs"),
+		b.path("steps.yaml")}, func(c *exec.Cmd) { c.Stdout = w })
+	w.Close()
+	b.eventually("it says what it waits for", patience, func() bool { return strings.Contains(p.so(), "whoever reads") })
+	b.slotFree(patience)
+	time.Sleep(17 * time.Second) // it gave up after 15 s once, with 125
+	text, err := io.ReadAll(r)
+	if err != nil || !strings.Contains(string(text), "40000\n") {
+		t.Errorf("%d bytes, %v", len(text), err)
+	}
+	if r := p.wait(patience); r.code() != 0 {
+		t.Error(r)
 	}
 }
 

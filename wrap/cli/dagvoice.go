@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -20,7 +21,8 @@ type voice struct {
 	events   *wrap.Events
 }
 
-// patience is how long a reader that reads nothing is waited for when a run has ended.
+// patience is how long a reader of the events that reads nothing is waited for when a run has ended. One of standard
+// output is waited for as long as it takes: a pager may be left open.
 const patience = 15 * time.Second
 
 func newVoice(p *program, c *cli.Context, events *wrap.Events) *voice {
@@ -37,8 +39,8 @@ func (v *voice) restore() {
 	v.p.queueMessages()
 }
 
-// end writes what is left to say, and returns what could not be. A reader that does not read is waited for a while, and
-// no longer once a signal has come; a run that was stopped waits for nobody.
+// end writes what is left to say, and returns what could not be. A reader that does not read is waited for no longer once
+// a signal has come; a run that was stopped waits for nobody.
 func (v *voice) end(stopped bool) error {
 	hurry := v.p.supervisor.Asked()
 	if stopped {
@@ -47,11 +49,10 @@ func (v *voice) end(stopped bool) error {
 		hurry = now
 	}
 	told := time.AfterFunc(time.Second, func() {
-		v.messages.Info("the steps have ended; waiting for whoever reads the output or the events, up to %s where "+
-			"nothing is read", patience)
+		v.messages.Info("the steps have ended; waiting for whoever reads the output or the events")
 	})
 	defer told.Stop()
-	lost := v.out.Close(patience, hurry)
+	lost := v.out.Close(math.MaxInt64, hurry)
 	if lost != nil {
 		lost = fmt.Errorf("writing standard output: %w; 'limit dag show' and 'limit dag logs' have what was lost", lost)
 	}
