@@ -325,7 +325,8 @@ func (e *entry) withdraw(ctx context.Context, revision int64) (*mvccpb.KeyValue,
 // so that it survives a change of gatekeepers and needs no two clocks to agree.
 func (e *entry) markWaited(ctx context.Context) {
 	e.mu.Lock()
-	c, revision, value, idle := e.claim, e.revision, e.value, e.held || e.over || e.aside
+	c, revision, value := e.claim, e.revision, e.value
+	idle := e.held || e.doubted != nil || e.over || e.aside
 	e.mu.Unlock()
 	if idle {
 		return

@@ -128,10 +128,10 @@ func (s *Store) wholeCluster(ctx context.Context, h *keeper.Health) {
 		return
 	}
 	if latest, file := s.latest.Load(), s.seenFile(); latest < seen(file) {
-		add(true, fmt.Sprintf("etcd is at revision %d, and was at %d: it was restored from an older snapshot, and gives "+
-			"tokens a second time", latest, seen(file)),
-			"restore again with etcdutl snapshot restore --bump-revision 1000000000 --mark-compacted; if this is a new "+
-				"cluster, remove "+file)
+		add(true, fmt.Sprintf("etcd is at revision %d, and was at %d: it was restored from an older snapshot, and "+
+			"gives tokens a second time", latest, seen(file)),
+			"restore again with etcdutl snapshot restore --bump-revision 1000000000 --mark-compacted; if this is a "+
+				"new cluster, remove "+file)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.options.ConnectTimeout)
 	defer cancel()

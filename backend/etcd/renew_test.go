@@ -5,8 +5,11 @@ import (
 	"testing"
 	"time"
 
+	mvccpb "go.etcd.io/etcd/api/v3/mvccpb"
+
 	"limit/backend"
 	"limit/integration/etcdtest"
+	"limit/integration/until"
 )
 
 // On a machine or a network that is slow the answer to the request for a lease may come when most of the time to renew
@@ -28,6 +31,44 @@ func TestALeaseThatTookLongToGetIsRenewedInTime(t *testing.T) {
 	case <-time.After(1500 * time.Millisecond):
 	}
 	release(t, e)
+}
+
+// TestAGrantThatIsDoubtedIsNotTakenForAWait: the mark that a claim has waited long was written over its grant, and the
+// slot was given to another.
+func TestAGrantThatIsDoubtedIsNotTakenForAWait(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{})
+	holder := enter(t, openStore(t, c), one(), backend.EnterOptions{})
+	await(t, holder, backend.Granted, 20*time.Second)
+	s := openStore(t, c, func(o *Options) { o.TTL = time.Minute })
+	e := enter(t, s, one(), backend.EnterOptions{}).(*entry)
+	e.cancel()
+	e.following.Wait() // the test takes the events from here on
+	release(t, holder)
+	record := func() (*seat, *mvccpb.KeyValue) {
+		t.Helper()
+		resp, err := s.get(t.Context(), "reading the claim", s.keys.claim(e.id))
+		if err != nil || len(resp.Kvs) != 1 {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		found, err := readSeat(e.id, resp.Kvs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found, resp.Kvs[0]
+	}
+	until.That(t, 20*time.Second, "it is granted", func() bool { found, _ := record(); return found.Grant != nil })
+	e.session.mu.Lock()
+	e.session.sent -= time.Hour // no renewal was answered
+	e.session.mu.Unlock()
+	_, kv := record()
+	if e.observe(kv); e.doubted == nil {
+		t.Fatal("the grant is not doubted")
+	}
+	e.markWaited(t.Context())
+	if found, _ := record(); found.Grant == nil {
+		t.Error("its grant is gone")
+	}
 }
 
 // TestAClaimIsLostWhereEtcdHasGoneBackToAnEarlierState: it may grant the slots again, and gives tokens twice.

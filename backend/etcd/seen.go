@@ -10,8 +10,8 @@ import (
 )
 
 // Nothing in an etcd that was restored from an older snapshot tells that it was. So the highest revision that this
-// user's commands have seen is kept in a file of this machine, for doctor to compare: tokens are revisions, and would be
-// given a second time.
+// user's commands have seen is kept in a file of this machine, for doctor to compare: tokens are revisions, and would
+// be given a second time.
 
 // seenFile is where the revision of these servers is kept, "" for nowhere.
 func (s *Store) seenFile() string {
@@ -20,7 +20,8 @@ func (s *Store) seenFile() string {
 	}
 	hosts := s.options.Hosts()
 	slices.Sort(hosts)
-	return filepath.Join(s.options.SeenDir, fmt.Sprintf("revision-%.16x", sha256.Sum256([]byte(strings.Join(hosts, ",")))))
+	sum := sha256.Sum256([]byte(strings.Join(hosts, ",")))
+	return filepath.Join(s.options.SeenDir, fmt.Sprintf("revision-%x", sum[:16]))
 }
 
 // remember keeps the latest revision. That it cannot be kept keeps nobody from working; of two who write at once the

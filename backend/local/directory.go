@@ -20,8 +20,8 @@ const (
 	// RunsName is the directory in which the runs of dags are kept, where the store's is the default one.
 	RunsName = "runs"
 
-	// SeenName is the directory in which the revisions of etcd are kept that were seen, where the store's is the default
-	// one.
+	// SeenName is the directory in which the revisions of etcd are kept that were seen, where the store's is the
+	// default one.
 	SeenName = ".etcd"
 )
 

@@ -33,7 +33,8 @@ type agent struct {
 // newAgent gives a machine an agent that all its calls use. config is the file that leads it to etcd.
 func newAgent(t testing.TB, m *machine, config string) *agent {
 	t.Helper()
-	a := &agent{m: m, config: config, dir: filepath.Join(t.TempDir(), "agent"), log: filepath.Join(t.TempDir(), "log"), t: t}
+	a := &agent{m: m, config: config, dir: filepath.Join(t.TempDir(), "agent"), t: t}
+	a.log = filepath.Join(t.TempDir(), "log")
 	m.client.Env = append(m.client.Env, "LIMIT_AGENT="+a.socket())
 	m.client.RunFlags = m.client.RunFlags[2:] // the agent's lease is for all: no --ttl
 	a.start()

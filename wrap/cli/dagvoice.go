@@ -39,8 +39,8 @@ func (v *voice) restore() {
 	v.p.queueMessages()
 }
 
-// end writes what is left to say, and returns what could not be. A reader that does not read is waited for no longer once
-// a signal has come; a run that was stopped waits for nobody.
+// end writes what is left to say, and returns what could not be. A reader that does not read is waited for no longer
+// once a signal has come; a run that was stopped waits for nobody.
 func (v *voice) end(stopped bool) error {
 	hurry := v.p.supervisor.Asked()
 	if stopped {

@@ -56,8 +56,8 @@ func (s *Supervisor) passContinue(p *Process) {
 }
 
 // HeedStop lets SIGTSTP (^Z) and SIGCONT come from Signals, for one who runs commands with Group: a terminal does not
-// reach those. TSTP is to suspend them and then call StopSelf, CONT to continue those of which that is not done yet. The
-// returned function gives the signals back to their default.
+// reach those. TSTP is to suspend them and then call StopSelf, CONT to take back a suspension that has not come to that
+// yet. The returned function gives the signals back to their default.
 func (s *Supervisor) HeedStop() (giveBack func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
