@@ -210,5 +210,5 @@ func (c *charge) awaitWrapper(ctx context.Context) {
 	}
 }
 
-// awayPoll is how often is looked whether a wrapper has died that has not come back yet.
+// awayPoll is the pause between two looks for the death of a wrapper that has not come back yet.
 const awayPoll = 100 * time.Millisecond

@@ -162,7 +162,7 @@ func (l *loop) fork(e *execution, s *journal.Step) error {
 	return nil
 }
 
-// reach looks whether a step's directory is there: a file system that does not answer would hold up the start for ever.
+// reach fails unless a step's directory is there: a file system that does not answer would hold up the start for ever.
 func (l *loop) reach(dir string) error {
 	err := l.r.files.Try(func() error {
 		info, err := os.Stat(dir)

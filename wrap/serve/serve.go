@@ -430,7 +430,7 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, text)
 }
 
-// ready answers whether the store does.
+// ready reports whether the store answers.
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), lookTimeout)
 	defer cancel()

@@ -98,7 +98,7 @@ func (p *Plan) Granted(i int, now time.Duration) []Action {
 	return out
 }
 
-// Reacquired says whether a claim that was put back was granted at once. If not, its slot of the executor goes to
+// Reacquired is told whether a claim that was put back was granted at once. If not, its slot of the executor goes to
 // others, and Granted may follow later.
 func (p *Plan) Reacquired(i int, granted bool, now time.Duration) []Action {
 	if p.nodes[i].phase != standing {

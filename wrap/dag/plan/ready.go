@@ -60,7 +60,7 @@ func (p *Plan) unblock(i int) {
 	p.ready(i)
 }
 
-// verdict says whether a step whose needs are all final is final itself, and how.
+// verdict reports whether a step whose needs are all final is final itself, and how.
 func (p *Plan) verdict(i int) (Outcome, bool) {
 	s, n := p.steps[i], &p.nodes[i]
 	switch {
