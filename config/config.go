@@ -175,14 +175,11 @@ func choose(flag, name string, at Environment, variable string) (value, from str
 
 // settle fills in what nobody gave.
 func (c *Config) settle(at Environment) error {
-	dir, err := at.defaultDir()
-	c.StateDir = dir
-	if state := at.env("XDG_STATE_HOME"); filepath.IsAbs(state) {
-		c.StateDir = filepath.Join(state, "limit")
-	}
+	c.StateDir, _ = at.stateDir()
 	if c.Backend.Etcd != nil || c.Backend.Dir != "" {
 		return nil
 	}
+	dir, err := at.defaultDir()
 	c.Backend.Dir = dir
 	return err
 }
@@ -198,10 +195,20 @@ func (at Environment) env(name string) string {
 // defaultDir is where the embedded store lives unless told otherwise.
 func (at Environment) defaultDir() (string, error) {
 	if at.UID == 0 {
-		return "/var/lib/limit", nil
+		return rootDir, nil
 	}
+	return at.stateDir()
+}
+
+const rootDir = "/var/lib/limit"
+
+// stateDir is limit's directory of this user.
+func (at Environment) stateDir() (string, error) {
 	if dir := at.env("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "limit"), nil
+	}
+	if at.UID == 0 {
+		return rootDir, nil
 	}
 	if home := at.env("HOME"); filepath.IsAbs(home) {
 		return filepath.Join(home, ".local/state/limit"), nil

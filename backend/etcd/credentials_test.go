@@ -21,25 +21,8 @@ import (
 func withPasswords(t *testing.T, binary ...string) (c *etcdtest.Cluster, as func(func(context.Context, *clientv3.Client) error), user func(*Options)) {
 	t.Helper()
 	c = etcdtest.Start(t, etcdtest.Options{Flags: []string{"--auth-token-ttl", "2", "--bcrypt-cost", "4"}, Binary: strings.Join(binary, "")})
-	admin := openStore(t, c).client
+	c.AskForPasswords(t, "fleet", "word")
 	ctx := t.Context()
-	end := clientv3.GetPrefixRangeEnd("/limit/")
-	for _, do := range []func() error{
-		func() error { _, err := admin.UserAdd(ctx, "root", "secret"); return err },
-		func() error { _, err := admin.UserGrantRole(ctx, "root", "root"); return err },
-		func() error { _, err := admin.RoleAdd(ctx, "limit"); return err },
-		func() error {
-			_, err := admin.RoleGrantPermission(ctx, "limit", "/limit/", end, clientv3.PermissionType(clientv3.PermReadWrite))
-			return err
-		},
-		func() error { _, err := admin.UserAdd(ctx, "fleet", "word"); return err },
-		func() error { _, err := admin.UserGrantRole(ctx, "fleet", "limit"); return err },
-		func() error { _, err := admin.AuthEnable(ctx); return err },
-	} {
-		if err := do(); err != nil {
-			t.Fatal(err)
-		}
-	}
 	as = func(do func(context.Context, *clientv3.Client) error) { // with a client of its own: etcd 3.4 refuses the token of an older one for ever
 		t.Helper()
 		root, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints(), Username: "root", Password: "secret",

@@ -127,9 +127,10 @@ func (s *Store) wholeCluster(ctx context.Context, h *keeper.Health) {
 		h.Problems = append(h.Problems, s.unreadable(h, err))
 		return
 	}
-	if latest, file := s.latest.Load(), s.seenFile(); latest < seen(file) {
+	file := s.seenFile()
+	if latest, before := s.latest.Load(), seen(file); latest < before {
 		add(true, fmt.Sprintf("etcd is at revision %d, and was at %d: it was restored from an older snapshot, and "+
-			"gives tokens a second time", latest, seen(file)),
+			"gives tokens a second time", latest, before),
 			"restore again with etcdutl snapshot restore --bump-revision 1000000000 --mark-compacted; if this is a "+
 				"new cluster, remove "+file)
 	}

@@ -64,6 +64,7 @@ func TestHealthNoticesThatEtcdHasGoneBack(t *testing.T) {
 		e := enter(t, s, one(), backend.EnterOptions{})
 		await(t, e, backend.Granted, 20*time.Second)
 		release(t, e)
+		s.noting.Wait()
 	}
 	fatal := func() (found []keeper.Problem) {
 		t.Helper()

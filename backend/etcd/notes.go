@@ -122,19 +122,29 @@ func (n *notes) load(name string, into any) bool {
 
 // path is the file of a namespace's lease, or of a claim in it: names may be long, and are another's.
 func (n *notes) path(kind string, names ...string) string {
-	return filepath.Join(n.dir, fmt.Sprintf("%s-%x", kind, sha256.Sum256([]byte(encode(names)))))
+	return filepath.Join(n.dir, hashed(kind, names...))
+}
+
+// hashed is a file's name for names that may be too long for one.
+func hashed(kind string, names ...string) string {
+	return fmt.Sprintf("%s-%x", kind, sha256.Sum256([]byte(encode(names))))
 }
 
 func (n *notes) write(path string, v any) error {
-	next := filepath.Join(n.dir, "new-"+filepath.Base(path))
-	err := os.WriteFile(next, []byte(encode(v)), 0o600)
-	if err == nil {
-		err = os.Rename(next, path)
-	}
+	err := replaceFile(path, filepath.Join(n.dir, "new-"+filepath.Base(path)), encode(v))
 	if err != nil {
 		return fmt.Errorf("the agent cannot note a claim, which the next agent would have to know: %w", err)
 	}
 	return nil
+}
+
+// replaceFile writes a file under another name first, so that it is whole at any time.
+func replaceFile(path, next, content string) error {
+	err := os.WriteFile(next, []byte(content), 0o600)
+	if err == nil {
+		err = os.Rename(next, path)
+	}
+	return err
 }
 
 func (n *notes) claim(c *claimNote) error {

@@ -1,12 +1,10 @@
 package etcd
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // Nothing in an etcd that was restored from an older snapshot tells that it was. So the highest revision that this
@@ -20,19 +18,18 @@ func (s *Store) seenFile() string {
 	}
 	hosts := s.options.Hosts()
 	slices.Sort(hosts)
-	sum := sha256.Sum256([]byte(strings.Join(hosts, ",")))
-	return filepath.Join(s.options.SeenDir, fmt.Sprintf("revision-%x", sum[:16]))
+	return filepath.Join(s.options.SeenDir, hashed("revision", hosts...))
 }
 
-// remember keeps the latest revision. That it cannot be kept keeps nobody from working; of two who write at once the
-// later one is right in all but the last few revisions.
-func (s *Store) remember() {
+// noteSeen keeps the latest revision. A failure stops nobody from working. When two write at once, the later one may
+// lack the last few revisions.
+func (s *Store) noteSeen() {
 	file, latest := s.seenFile(), s.latest.Load()
 	if file == "" || latest <= seen(file) || os.MkdirAll(filepath.Dir(file), 0o700) != nil {
 		return
 	}
 	next := fmt.Sprintf("%s.%d", file, os.Getpid())
-	if os.WriteFile(next, fmt.Appendf(nil, "%d %s\n", latest, s), 0o600) != nil || os.Rename(next, file) != nil {
+	if replaceFile(file, next, fmt.Sprintf("%d %s\n", latest, s)) != nil {
 		os.Remove(next)
 	}
 }

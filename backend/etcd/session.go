@@ -119,7 +119,7 @@ func (n *session) uncount() (last bool) {
 // revoke ends the lease, and with it every key that still hangs on it.
 func (n *session) revoke(ctx context.Context) error {
 	s := n.store
-	s.remember()
+	s.noting.Go(s.noteSeen) // beside: a home directory that hangs must not keep the slot
 	n.park()
 	if n.isGone() {
 		return nil

@@ -36,6 +36,7 @@ type shared struct {
 	proven  atomic.Bool  // a request was answered: the credentials were right
 	latest  atomic.Int64 // the highest revision of an answer
 	setBack atomic.Bool  // an answer had a lower revision than an earlier one
+	noting  sync.WaitGroup
 	gate    *gate
 
 	joining sync.Mutex
@@ -98,6 +99,7 @@ func (s *Store) ours(lease int64) bool {
 // Close hands on the gate if this process keeps it, and disconnects.
 func (s *Store) Close() error {
 	s.gate.close()
+	s.noting.Wait()
 	err := s.client.Close()
 	if errors.Is(err, context.Canceled) {
 		return nil // what Close of the client always returns for its own context

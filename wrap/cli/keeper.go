@@ -13,6 +13,7 @@ import (
 	"limit/backend"
 	"limit/backend/etcd/fence"
 	"limit/backend/etcd/keeper"
+	"limit/backend/local"
 	"limit/config"
 	"limit/wrap/process"
 )
@@ -56,7 +57,7 @@ func etcdOptions(cfg *config.Config) keeper.Options {
 		Username: e.Username, PasswordFile: e.PasswordFile,
 	}
 	if cfg.StateDir != "" {
-		o.SeenDir = filepath.Join(cfg.StateDir, ".etcd")
+		o.SeenDir = filepath.Join(cfg.StateDir, local.SeenName)
 	}
 	return o
 }

@@ -18,9 +18,8 @@
 // On a host with an agent (limit agent) the wrapper needs no keeper of its own: Dial speaks to the agent's socket, with
 // the same requests. The agent knows by the socket whose the wrapper is. It may die and be replaced at any time: the
 // client connects again, opens the store, asks for each of its claims (resume) and sends again what was under way.
-// Until
-// then claims are kept to their last moment, and requests wait up to the connect timeout. Changing limits, cancelling
-// and dropping are not sent twice: they fail, and say so.
+// Until then claims are kept to their last moment, and requests wait up to the connect timeout. Changing limits,
+// cancelling and dropping are not sent twice: they fail, and say so.
 //
 // # Protocol
 //
