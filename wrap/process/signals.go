@@ -103,8 +103,9 @@ func (s *Supervisor) descends(pid int) bool {
 // offer puts sig into Signals. What was ignored at the start stays ignored, what was blocked waits for the
 // command. Signals of job control come late: they were taken for a command that has ended meanwhile.
 func (s *Supervisor) offer(sig syscall.Signal) {
+	job := slices.Contains(jobControl(), sig)
 	switch {
-	case slices.Contains(jobControl(), sig) && !(s.heedStop && slices.Contains(heeded(), sig)):
+	case job && (!s.heedStop || sig == syscall.SIGWINCH):
 	case s.ignored(sig):
 	case inherited.Has(s.in.Blocked, int(sig)):
 		s.deferred = append(s.deferred, sig)
@@ -115,7 +116,7 @@ func (s *Supervisor) offer(sig syscall.Signal) {
 		if s.unread[sig] < 2 {
 			s.unread[sig]++
 			s.signals <- sig // has room for two of each
-			if slices.Contains(heeded(), sig) {
+			if job {
 				s.toStop.Store(sig == syscall.SIGTSTP)
 			} else {
 				s.ask(sig)
