@@ -39,7 +39,6 @@ type fleet struct {
 	cluster  *etcdtest.Cluster
 	machines []*machine
 	password string // the file with the user's password
-	agents   bool
 }
 
 // machine is where calls come from.
@@ -47,6 +46,7 @@ type machine struct {
 	client *Client
 	links  []*etcdtest.Link
 	mark   string // in the environment of everything that runs there
+	config string // the file that leads its calls to etcd
 	agent  *agent // nil: each call has a keeper of its own
 }
 
@@ -61,30 +61,32 @@ const aheadOfOthers = 200_000 * time.Second
 func newFleet(t testing.TB, onLost string, agents bool) *fleet {
 	t.Helper()
 	f := &fleet{t: t, cluster: etcdtest.Start(t, etcdtest.Options{Members: 3, Flags: []string{"--bcrypt-cost", "4",
-		"--auth-token-ttl", "10"}}), password: filepath.Join(t.TempDir(), "password"), agents: agents}
+		"--auth-token-ttl", "10"}}), password: filepath.Join(t.TempDir(), "password")}
 	f.cluster.AskForPasswords(t, etcdUser, "word-0")
 	f.write(f.password, "word-0\n")
-	var configs []string
+	flags := []string{"--grace", etcdGrace.String(), "--on-lost", onLost}
+	if !agents { // the lease of an agent is for all
+		flags = append(flags, "--ttl", etcdTTL.String())
+	}
 	for i := range etcdMachines {
 		links, endpoints := f.cluster.NewLinks(t)
 		m := &machine{links: links, mark: fmt.Sprintf("SOAK_MACHINE=m%d", i)}
-		config := filepath.Join(t.TempDir(), "limit.yaml")
-		f.write(config, fmt.Sprintf("backend: {etcd: {endpoints: [%s], username: %s, password_file: %s}}\n"+
+		m.config = filepath.Join(t.TempDir(), "limit.yaml")
+		f.write(m.config, fmt.Sprintf("backend: {etcd: {endpoints: [%s], username: %s, password_file: %s}}\n"+
 			"agent: {ttl: %s, rules: [{change_limits: true, cancel_others: true}]}\n",
 			strings.Join(endpoints, ", "), etcdUser, f.password, etcdTTL))
-		configs = append(configs, config)
 		m.client = &Client{
 			Name:     fmt.Sprintf("m%d", i),
-			Env:      []string{m.mark, "LIMIT_CONFIG=" + config},
-			RunFlags: []string{"--ttl", etcdTTL.String(), "--grace", etcdGrace.String(), "--on-lost", onLost},
+			Env:      []string{m.mark, "LIMIT_CONFIG=" + m.config},
+			RunFlags: slices.Clone(flags),
 			NoDag:    true, // it has no --ttl: a minute
 		}
 		f.machines = append(f.machines, m)
 	}
 	f.setClockAhead(f.machines[etcdMachines-1].client)
 	if agents {
-		for i, m := range f.machines {
-			m.agent = newAgent(t, m, configs[i])
+		for _, m := range f.machines {
+			m.agent = newAgent(t, m)
 		}
 	}
 	return f
@@ -108,11 +110,14 @@ func (f *fleet) setClockAhead(c *Client) {
 }
 
 func (f *fleet) Name() string {
-	if f.agents {
+	if f.agents() {
 		return "agent"
 	}
 	return "etcd"
 }
+
+// agents reports whether the machines have some.
+func (f *fleet) agents() bool { return f.machines[0].agent != nil }
 
 func (f *fleet) Clients() []*Client {
 	var clients []*Client

@@ -10,33 +10,33 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"limit/integration/binary"
+	"limit/integration/until"
 )
 
 // agent is the limit agent of a machine, one after the other.
 type agent struct {
-	m      *machine
-	dir    string // its socket, and what the next one takes over
-	config string
-	log    string
-	t      testing.TB
-	mu     sync.Mutex // one fault at a time
-	cmd    *exec.Cmd
-	ended  chan struct{}
+	m     *machine
+	dir   string // its socket, and what the next one takes over
+	log   string
+	t     testing.TB
+	mu    sync.Mutex // one fault at a time
+	cmd   *exec.Cmd
+	ended chan struct{}
 }
 
-// newAgent gives a machine an agent that all its calls use. config is the file that leads it to etcd.
-func newAgent(t testing.TB, m *machine, config string) *agent {
+// newAgent gives a machine an agent that all its calls use.
+func newAgent(t testing.TB, m *machine) *agent {
 	t.Helper()
-	a := &agent{m: m, config: config, dir: filepath.Join(t.TempDir(), "agent"), t: t}
+	a := &agent{m: m, dir: filepath.Join(t.TempDir(), "agent"), t: t}
 	a.log = filepath.Join(t.TempDir(), "log")
 	m.client.Env = append(m.client.Env, "LIMIT_AGENT="+a.socket())
-	m.client.RunFlags = m.client.RunFlags[2:] // the agent's lease is for all: no --ttl
 	a.start()
 	t.Cleanup(func() {
 		a.end(syscall.SIGKILL)
@@ -51,9 +51,9 @@ func (a *agent) socket() string { return filepath.Join(a.dir, "agent.sock") }
 
 // start starts it and waits until it listens.
 func (a *agent) start() {
-	argv := append(append([]string{}, a.m.client.Before...), binary.Path(a.t), "agent", "--listen", a.socket())
+	argv := append(slices.Clone(a.m.client.Before), binary.Path(a.t), "agent", "--listen", a.socket())
 	a.cmd, a.ended = exec.Command(argv[0], argv[1:]...), make(chan struct{})
-	a.cmd.Env = append(os.Environ(), a.m.mark, "LIMIT_CONFIG="+a.config)
+	a.cmd.Env = append(os.Environ(), a.m.mark, "LIMIT_CONFIG="+a.m.config)
 	log, err := os.OpenFile(a.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err := errors.Join(err, os.MkdirAll(a.dir, 0o700)); err != nil {
 		a.t.Error(err)
@@ -67,14 +67,17 @@ func (a *agent) start() {
 		return
 	}
 	go func(cmd *exec.Cmd, ended chan struct{}) { cmd.Wait(); close(ended) }(a.cmd, a.ended)
-	for range 1000 {
-		if c, err := net.Dial("unix", a.socket()); err == nil {
-			c.Close()
-			return
-		}
-		rest(context.Background(), 10*time.Millisecond)
+	if !until.Within(10*time.Second, a.listens) {
+		a.t.Errorf("the agent of %s does not listen", a.m.client.Name)
 	}
-	a.t.Errorf("the agent of %s does not listen", a.m.client.Name)
+}
+
+func (a *agent) listens() bool {
+	c, err := net.Dial("unix", a.socket())
+	if err == nil {
+		c.Close()
+	}
+	return err == nil
 }
 
 func (a *agent) end(sig syscall.Signal) {

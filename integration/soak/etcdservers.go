@@ -99,7 +99,7 @@ func (f *fleet) compact(ctx context.Context, r *rand.Rand) {
 	}
 }
 
-// renewPassword gives the user another password: first on the servers, or first in the file, and a moment later there.
+// renewPassword gives the user another password, on the servers and in the file: in either order, with a pause.
 func (f *fleet) renewPassword(ctx context.Context, r *rand.Rand) {
 	word := fmt.Sprintf("word-%d", r.Uint64())
 	steps := []func(){
@@ -119,7 +119,7 @@ func (f *fleet) renewPassword(ctx context.Context, r *rand.Rand) {
 // Faults are all of the fleet's.
 func (f *fleet) Faults() []Fault {
 	faults := append(append(f.processFaults(), f.networkFaults()...), f.serverFaults()...)
-	if f.agents {
+	if f.agents() {
 		faults = append(faults, f.agentFaults()...)
 	}
 	return faults

@@ -40,15 +40,6 @@ func Both(r *rand.Rand, f *Field) (*Call, []int) {
 	return c, []int{c.Command(), c.PID}
 }
 
-// Keeper is the process that renews a lease.
-func Keeper(r *rand.Rand, f *Field) (*Call, []int) {
-	c := f.Pick(r, func(c *Call) bool { return c.Keeper() > 0 })
-	if c == nil {
-		return nil, nil
-	}
-	return c, []int{c.Keeper()}
-}
-
 // Waiter is limit while it has no command: it waits, begins, ends, looks or steers.
 func Waiter(r *rand.Rand, f *Field) (*Call, []int) {
 	c := f.Pick(r, func(c *Call) bool { return c.Command() == 0 })

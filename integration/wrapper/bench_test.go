@@ -229,6 +229,11 @@ func (b *bench) slotFree(d time.Duration) {
 	}
 }
 
+// dag is limit dag run of steps.yaml, with the store and the runs in the directory.
+func (b *bench) dag() []string {
+	return append(b.w.argv(b)[:3:3], "dag", "run", "--log-dir", b.path("runs"), b.path("steps.yaml"))
+}
+
 // slotTaken fails where the slot can be had.
 func (b *bench) slotTaken(why string) {
 	b.Helper()

@@ -14,9 +14,8 @@ import (
 // Whatever the wrapper is about when it is continued, it and its command go on.
 func TestOneCONTIsEnough(t *testing.T) {
 	b := newBench(t, limit(limitBinary(t)))
-	p := b.start(b.L("sleep", "600"), ownGroup)
-	var both []int
-	b.eventually("the command runs", patience, func() bool { both = append(children(p.pid()), p.pid()); return len(both) == 2 })
+	p := b.start(b.L("sh", "-c", tellsPID("one")), ownGroup)
+	both := []int{b.pidOf("one"), p.pid()}
 	runs := func() bool { return !slices.ContainsFunc(both, stopped) }
 	for i := range 200 {
 		p.kill(syscall.SIGTSTP)
@@ -36,11 +35,9 @@ func TestOneCONTIsEnough(t *testing.T) {
 // TestADagThatIsContinuedBeforeItHasStoppedGoesOn: it stops its steps first, which takes a while.
 func TestADagThatIsContinuedBeforeItHasStoppedGoesOn(t *testing.T) {
 	b := newBench(t, limit(limitBinary(t)))
-	b.write("steps.yaml", "steps: {one: {run: exec sleep 600}, two: {run: exec sleep 600}}\n", 0o600)
-	p := b.start([]string{limitBinary(t), "--backend", "local:" + b.path("store"), "dag", "run", "--log-dir", b.path("runs"),
-		b.path("steps.yaml")}, ownGroup)
-	var all []int
-	b.eventually("the steps run", patience, func() bool { all = append(children(p.pid()), p.pid()); return len(all) >= 3 })
+	b.write("steps.yaml", "steps: {one: {run: '"+tellsPID("one")+"'}, two: {run: '"+tellsPID("two")+"'}}\n", 0o600)
+	p := b.start(b.dag(), ownGroup)
+	all := []int{b.pidOf("one"), b.pidOf("two"), p.pid()}
 	runs := func() bool { return !slices.ContainsFunc(all, stopped) }
 	for i := range 100 {
 		p.kill(syscall.SIGTSTP)
@@ -58,4 +55,18 @@ func TestADagThatIsContinuedBeforeItHasStoppedGoesOn(t *testing.T) {
 	b.eventually("all go on", patience, runs)
 	p.kill(syscall.SIGTERM)
 	p.wait(patience)
+}
+
+// tellsPID is a command of the shell that writes its pid into a file, and sleeps.
+func tellsPID(name string) string { return "echo $$ >" + name + "; exec sleep 600" }
+
+// pidOf waits for a command of tellsPID to run. A look at the children of limit could find a witness of signals that has
+// not got its name yet.
+func (b *bench) pidOf(name string) (pid int) {
+	b.Helper()
+	b.eventually(name+" runs", patience, func() bool {
+		_, err := fmt.Sscanf(b.read(name), "%d\n", &pid)
+		return err == nil
+	})
+	return pid
 }

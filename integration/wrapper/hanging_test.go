@@ -33,7 +33,7 @@ func TestASignalEndsLimitWhileAStoreThatHangsIsOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.write("steps.yaml", "steps: {one: {run: 'true', pool: p}}\n", 0o600)
-	run, dag := b.L("true"), []string{limitBinary(t), "--backend", "local:" + b.path("store"), "dag", "run", "--log-dir", b.path("runs"), b.path("steps.yaml")}
+	run, dag := b.L("true"), b.dag()
 	nested, configured := []string{"LIMIT_RUN_ID=0123", "LIMIT_CLAIM_ID=4567"}, []string{"LIMIT_CONFIG=" + b.path("limit.yaml")}
 	for name, call := range map[string]struct{ args, variables []string }{
 		"run, nested":     {run, nested},
@@ -53,16 +53,16 @@ func TestASignalEndsLimitWhileAStoreThatHangsIsOpened(t *testing.T) {
 
 // TestAFileSystemThatHangsKeepsNoSignalAndNoSlot: whatever limit writes to it.
 func TestAFileSystemThatHangsKeepsNoSignalAndNoSlot(t *testing.T) {
-	whileAFileSystemHangs(t, hangingMount, "touch @D/running; for i in $(seq 900); do echo x; sleep 0.05; done", func(b *bench, p *program) {
+	const command = "touch @D/running; for i in $(seq 900); do echo x; sleep 0.05; done"
+	whileAFileSystemHangs(t, hangingMount, command, func(b *bench, p *program) {
 		if r := p.wait(patience); r.status.Signal() != syscall.SIGTERM {
 			b.Errorf("%s; want that it dies of SIGTERM", r)
 		}
 	})
 }
 
-// TestARequestThatIsNeverAnsweredKeepsNoSlot: the kernel lets nobody end who waits for the answer to a request that the
-// server of a file system has read, KILL or not. A command of which that is true keeps its slot, so this one writes
-// nothing there.
+// TestARequestThatIsNeverAnsweredKeepsNoSlot: once the server of a file system has read a request, not even KILL ends
+// the process that waits for the answer. A command that waits so keeps its slot, so this one writes nothing there.
 func TestARequestThatIsNeverAnsweredKeepsNoSlot(t *testing.T) {
 	whileAFileSystemHangs(t, neverAnsweringMount, "exec >/dev/null 2>&1; touch @D/running; sleep 45",
 		func(*bench, *program) {})
@@ -102,7 +102,7 @@ func whileAFileSystemHangs(
 				}
 				cmd.Stdout, cmd.Stderr = out, out
 			})
-			b.Cleanup(server.kill) // before it is waited for limit, which may not end otherwise
+			b.Cleanup(server.kill) // before limit is waited for, which may not end otherwise
 			b.eventually("the command runs", patience,
 				func() bool { _, err := os.Stat(b.path("running")); return err == nil })
 			server.stop()
@@ -169,8 +169,8 @@ func bindMount(b *bench, base string) (string, *fileServer) {
 		var st unix.Statfs_t
 		return unix.Statfs(mount, &st) == nil && st.Type == unix.FUSE_SUPER_MAGIC
 	})
-	// The kernel asks at each close whether anything is to be flushed, which not even KILL ends, until it has been told
-	// once that nothing is. That it is told while the server still answers is not to depend on chance.
+	// At each close the kernel asks the server to flush, which not even KILL ends. The answer that nothing is to be
+	// flushed is remembered: it is given here, while the server runs.
 	var st unix.Stat_t
 	if err := errors.Join(os.WriteFile(filepath.Join(mount, "first"), nil, 0o600), unix.Stat(mount, &st)); err != nil {
 		b.Fatalf("%v", err)
@@ -192,7 +192,7 @@ type fileServer struct {
 
 func (s *fileServer) kill() { s.process.Kill() }
 
-// stop stops it while it has no request in hand: who waits for the answer to one can not be ended.
+// stop stops it while it has no request in hand: a process that waits for the answer cannot be ended.
 func (s *fileServer) stop() {
 	s.b.Helper()
 	s.b.eventually("the file system's server has nothing to do", patience, func() bool {

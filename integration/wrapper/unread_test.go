@@ -53,12 +53,15 @@ func TestADagWaitsForAPagerAsLongAsItTakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	p := b.start([]string{limitBinary(t), "--backend", "local:" + b.path("store"), "dag", "run", "--log-dir", b.path("runs"),
-		b.path("steps.yaml")}, func(c *exec.Cmd) { c.Stdout = w })
+	p := b.start(b.dag(), func(c *exec.Cmd) { c.Stdout = w })
 	w.Close()
 	b.eventually("it says what it waits for", patience, func() bool { return strings.Contains(p.so(), "whoever reads") })
 	b.slotFree(patience)
-	time.Sleep(17 * time.Second) // it gave up after 15 s once, with 125
+	select {
+	case <-p.done:
+		t.Fatalf("it has not waited: %s", p.result())
+	case <-time.After(17 * time.Second): // it gave up after 15 s once, with 125
+	}
 	text, err := io.ReadAll(r)
 	if err != nil || !strings.Contains(string(text), "40000\n") {
 		t.Errorf("%d bytes, %v", len(text), err)
