@@ -95,9 +95,9 @@ func Run(ctx context.Context, store Store, o Options) (Result, error) {
 	begun := time.Now()
 	randoms := s.randoms()
 	said := begun
-	for number := 1; len(s.result.Problems) == 0 && ctx.Err() == nil &&
-		(number == 1 || time.Since(begun) < o.For-time.Second); number++ {
-		if err := s.epoch(ctx, number, min(s.figures.Epoch, o.For-time.Since(begun)), randoms); err != nil {
+	for number := 1; len(s.result.Problems) == 0 && ctx.Err() == nil && s.goesOn(begun); number++ {
+		length := max(min(s.figures.Epoch, o.For-time.Since(begun)), shortestEpoch)
+		if err := s.epoch(ctx, number, length, randoms); err != nil {
 			return s.result, err
 		}
 		s.result.Took = time.Since(begun)
@@ -110,6 +110,18 @@ func Run(ctx context.Context, store Store, o Options) (Result, error) {
 		s.problem("admissible for %s, faults not counted, and not granted: %s", stall.Length, stall.Call)
 	}
 	return s.result, ctx.Err()
+}
+
+// A soak of some seconds on a busy machine may not have proved anything when its time is over.
+const (
+	shortestEpoch = time.Second
+	proofWithin   = 5 * time.Minute // of the end of the soak's time
+)
+
+// goesOn reports whether another epoch is needed: there is time for one, or nothing is proved yet.
+func (s *soak) goesOn(begun time.Time) bool {
+	left := s.For - time.Since(begun)
+	return left >= shortestEpoch || !s.result.proves(len(s.result.Faults) > 0) && left > -proofWithin
 }
 
 // prepare sets the limits.

@@ -20,6 +20,11 @@ func (r Result) FaultCount() int {
 	return total
 }
 
+// proves reports whether calls were granted and histories judged, and, where the store has any, faults were injected.
+func (r Result) proves(faults bool) bool {
+	return r.Acquisitions > 0 && r.Histories > 0 && (r.FaultCount() > 0 || !faults)
+}
+
 // line is the progress.
 func (r Result) line() string {
 	return fmt.Sprintf("soak %s seed %d %s: %d acquisitions, %d faults, %d overlaps, %d leaks, longest stall %s of "+
