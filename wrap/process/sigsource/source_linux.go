@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -61,6 +62,9 @@ type Source struct {
 	polls bool                // the runtime's poller would not have the pipe: Receive polls itself
 	old   [65]kernelSigaction // as the runtime had set it
 	ours  [65]bool
+
+	sentinel   sentinel
+	continuing sync.Mutex // a SIGCONT is made known, or StopBy looks whether one has come
 }
 
 // New returns a Source that has taken no signals yet.
@@ -80,8 +84,12 @@ func New() (*Source, error) {
 }
 
 // Tick has Receive call each with a Signal of number 0, when it has done so for all that came before.
-func (c *Source) Tick() {
+func (c *Source) Tick() { c.put(0) }
+
+// put has Receive call each with a signal of no known sender.
+func (c *Source) put(sig syscall.Signal) {
 	var record [16]byte
+	binary.NativeEndian.PutUint32(record[:], uint32(sig))
 	syscall.Write(c.write, record[:]) // where the pipe is full, Receive has enough to do
 }
 
@@ -97,6 +105,9 @@ func (c *Source) Take(signals ...syscall.Signal) {
 		if !c.ours[sig] {
 			c.ours[sig] = true
 			sigaction(sig, &action, &c.old[sig])
+			if sig == syscall.SIGCONT {
+				c.sentinel.start()
+			}
 			if fault(sig) {
 				catchState().next = c.old[sig].handler // one for all
 			}
@@ -110,6 +121,9 @@ func (c *Source) GiveBack(signals ...syscall.Signal) {
 		if c.ours[sig] {
 			c.ours[sig] = false
 			sigaction(sig, &c.old[sig], nil)
+			if sig == syscall.SIGCONT {
+				c.sentinel.stop()
+			}
 		}
 	}
 }
@@ -123,6 +137,14 @@ func (c *Source) Receive(blocked uint64, each func(Signal), settled func()) {
 	}
 	defer c.pipe.Close()
 	state := catchState()
+	tell := func(s Signal) {
+		if s.Sig == syscall.SIGCONT && !s.Witnessed {
+			c.continuing.Lock()
+			defer c.continuing.Unlock()
+			c.sentinel.renew()
+		}
+		each(s)
+	}
 	var buf [64 * 16]byte
 	for {
 		if c.polls {
@@ -131,7 +153,7 @@ func (c *Source) Receive(blocked uint64, each func(Signal), settled func()) {
 		n, err := c.pipe.Read(buf[:])
 		for b := buf[:n]; len(b) >= 16; b = b[16:] {
 			n := binary.NativeEndian.Uint32(b)
-			each(Signal{
+			tell(Signal{
 				Sig:       syscall.Signal(n &^ witnessed),
 				Code:      int32(binary.NativeEndian.Uint32(b[4:])),
 				PID:       int(int32(binary.NativeEndian.Uint32(b[8:]))),
@@ -139,7 +161,7 @@ func (c *Source) Receive(blocked uint64, each func(Signal), settled func()) {
 			})
 		}
 		for missed := atomic.SwapUint64(&state.missed, 0); missed != 0; missed &= missed - 1 {
-			each(Signal{Sig: syscall.Signal(bits.TrailingZeros64(missed) + 1), Code: User})
+			tell(Signal{Sig: syscall.Signal(bits.TrailingZeros64(missed) + 1), Code: User})
 		}
 		settled()
 		if err != nil && !errors.Is(err, syscall.EINTR) {
@@ -172,25 +194,31 @@ func (c *Source) byDefault(sig syscall.Signal, f func()) {
 func (c *Source) StopBy(sig syscall.Signal, awake func() bool) (done bool) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	stop, cont := uint64(1)<<(sig-1), uint64(1)<<(syscall.SIGCONT-1)
+	stop := uint64(1) << (sig - 1)
 	c.byDefault(sig, func() {
-		sigprocmask(unix.SIG_BLOCK, stop|cont)
-		defer sigprocmask(unix.SIG_UNBLOCK, stop|cont) // stops here, and goes on when it is continued
-		var pending uint64
-		syscall.RawSyscall(syscall.SYS_RT_SIGPENDING, uintptr(unsafe.Pointer(&pending)), 8, 0)
-		if pending&cont != 0 {
-			return // no thread has taken it yet, and a stop signal would discard it
-		}
+		sigprocmask(unix.SIG_BLOCK, stop)
+		defer sigprocmask(unix.SIG_UNBLOCK, stop) // stops here, and goes on when it is continued
 		Raise(sig)
-		stays := awake()
-		unread, _ := unix.IoctlGetInt(c.read, unix.TIOCINQ) // fails for no pipe
-		if done = unread == 0; stays || !done {
+		if done = c.settled(); !done || awake() {
 			var now unix.Timespec
 			syscall.RawSyscall6(syscall.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&stop)), 0,
 				uintptr(unsafe.Pointer(&now)), 8, 0, 0)
 		}
 	})
 	return done
+}
+
+// settled reports whether all signals that came were received. A SIGCONT that no handler has reported is then to be
+// received, perhaps for the second time.
+func (c *Source) settled() bool {
+	c.continuing.Lock()
+	defer c.continuing.Unlock()
+	if c.sentinel.continued() {
+		c.put(syscall.SIGCONT)
+		return false
+	}
+	unread, _ := unix.IoctlGetInt(c.read, unix.TIOCINQ) // fails for no pipe
+	return unread == 0
 }
 
 // Ignore has this process ignore the signals of a set (bit n-1: signal n), those that the runtime needs included: it is
