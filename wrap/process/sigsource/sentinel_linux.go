@@ -56,13 +56,6 @@ func (s *sentinel) watch(end chan struct{}) {
 	}
 }
 
-// watches reports whether there is a thread.
-func (s *sentinel) watches() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.thread != 0
-}
-
 // stop ends the thread.
 func (s *sentinel) stop() {
 	s.mu.Lock()

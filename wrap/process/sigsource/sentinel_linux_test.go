@@ -37,3 +37,10 @@ func TestACONTThatNoHandlerHasSeenIsReceived(t *testing.T) {
 		}
 	}
 }
+
+// watches reports whether there is a thread.
+func (s *sentinel) watches() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.thread != 0
+}
