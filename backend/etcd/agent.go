@@ -24,6 +24,7 @@ type agent struct {
 	log     *slog.Logger
 	notes   *notes          // nil: nobody takes over from a keeper
 	ctx     context.Context // until when an agent works; nil: a keeper ends with its wrapper
+	idleFor time.Duration
 	working sync.WaitGroup
 
 	mu     sync.Mutex
@@ -35,7 +36,7 @@ type agent struct {
 }
 
 func newAgent(kill Kill) *agent {
-	return &agent{kill: kill, log: slog.New(slog.DiscardHandler), kept: map[string]*kept{}}
+	return &agent{kill: kill, idleFor: idleFor, log: slog.New(slog.DiscardHandler), kept: map[string]*kept{}}
 }
 
 // Agent serves the wrappers that connect until ctx ends. reload gives the configuration anew.
@@ -185,6 +186,7 @@ func (a *agent) open(ctx context.Context, v *server, asked Options) error {
 func (a *agent) keep(s *Store) *kept {
 	k := &kept{agent: a, store: s, ready: make(chan struct{}),
 		servers: map[*server]struct{}{}, charges: map[string]*charge{}}
+	s.stays = a.config != nil
 	s.renewed, s.hook, s.log = k.renewed, a.hook, a.log.With("namespace", s.options.Namespace)
 	a.kept[s.options.Namespace] = k
 	return k
@@ -224,24 +226,55 @@ func (a *agent) storeOf(ctx context.Context, asked Options) (*Store, error) {
 	return newStore(o, a.base.files, a.base.client), nil
 }
 
-// part lets a wrapper or a claim leave a store, and forgets that with the last.
+// idleFor is how long an agent keeps what it has for a namespace beyond the last command: its lease is most of what a
+// short command costs etcd.
+const idleFor = 30 * time.Second
+
+// part lets a wrapper or a claim leave a store. With the last of them a keeper forgets the store, an agent somewhat
+// later.
 func (a *agent) part(k *kept, leave func()) {
-	a.mu.Lock()
 	k.mu.Lock()
 	leave()
-	last := len(k.servers) == 0 && len(k.charges) == 0
+	if a.config != nil && k.unused() {
+		if k.idle == nil {
+			k.idle = time.AfterFunc(a.idleFor, func() { a.forget(k) })
+		}
+		k.idle.Reset(a.idleFor)
+	}
 	k.mu.Unlock()
-	if last {
+	if a.config == nil {
+		a.forget(k)
+	}
+}
+
+// forget forgets a store that nobody uses.
+func (a *agent) forget(k *kept) {
+	a.mu.Lock()
+	k.mu.Lock()
+	unused := k.unused() && !a.ending()
+	k.mu.Unlock()
+	var n *session
+	last := false
+	if unused {
 		delete(a.kept, k.store.options.Namespace)
+		n = k.store.latestSession()
+		last = n != nil && n.uncountIdle() // before the next session of the namespace notes its lease
 	}
 	a.mu.Unlock()
-	if last {
+	if unused {
 		k.close()
+	}
+	if last {
+		ctx, cancel := context.WithTimeout(context.Background(), cleaning)
+		defer cancel()
+		n.revoke(ctx)
 	}
 }
 
 // park ends an agent's part in what it keeps, and leaves the claims to the next.
 func (a *agent) park() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	for _, k := range a.kept {
 		k.store.gate.close()
 		for _, c := range k.charges {
@@ -277,6 +310,7 @@ type kept struct {
 	deadline time.Duration // as last renewed
 	servers  map[*server]struct{}
 	charges  map[string]*charge // by the id of the claim
+	idle     *time.Timer        // forgets it; nil: it was never unused
 
 	fencing sync.Mutex
 	fence   *fence.Fence // nil: not started
@@ -335,6 +369,9 @@ func (k *kept) agency() *keeper.Agency {
 	defer k.mu.Unlock()
 	return &keeper.Agency{Version: k.agent.config.Version, Claims: len(k.charges)}
 }
+
+// unused reports whether nobody uses the store. k.mu is held.
+func (k *kept) unused() bool { return len(k.servers) == 0 && len(k.charges) == 0 }
 
 func (k *kept) join(v *server) {
 	k.mu.Lock()

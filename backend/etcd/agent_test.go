@@ -314,3 +314,33 @@ func TestAnAgentThatTakesOverWhileEtcdIsSilentCostsNoClaimThatIsInTime(t *testin
 	notLost(t, held)
 	release(t, held)
 }
+
+// The next command finds the lease that the last has left; after a while nothing is left.
+func TestAnAgentKeepsItsLeaseForTheNextCommandForAWhile(t *testing.T) {
+	t.Parallel()
+	a := newAgency(t, etcdtest.Start(t, etcdtest.Options{}))
+	a.do.Idle = 2 * time.Second
+	a.start()
+	var lease clientv3.LeaseID
+	for i := range 3 {
+		wrapper, c := a.dial(), one()
+		held := enter(t, wrapper, c, backend.EnterOptions{})
+		await(t, held, backend.Granted, 10*time.Second)
+		resp, err := a.watch.client.Get(t.Context(), a.watch.keys.claim(c.ID))
+		if err != nil || len(resp.Kvs) != 1 {
+			t.Fatalf("the claim's record: %v, %v", resp, err)
+		}
+		if of := clientv3.LeaseID(resp.Kvs[0].Lease); i > 0 && of != lease {
+			t.Errorf("command %d has the lease %x, the one before it %x", i, of, lease)
+		} else {
+			lease = of
+		}
+		release(t, held)
+		a.nothingLeft(c)
+		wrapper.Close()
+	}
+	eventually(t, 20*time.Second, "the lease is revoked", func() bool {
+		left, err := a.watch.client.TimeToLive(t.Context(), lease)
+		return err == nil && left.TTL <= 0
+	})
+}

@@ -188,7 +188,7 @@ func TestAnAgentKilledAtAnyTransactionAndStartedAgainCostsItsWrappersNothing(t *
 // crashAgentAt lets two wrappers take turns through one slot, and one leave that is asked to.
 func crashAgentAt(t *testing.T, c *etcdtest.Cluster, point string) {
 	a := newAgency(t, c)
-	a.do.Crash = point
+	a.do.Crash, a.do.Idle = point, 50*time.Millisecond
 	a.start()
 	crashed := make(chan struct{})
 	go func() {
@@ -220,6 +220,8 @@ func crashAgentAt(t *testing.T, c *etcdtest.Cluster, point string) {
 		t.Error("the command was ended")
 	}
 	release(t, held)
+	wrapper.Close()
+	other.Close()
 	select {
 	case <-crashed:
 	case <-time.After(20 * time.Second):

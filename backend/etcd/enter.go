@@ -122,28 +122,30 @@ func (e *entry) reads() []clientv3.Op {
 			clientv3.OpGet(k.slots(dimRun(w.Run)), clientv3.WithPrefix(), clientv3.WithLimit(1)))
 	}
 	for _, pool := range slices.Sorted(maps.Keys(e.claim.Pools)) {
-		ops = append(ops, k.holders(dimPool(pool)), clientv3.OpGet(k.cools(pool), clientv3.WithPrefix()))
+		ops = append(ops, k.holders(dimPool(pool))...)
+		ops = append(ops, clientv3.OpGet(k.cools(pool), clientv3.WithPrefix()))
 	}
-	if e.claim.Runs > 0 {
+	switch w := e.claim.Within; {
+	case e.claim.Runs == 0:
+	case w == nil:
+		ops = append(ops, k.holders(dimRuns)...)
+	default: // whose run has a slot of the queue needs none of its own
+		alone := clientv3.Compare(clientv3.CreateRevision(k.slot(dimRuns, w.Run)), "=", 0)
 		limited := clientv3.Compare(clientv3.CreateRevision(k.queue()), ">", 0)
-		queue := clientv3.OpTxn([]clientv3.Cmp{limited}, []clientv3.Op{k.holders(dimRuns)}, nil)
-		if w := e.claim.Within; w != nil { // whose run has a slot of the queue needs none of its own
-			alone := clientv3.Compare(clientv3.CreateRevision(k.slot(dimRuns, w.Run)), "=", 0)
-			queue = clientv3.OpTxn([]clientv3.Cmp{alone}, []clientv3.Op{queue}, nil)
-		}
-		ops = append(ops, queue)
+		ops = append(ops, clientv3.OpTxn([]clientv3.Cmp{alone, limited}, k.holders(dimRuns), nil))
 	}
-	return ops
+	if len(ops) <= maxOps {
+		return ops
+	}
+	return []clientv3.Op{clientv3.OpTxn(nil, ops[:maxOps], nil), clientv3.OpTxn(nil, ops[maxOps:], nil)}
 }
 
-// holders reads the epoch of a dimension, and whether the first releases hold slots that it does not count; where there
-// is none, the holders, not many.
-func (k keyspace) holders(dim string) clientv3.Op {
-	from, to := k.firstSlots(dim)
-	return clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(k.epoch(dim)), ">", 0)},
-		[]clientv3.Op{clientv3.OpGet(k.epoch(dim)),
-			clientv3.OpGet(from, clientv3.WithRange(to), clientv3.WithLimit(1))},
-		[]clientv3.Op{clientv3.OpGet(k.slots(dim), clientv3.WithPrefix(), clientv3.WithLimit(fewHolders+1))})
+// holders reads the epoch of a dimension, and the first of its holders; where there is an epoch, they show whether the
+// first releases hold slots that it does not count. These reads are in no transaction of their own, for which etcd
+// would have to agree on a change and write it to its disk.
+func (k keyspace) holders(dim string) []clientv3.Op {
+	return []clientv3.Op{clientv3.OpGet(k.epoch(dim)),
+		clientv3.OpGet(k.slots(dim), clientv3.WithPrefix(), clientv3.WithLimit(fewHolders+1))}
 }
 
 // view takes the answers to reads apart.

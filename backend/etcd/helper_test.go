@@ -36,9 +36,10 @@ type task struct {
 	Crash    string // kill -9 itself at this point of the protocol
 	Skip     int    // but not the first so many times
 
-	Agent string // be an agent that listens here, with its notes beside
-	Dial  string // enter the claim with the agent that listens here
-	PID   int    // of the command of the claim, once it is held
+	Agent string        // be an agent that listens here, with its notes beside
+	Idle  time.Duration // that agent's idleFor; 0: as in use
+	Dial  string        // enter the claim with the agent that listens here
+	PID   int           // of the command of the claim, once it is held
 }
 
 func TestMain(m *testing.M) {
@@ -150,6 +151,9 @@ func helpAsAgent(ctx context.Context, t *task) error {
 	}()
 	a := newAgent(process.KillTree)
 	a.hook = t.hook
+	if t.Idle != 0 {
+		a.idleFor = t.Idle
+	}
 	fmt.Println("listens")
 	return a.run(ctx, l, keeper.AgentConfig{Options: t.Options, State: t.Agent + ".state"}, nil,
 		slog.New(slog.DiscardHandler))

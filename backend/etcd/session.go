@@ -20,7 +20,8 @@ import (
 type session struct {
 	store   *Store
 	lease   clientv3.LeaseID
-	users   int // claims on it; under Store.mu
+	users   int  // claims on it, and the agent where it is idle; under Store.mu
+	idle    bool // an agent keeps it beyond its last claim; under Store.mu
 	gone    chan struct{}
 	cancel  context.CancelFunc
 	working sync.WaitGroup
@@ -70,10 +71,24 @@ func (n *session) start(ctx context.Context, alarm *boot.Alarm) {
 	n.working.Go(func() { n.renew(running) })
 	n.working.Go(func() { n.guard(running, alarm) })
 	s.mu.Lock()
+	old := s.session
 	s.session = n
 	s.leases = append(s.leases[max(0, len(s.leases)-latestLeases+1):], n.lease)
+	if n.idle = s.stays; n.idle {
+		n.users++
+	}
 	s.mu.Unlock()
+	if old != nil { // it has ended
+		old.leaveIdle(ctx)
+	}
 	n.tell()
+}
+
+// latestSession is the one that the next claim would join; nil: none.
+func (s *Store) latestSession() *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session
 }
 
 // tell tells of the last moment that the lease is good for, unless another has taken its place.
@@ -94,6 +109,26 @@ func (n *session) leave(ctx context.Context) error {
 	return n.revoke(ctx)
 }
 
+// leaveIdle is leave for the agent.
+func (n *session) leaveIdle(ctx context.Context) error {
+	if !n.uncountIdle() {
+		return nil
+	}
+	return n.revoke(ctx)
+}
+
+// uncountIdle is uncount for the agent: the lease is revoked with the last claim then, or now.
+func (n *session) uncountIdle() (last bool) {
+	s := n.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !n.idle {
+		return false
+	}
+	n.idle = false
+	return n.uncountLocked()
+}
+
 // park ends the renewals and leaves the lease to another process.
 func (n *session) park() {
 	n.cancel()
@@ -102,9 +137,13 @@ func (n *session) park() {
 
 // uncount counts one claim less, and reports whether it was the last: whose leaving the lease is to be revoked by.
 func (n *session) uncount() (last bool) {
+	n.store.mu.Lock()
+	defer n.store.mu.Unlock()
+	return n.uncountLocked()
+}
+
+func (n *session) uncountLocked() (last bool) {
 	s := n.store
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	n.users--
 	last = n.users == 0
 	if last && s.session == n {

@@ -42,6 +42,7 @@ type shared struct {
 	joining sync.Mutex
 	mu      sync.Mutex
 	session *session
+	stays   bool               // an agent keeps sessions beyond their last claim
 	leases  []clientv3.LeaseID // of the latest sessions
 
 	log     *slog.Logger
