@@ -141,7 +141,9 @@ func (c *charge) finish() {
 	c.forget()
 }
 
+// sweep has the lease revoked as soon as no other claim needs it: what is left goes with it.
 func (c *charge) sweep(ctx context.Context) {
+	c.entry.session.leaveIdle(ctx)
 	if c.entry.sweep(ctx); ctx.Err() == nil {
 		c.forget()
 	}

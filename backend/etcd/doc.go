@@ -64,10 +64,11 @@
 // trips one after the other, and a few KB, whatever the number of holders of its pools (each dimension that it takes
 // from has up to 9 records of 300 bytes, and perhaps an epoch: a bit for each slot). The read is in no nested
 // transaction, which etcd would write to its disk. An agent has the lease already, and keeps it for a while (idleFor):
-// etcd writes twice, for the grant and the release. Starts that a rate remembers are read one by one. A release while others wait takes the server a constant number of requests and events, whatever the numbers
-// of holders and waiters. A gatekeeper reads every claim when it begins. The wait message takes one read of up to 3
-// claims. WatchBlocks (-v, --events, dag runs) reads the whole state at most every 300 ms and 30 ms for each waiter;
-// status reads everything. The tests of costs fail when these grow.
+// etcd writes twice, for the grant and the release. Starts that a rate remembers are read one by one. A release while
+// others wait takes the server a constant number of requests and events, whatever the numbers of holders and waiters. A
+// gatekeeper reads every claim when it begins. The wait message takes one read of up to 3 claims. WatchBlocks (-v,
+// --events, dag runs) reads the whole state at most every 300 ms and 30 ms for each waiter; status reads everything.
+// The tests of costs fail when these grow.
 //
 // # Order: the gatekeeper
 //

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	mvccpb "go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"limit/backend"
@@ -44,6 +46,11 @@ func (e *entry) enter(ctx context.Context) error {
 	if err == nil {
 		err = e.settle(ctx, v)
 	}
+	for errors.Is(err, rpctypes.ErrLeaseNotFound) && e.outlived(ctx) {
+		if v, err = e.arrive(ctx); err == nil {
+			err = e.settle(ctx, v)
+		}
+	}
 	if err == nil && e.options.Replace && !e.held {
 		err = e.replace(ctx)
 	}
@@ -52,6 +59,16 @@ func (e *entry) enter(ctx context.Context) error {
 	}
 	e.start(ctx)
 	return nil
+}
+
+// outlived reports whether the lease that the claim has joined has ended, which nobody had noticed.
+func (e *entry) outlived(ctx context.Context) bool {
+	lives, err := e.askLease(ctx)
+	if err != nil || lives {
+		return false
+	}
+	e.session.end("its lease has ended")
+	return true
 }
 
 // view is what a newcomer has read: of the limits that concern it, who holds them, and whether anybody waits.

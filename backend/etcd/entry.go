@@ -257,9 +257,6 @@ func (e *entry) abandon(ctx context.Context) {
 // remove takes the claim's keys away, and adds what is to be remembered of it, if anything. The keys of a claim whose
 // lease has ended are gone already.
 func (e *entry) remove(ctx context.Context, past *backend.Past) error {
-	if e.unsure {
-		e.session.uncountIdle() // what is still on its way finds no lease, as soon as no other claim needs that
-	}
 	if e.session.uncount() {
 		var remembering sync.WaitGroup
 		if past != nil {

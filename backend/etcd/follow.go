@@ -242,13 +242,7 @@ func (e *entry) vanished(ctx context.Context, revision int64) bool {
 // before.
 func (e *entry) leaseLives(ctx context.Context) (lives, known bool) {
 	for retry := (backoff{}); !e.session.isGone(); {
-		_, err := e.s.call(ctx, "asking after the lease", func(ctx context.Context) error {
-			r, err := e.s.client.TimeToLive(ctx, e.session.lease)
-			if err == nil {
-				lives = r.TTL > 0
-			}
-			return notGone(err)
-		})
+		lives, err := e.askLease(ctx)
 		if err == nil {
 			e.works(reading)
 			return lives, true
@@ -259,6 +253,18 @@ func (e *entry) leaseLives(ctx context.Context) (lives, known bool) {
 		}
 	}
 	return false, true
+}
+
+// askLease asks the server whether the claim's lease lives.
+func (e *entry) askLease(ctx context.Context) (lives bool, err error) {
+	_, err = e.s.call(ctx, "asking after the lease", func(ctx context.Context) error {
+		r, err := e.s.client.TimeToLive(ctx, e.session.lease)
+		if err == nil {
+			lives = r.TTL > 0
+		}
+		return notGone(err)
+	})
+	return lives, err
 }
 
 // leaveOrder ends a waiting claim.
