@@ -8,6 +8,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 )
 
 // tokens gets a token for the user's password and puts it on every request, as the client library would. But the
@@ -18,9 +19,16 @@ type tokens struct {
 	user  string
 	files *credentials
 
-	mu    sync.Mutex // held while a token is asked for: others wait for that one
-	valid bool
-	token string // "": etcd asks for none
+	mu     sync.Mutex
+	valid  bool
+	token  string      // "": etcd asks for none
+	asking *tokenAsked // nil: nobody asks
+}
+
+// tokenAsked is a request for a token: all who need one wait for it, none of them longer than its own context lasts.
+type tokenAsked struct {
+	done chan struct{}
+	err  error // once it is done
 }
 
 func newTokens(user string, files *credentials) *tokens { return &tokens{user: user, files: files} }
@@ -46,24 +54,47 @@ func (t *tokens) RequireTransportSecurity() bool { return false }
 
 // with returns a context with a token, a new one where none is valid.
 func (t *tokens) with(ctx context.Context, conn *grpc.ClientConn) (context.Context, string, error) {
+	for {
+		t.mu.Lock()
+		token, valid, asked := t.token, t.valid, t.asking
+		if !valid && asked == nil {
+			asked = &tokenAsked{done: make(chan struct{})}
+			t.asking = asked
+			go t.ask(conn, asked)
+		}
+		t.mu.Unlock()
+		if valid {
+			return context.WithValue(ctx, tokenKey{}, token), token, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, "", status.FromContextError(ctx.Err()).Err()
+		case <-asked.done:
+			if asked.err != nil {
+				return nil, "", asked.err
+			}
+		}
+	}
+}
+
+// ask asks for a token, for all who wait for one.
+func (t *tokens) ask(conn *grpc.ClientConn, asked *tokenAsked) {
+	ctx, cancel := context.WithTimeout(context.Background(), tryTimeout)
+	defer cancel()
+	answer, err := pb.NewAuthClient(conn).Authenticate(ctx,
+		&pb.AuthenticateRequest{Name: t.user, Password: t.files.newPassword()})
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.valid {
-		asking, cancel := context.WithTimeout(ctx, tryTimeout)
-		defer cancel()
-		answer, err := pb.NewAuthClient(conn).Authenticate(asking,
-			&pb.AuthenticateRequest{Name: t.user, Password: t.files.newPassword()})
-		switch {
-		case errors.Is(rpctypes.Error(err), rpctypes.ErrAuthNotEnabled):
-			t.token = ""
-		case err != nil:
-			return nil, "", err
-		default:
-			t.token = answer.Token
-		}
-		t.valid = true
+	switch {
+	case errors.Is(rpctypes.Error(err), rpctypes.ErrAuthNotEnabled):
+		t.token, t.valid = "", true
+	case err != nil:
+		asked.err = err
+	default:
+		t.token, t.valid = answer.Token, true
 	}
-	return context.WithValue(ctx, tokenKey{}, t.token), t.token, nil
+	t.asking = nil
+	close(asked.done)
 }
 
 // heed takes a token for invalid that etcd refuses.
