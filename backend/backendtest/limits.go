@@ -165,8 +165,8 @@ func refusedOnStandingUp(k *kit) {
 	k.limit("q", 1)
 	k.enter(pool("r", 1)).holds()
 	k.enterWith(k.other, backend.EnterOptions{}, pool("r", 1)).waits() // somebody decides already
-	for _, m := range []*member{k.enter(pool("p", 3)), k.enter(pool("q", backend.AllSlots))} {
-		m.holds()
+	both := []*member{k.enter(pool("p", 3)).holds(), k.enter(pool("q", backend.AllSlots)).holds()}
+	for _, m := range both {
 		k.limit("p", 2)
 		k.limit("q", backend.Unlimited)
 		k.must(m.Yield(k.ctx))
