@@ -251,19 +251,17 @@ func (a *agent) part(k *kept, leave func()) {
 func (a *agent) forget(k *kept) {
 	a.mu.Lock()
 	k.mu.Lock()
-	unused := k.unused() && !a.ending()
+	used := !k.unused() || a.ending()
 	k.mu.Unlock()
-	var n *session
-	last := false
-	if unused {
-		delete(a.kept, k.store.options.Namespace)
-		n = k.store.latestSession()
-		last = n != nil && n.uncountIdle() // before the next session of the namespace notes its lease
+	if used {
+		a.mu.Unlock()
+		return
 	}
+	delete(a.kept, k.store.options.Namespace)
+	n := k.store.latestSession()
+	last := n != nil && n.uncountIdle() // before the next session of the namespace notes its lease
 	a.mu.Unlock()
-	if unused {
-		k.close()
-	}
+	k.close()
 	if last {
 		ctx, cancel := context.WithTimeout(context.Background(), cleaning)
 		defer cancel()

@@ -42,14 +42,9 @@ func (e *entry) enter(ctx context.Context) error {
 		return fmt.Errorf("a claim asks for %d pools, etcd takes %d at most in one grant; ask for fewer", n,
 			maxDimensions)
 	}
-	v, err := e.arrive(ctx)
-	if err == nil {
-		err = e.settle(ctx, v)
-	}
+	err := e.arriveAndSettle(ctx)
 	for errors.Is(err, rpctypes.ErrLeaseNotFound) && e.outlived(ctx) {
-		if v, err = e.arrive(ctx); err == nil {
-			err = e.settle(ctx, v)
-		}
+		err = e.arriveAndSettle(ctx)
 	}
 	if err == nil && e.options.Replace && !e.held {
 		err = e.replace(ctx)
@@ -59,6 +54,14 @@ func (e *entry) enter(ctx context.Context) error {
 	}
 	e.start(ctx)
 	return nil
+}
+
+func (e *entry) arriveAndSettle(ctx context.Context) error {
+	v, err := e.arrive(ctx)
+	if err != nil {
+		return err
+	}
+	return e.settle(ctx, v)
 }
 
 // outlived reports whether the lease that the claim has joined has ended, which nobody had noticed.

@@ -60,8 +60,8 @@ func TestADagThatIsContinuedBeforeItHasStoppedGoesOn(t *testing.T) {
 // tellsPID is a command of the shell that writes its pid into a file, and sleeps.
 func tellsPID(name string) string { return "echo $$ >" + name + "; exec sleep 600" }
 
-// pidOf waits for a command of tellsPID to run. A look at the children of limit could find a witness of signals that has
-// not got its name yet.
+// pidOf waits for a command of tellsPID to run. A look at the children of limit could find a witness of signals that
+// has not got its name yet.
 func (b *bench) pidOf(name string) (pid int) {
 	b.Helper()
 	b.eventually(name+" runs", patience, func() bool {
