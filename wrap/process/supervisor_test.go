@@ -78,6 +78,29 @@ func await(t *testing.T, p *Process, d time.Duration) Exit {
 	}
 }
 
+// TestTheWitnessIsReaped: what an ended program leaves is a zombie for good where process 1 of a container reaps nothing.
+func TestTheWitnessIsReaped(t *testing.T) {
+	s := supervisor(t)
+	for range 10 {
+		command, out := script(t, "echo up; exec sleep 60")
+		command.Forward = true
+		p := start(t, s, command)
+		line(t, out)
+		var witness int
+		until.That(t, 10*time.Second, "there is a witness", func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			witness = s.echoes.witness
+			return witness != 0
+		})
+		syscall.Kill(p.pid, syscall.SIGTERM)
+		await(t, p, 10*time.Second)
+		if err := syscall.Kill(witness, 0); err != syscall.ESRCH {
+			t.Fatalf("when the command is done the witness %d is there: %v", witness, err)
+		}
+	}
+}
+
 func alive(pid int) bool { i := find(pid); return i.pid != 0 && !i.dead() }
 
 func number(t *testing.T, s string) int {
