@@ -90,23 +90,30 @@ func callers(b *bench) {
 	}
 }
 
-// TestAUserWithTooFewProcessesIsToldSo: the runtime would give up with a traceback, in the midst of anything.
-func TestAUserWithTooFewProcessesIsToldSo(t *testing.T) {
+// TestWhereTheRuntimeWouldGiveUpOneLineSaysWhy: it would print a traceback and exit with 2, or die of SEGV.
+func TestWhereTheRuntimeWouldGiveUpOneLineSaysWhy(t *testing.T) {
 	b := newBench(t, limit(limitBinary(t)))
 	file, err := os.Open(limitBinary(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	const nobodyElse = 64999 // a user without processes
-	for most, code := range map[string]int{"6": 125, "40": 0} {
-		p := b.start([]string{"bash", "-c", "ulimit -u " + most + "; exec /proc/self/fd/3 version"}, func(c *exec.Cmd) {
+	const nobodyElse = 64999 // a user without processes; root may have as many as it likes
+	for limits, code := range map[string]int{
+		"-u 1": 125, "-u 2": 125, "-u 6": 125, "-u 40": 0, "-u 600": 0,
+		"-v 100000": 125, "-v 1200000": 125, "-v 1468006": 0,
+		"-d 65536": 125, "-d 262144": 0,
+		"-n 5": 125, "-n 40": 0,
+	} {
+		p := b.start([]string{"bash", "-c", "ulimit " + limits + "; exec /proc/self/fd/3 version"}, func(c *exec.Cmd) {
 			c.Dir, c.ExtraFiles = "/", []*os.File{file}
 			c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobodyElse, Gid: nobodyElse}}
 		})
 		r := p.wait(patience)
-		if said := strings.Contains(r.err, "ulimit -u"); r.code() != code || said != (code == 125) {
-			t.Errorf("with %s processes: %s; want exit %d", most, r, code)
+		advice := "ulimit " + limits[:2]
+		oneLine := strings.HasPrefix(r.err, "limit: ") && strings.Count(r.err, "\n") == 1 && strings.Contains(r.err, advice)
+		if r.code() != code || oneLine != (code == 125) {
+			t.Errorf("with ulimit %s: %s; want exit %d and one line with %q where that is 125", limits, r, code, advice)
 		}
 	}
 }

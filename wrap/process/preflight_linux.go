@@ -44,36 +44,16 @@ func Preflight() error {
 	return enoughTasks()
 }
 
-const (
-	tasksNeeded = 8   // processes and threads that limit starts, and some more
-	fewTasks    = 512 // a limit above is not looked at: to count a user's processes takes time
-)
+const tasksNeeded = 8 // processes and threads that limit starts, and some more
 
-// enoughTasks returns an error where this process may not start the threads and the command that it needs.
+// enoughTasks returns an error where the control group may not have the threads and the command that this process
+// needs; package inherited looks at the limit of the user.
 func enoughTasks() error {
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NPROC, &limit) == nil && os.Geteuid() != 0 && limit.Cur <= fewTasks &&
-		tasksOf(os.Geteuid())+tasksNeeded > int(limit.Cur) {
-		return fmt.Errorf("too few processes are allowed; limit needs room for %d more processes and threads "+
-			"than this user has: raise the limit of %d (ulimit -u) or end some", tasksNeeded, limit.Cur)
-	}
 	if dir, most := taskLimit(); most > 0 && readNumber(dir+"/pids.current")+tasksNeeded > most {
 		return fmt.Errorf("too few processes are allowed; limit needs room for %d more processes and threads "+
 			"than this control group has: raise pids.max of %s, which is %d", tasksNeeded, dir, most)
 	}
 	return nil
-}
-
-// tasksOf counts the threads of a user's processes.
-func tasksOf(uid int) (n int) {
-	all, _ := processes("")
-	for _, i := range all {
-		var st unix.Stat_t
-		if unix.Stat("/proc/"+strconv.Itoa(i.pid), &st) == nil && int(st.Uid) == uid {
-			n += max(i.threads, 1)
-		}
-	}
-	return n
 }
 
 // taskLimit returns the control group of this process and how many tasks may be in it; 0: that is not known, or not

@@ -2,6 +2,8 @@
 
 package inherited
 
+import "syscall"
+
 // entry is what the assembly keeps, in this order.
 type entry struct {
 	ignored, blocked uint64
@@ -20,3 +22,28 @@ func AtStart() State {
 	}
 	return s
 }
+
+// need is a limit below which the runtime would give up with a traceback, or may do so: the assembly ends the program
+// with the message and status 125, or looks whether the tasks can be had.
+type need struct {
+	resource, least uint64
+	message         string
+}
+
+// needs was found by trying; the last one is empty.
+var needs = [...]need{
+	{syscall.RLIMIT_AS, 1468006 << 10,
+		"limit: too little address space is allowed; raise the limit (ulimit -v 1468006)\n"},
+	{syscall.RLIMIT_DATA, 131072 << 10,
+		"limit: too little memory for data is allowed; raise the limit (ulimit -d 131072)\n"},
+	{tasks, 512, "limit: too few processes are allowed; limit needs room for 8 more processes and threads " +
+		"than this user has: raise the limit (ulimit -u) or end some\n"},
+	{},
+}
+
+const (
+	tasks       = 6 // RLIMIT_NPROC, which package syscall lacks
+	tasksNeeded = 8 // threads, the command, and some more
+	taskFlags   = syscall.CLONE_VM | syscall.CLONE_FS | syscall.CLONE_FILES | syscall.CLONE_SIGHAND |
+		syscall.CLONE_THREAD | syscall.CLONE_SYSVSEM | syscall.CLONE_VFORK
+)

@@ -1,8 +1,9 @@
 //go:build !cgo && !portable
 
+#include "go_asm.h"
 #include "textflag.h"
 
-// inherited: struct entry (24 bytes), then 8 unused, a kernel sigaction (32 bytes) to read into, and the 16 bytes that
+// inherited: struct entry (24 bytes), then 8 for a failure, a kernel sigaction (32 bytes) to read into, and the 16 bytes that
 // become the thread-local storage of the first thread.
 GLOBL	·inherited(SB), NOPTR, $80
 
@@ -10,21 +11,6 @@ GLOBL	·inherited(SB), NOPTR, $80
 // linked; this file is for programs without it.
 DATA	_cgo_init(SB)/8, $·read(SB)
 GLOBL	_cgo_init(SB), NOPTR, $8
-
-// tooSmall is what is said where the address space is too small for the runtime, of which leastSpace bytes are enough.
-#define leastSpace 1468006400
-#define tooSmallLength 80
-DATA	·tooSmall+0(SB)/8, $"limit: t"
-DATA	·tooSmall+8(SB)/8, $"oo littl"
-DATA	·tooSmall+16(SB)/8, $"e addres"
-DATA	·tooSmall+24(SB)/8, $"s space "
-DATA	·tooSmall+32(SB)/8, $"is allow"
-DATA	·tooSmall+40(SB)/8, $"ed; rais"
-DATA	·tooSmall+48(SB)/8, $"e the li"
-DATA	·tooSmall+56(SB)/8, $"mit (uli"
-DATA	·tooSmall+64(SB)/8, $"mit -v 1"
-DATA	·tooSmall+72(SB)/8, $"468006)\n"
-GLOBL	·tooSmall(SB), NOPTR|RODATA, $80
 
 // read runs on the operating system's stack, without a g. It keeps the C calling convention's registers and, in the
 // end, points FS where the runtime expects its g, which it leaves to _cgo_init.
@@ -80,20 +66,62 @@ open:
 	JLT	descriptor
 	MOVQ	R13, ·inherited+16(SB)
 
-	// prlimit64(0, RLIMIT_AS, nil, &old): without room the runtime gives up, with a traceback
+	// limits: prlimit64(0, resource, nil, &old) for each need
+	LEAQ	·needs(SB), R12
+limit:
 	MOVQ	$302, AX
 	XORQ	DI, DI
-	MOVQ	$9, SI
+	MOVQ	need_resource(R12), SI
 	XORQ	DX, DX
 	LEAQ	·inherited+32(SB), R10
 	SYSCALL
-	MOVQ	$leastSpace, CX
-	CMPQ	·inherited+32(SB), CX
-	JCC	enough
+	MOVQ	·inherited+32(SB), CX
+	CMPQ	CX, need_least(R12)
+	JCC	met
+	CMPQ	need_resource(R12), $const_tasks
+	JNE	lacking
+
+	// Each of tasksNeeded threads starts the next one and waits for its end, on the one stack, which is used by the
+	// last of them only.
+	MOVQ	$const_tasksNeeded, R13
+task:
+	MOVQ	$56, AX // clone
+	MOVQ	$const_taskFlags, DI
+	XORQ	SI, SI
+	XORQ	DX, DX
+	XORQ	R10, R10
+	XORQ	R8, R8
+	SYSCALL
+	TESTQ	AX, AX
+	JE	started
+	CMPQ	AX, $-11 // EAGAIN
+	JNE	ended
+	MOVQ	R12, ·inherited+24(SB)
+ended:
+	CMPQ	R13, $const_tasksNeeded
+	JEQ	counted
+leave:
+	MOVQ	$60, AX // exit
+	XORQ	DI, DI
+	SYSCALL
+started:
+	DECQ	R13
+	JNE	task
+	JMP	leave
+counted:
+	CMPQ	·inherited+24(SB), $0
+	JNE	lacking
+met:
+	ADDQ	$need__size, R12
+	CMPQ	need_least(R12), $0
+	JNE	limit
+	JMP	enough
+
+lacking: // what R12 points to
 	MOVQ	$1, AX // write
 	MOVQ	$2, DI
-	LEAQ	·tooSmall(SB), SI
-	MOVQ	$tooSmallLength, DX
+	MOVQ	need_message(R12), SI
+	MOVQ	(need_message+8)(R12), DX
 	SYSCALL
 	MOVQ	$231, AX // exit_group
 	MOVQ	$125, DI

@@ -1,29 +1,15 @@
 //go:build !cgo && !portable
 
+#include "go_asm.h"
 #include "textflag.h"
 
-// inherited: struct entry (24 bytes), then 8 unused and a kernel sigaction (32 bytes) to read into.
+// inherited: struct entry (24 bytes), then 8 for a failure and a kernel sigaction (32 bytes) to read into.
 GLOBL	·inherited(SB), NOPTR, $64
 
 // The runtime calls what _cgo_init points to before anything else. runtime/cgo sets it where it is
 // linked; this file is for programs without it.
 DATA	_cgo_init(SB)/8, $·read(SB)
 GLOBL	_cgo_init(SB), NOPTR, $8
-
-// tooSmall is what is said where the address space is too small for the runtime, of which leastSpace bytes are enough.
-#define leastSpace 1468006400
-#define tooSmallLength 80
-DATA	·tooSmall+0(SB)/8, $"limit: t"
-DATA	·tooSmall+8(SB)/8, $"oo littl"
-DATA	·tooSmall+16(SB)/8, $"e addres"
-DATA	·tooSmall+24(SB)/8, $"s space "
-DATA	·tooSmall+32(SB)/8, $"is allow"
-DATA	·tooSmall+40(SB)/8, $"ed; rais"
-DATA	·tooSmall+48(SB)/8, $"e the li"
-DATA	·tooSmall+56(SB)/8, $"mit (uli"
-DATA	·tooSmall+64(SB)/8, $"mit -v 1"
-DATA	·tooSmall+72(SB)/8, $"468006)\n"
-GLOBL	·tooSmall(SB), NOPTR|RODATA, $80
 
 // read runs on the operating system's stack, without a g in thread-local storage. It uses registers that
 // the C calling convention gives away (R9 to R15), which system calls keep.
@@ -80,20 +66,62 @@ open:
 	BLT	descriptor
 	MOVD	R11, 16(R9)
 
-	// prlimit64(0, RLIMIT_AS, nil, &old): without room the runtime gives up, with a traceback
+	// limits: prlimit64(0, resource, nil, &old) for each need
+	MOVD	$·needs(SB), R10
+limit:
 	MOVD	$0, R0
-	MOVD	$9, R1
+	MOVD	need_resource(R10), R1
 	MOVD	$0, R2
 	ADD	$32, R9, R3
 	MOVD	$261, R8
 	SVC
-	MOVD	32(R9), R10
-	MOVD	$leastSpace, R11
-	CMP	R11, R10
-	BHS	enough
+	MOVD	32(R9), R11
+	MOVD	need_least(R10), R12
+	CMP	R12, R11
+	BHS	met
+	MOVD	need_resource(R10), R12
+	CMP	$const_tasks, R12
+	BNE	lacking
+
+	// Each of tasksNeeded threads starts the next one and waits for its end, on the one stack, which is used by the
+	// last of them only.
+	MOVD	$const_tasksNeeded, R11
+task:
+	MOVD	$const_taskFlags, R0
+	MOVD	$0, R1
+	MOVD	$0, R2
+	MOVD	$0, R3
+	MOVD	$0, R4
+	MOVD	$220, R8 // clone
+	SVC
+	CBZ	R0, started
+	CMN	$11, R0 // EAGAIN
+	BNE	ended
+	MOVD	R10, 24(R9)
+ended:
+	CMP	$const_tasksNeeded, R11
+	BEQ	counted
+leave:
+	MOVD	$0, R0
+	MOVD	$93, R8 // exit
+	SVC
+started:
+	SUB	$1, R11
+	CBNZ	R11, task
+	B	leave
+counted:
+	MOVD	24(R9), R12
+	CBNZ	R12, lacking
+met:
+	ADD	$need__size, R10
+	MOVD	need_least(R10), R12
+	CBNZ	R12, limit
+	B	enough
+
+lacking: // what R10 points to
 	MOVD	$2, R0
-	MOVD	$·tooSmall(SB), R1
-	MOVD	$tooSmallLength, R2
+	MOVD	need_message(R10), R1
+	MOVD	(need_message+8)(R10), R2
 	MOVD	$64, R8 // write
 	SVC
 	MOVD	$125, R0
