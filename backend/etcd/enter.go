@@ -393,11 +393,7 @@ func (s *Store) nameParties(ctx context.Context, l *ledger, blocks []backend.Blo
 		if c == nil {
 			return nil
 		}
-		described, err := l.described(c)
-		if err != nil {
-			return nil
-		}
-		concealed := l.settings.Conceal(*described)
+		concealed := l.settings.Conceal(*l.described(c))
 		return &concealed
 	})
 }

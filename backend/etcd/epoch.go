@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"encoding/json"
-	"fmt"
 	"math/bits"
 	"slices"
 
@@ -27,14 +26,14 @@ type epoch struct {
 	holders  int // how many were counted; not kept
 }
 
-// noteEpoch takes one that exists.
-func (l *ledger) noteEpoch(dim string, kv *mvccpb.KeyValue) error {
-	e := &epoch{revision: kv.ModRevision}
-	if err := json.Unmarshal(kv.Value, e); err != nil || e.Used < 0 {
-		return fmt.Errorf("reading %s: %d used, %w; remove it with etcdctl del", kv.Key, e.Used, err)
+// noteEpoch takes one that exists. One that cannot be read counts for nothing, as one of earlier settings does.
+func (l *ledger) noteEpoch(dim string, kv *mvccpb.KeyValue) {
+	var e epoch
+	if json.Unmarshal(kv.Value, &e) != nil || e.Used < 0 {
+		e = epoch{Settings: -1}
 	}
-	l.epochs[dim] = e
-	return nil
+	e.revision = kv.ModRevision
+	l.epochs[dim] = &e
 }
 
 // epochOf is the epoch of a dimension that counts; nil where there is none or settings have changed since.

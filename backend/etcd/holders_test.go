@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -173,5 +174,31 @@ func TestAnEpochThatCountsTheDeadKeepsNobodyOut(t *testing.T) {
 	}
 	if _, err := other.Enter(t.Context(), one(), backend.EnterOptions{NoWait: true}); err == nil {
 		t.Error("a thirteenth was admitted")
+	}
+}
+
+// What sums up, and what tells people who asks, is no reason to fail where it cannot be read.
+func TestWhatCannotBeReadAndIsNotNeededIsDoneWithout(t *testing.T) {
+	c := etcdtest.Start(t, etcdtest.Options{})
+	s, other := openStore(t, c), openStore(t, c)
+	setPool(t, s, backend.Pool{Limit: 10})
+	for range 9 {
+		enter(t, s, one(), backend.EnterOptions{})
+	}
+	last := enter(t, s, one(), backend.EnterOptions{})
+	for _, damaged := range []string{"{", `{"used":-3}`, `{"numbers":1}`, ""} {
+		for _, key := range []string{s.keys.epoch(dimPool("p")), s.keys.epoch(dimRuns), s.keys.about(last.Claim().ID)} {
+			if _, err := s.client.Put(t.Context(), key, damaged); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := other.Enter(t.Context(), one(), backend.EnterOptions{NoWait: true}); !errors.As(err, new(*backend.BusyError)) {
+			t.Errorf("%q: an eleventh: %v", damaged, err)
+		}
+		if status, err := other.Snapshot(t.Context()); err != nil || len(status.Held) != 10 {
+			t.Errorf("%q: %+v, %v", damaged, status, err)
+		}
+		release(t, last)
+		last = enter(t, other, one(), backend.EnterOptions{NoWait: true})
 	}
 }

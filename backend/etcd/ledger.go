@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -73,11 +72,11 @@ func (l *ledger) note(kv *mvccpb.KeyValue) error {
 	case keyAsk:
 		l.asked[first] = string(kv.Value)
 	case keyEpoch:
-		return l.noteEpoch(first, kv)
+		l.noteEpoch(first, kv)
 	case keyCool:
 		c, err := parseCool(string(kv.Value))
 		if err != nil {
-			return fmt.Errorf("reading %s: %w; was it written by a newer limit?", kv.Key, err)
+			return unreadable(kv.Key, err)
 		}
 		l.cools[coolKey{first, second}] = coolStart{c.slots, boot.Now() - c.age}
 	}

@@ -78,7 +78,7 @@ func (s *Store) fit(ctx context.Context, starts *clientv3.GetResponse, settings 
 		}
 		c, err := parseCool(string(kv.Value))
 		if err != nil {
-			return 0, fmt.Errorf("reading %s: %w; was it written by a newer limit?", kv.Key, err)
+			return 0, unreadable(kv.Key, err)
 		}
 		lease, ok := leases[kv.Lease]
 		if !ok {

@@ -123,6 +123,13 @@ type seat struct {
 	since    time.Duration // on this process's clock: when it began to wait, as far as is known
 }
 
+// unreadable is the error of a key whose value another program has written, or damaged. To remove the key of a claim
+// whose command runs would give its slot away.
+func unreadable(key []byte, err error) error {
+	return fmt.Errorf("reading %s: %w; update limit on this machine if a newer one has written it, else remove it with "+
+		"etcdctl del when no command runs under the limits of this namespace", key, err)
+}
+
 // readSeat decodes a record; errors name the key.
 func readSeat(id string, kv *mvccpb.KeyValue) (*seat, error) {
 	s := &seat{id: id, value: kv.Value, revision: kv.ModRevision, lease: kv.Lease}
@@ -131,10 +138,10 @@ func readSeat(id string, kv *mvccpb.KeyValue) (*seat, error) {
 	case s.Format > recordFormat:
 		return nil, fmt.Errorf("%s has the format %d, of a newer limit; update limit on this machine", kv.Key, s.Format)
 	case err != nil:
-		return nil, fmt.Errorf("reading %s: %w; was it written by a newer limit?", kv.Key, err)
+		return nil, unreadable(kv.Key, err)
 	}
 	if err := s.sound(); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w; remove it with etcdctl del", kv.Key, err)
+		return nil, unreadable(kv.Key, err)
 	}
 	if s.Seq == 0 {
 		s.Seq = kv.CreateRevision
@@ -200,7 +207,8 @@ func newStored(settings backend.Settings) stored {
 func decodeSettings(value []byte) (stored, error) {
 	settings := stored{value: value}
 	if err := json.Unmarshal(value, &settings); err != nil {
-		return stored{}, fmt.Errorf("reading the limits: %w; were they written by a newer limit?", err)
+		return stored{}, fmt.Errorf("reading the limits: %w; update limit on this machine if a newer one has written "+
+			"them, else remove the key settings of this namespace with etcdctl del, and set the limits anew", err)
 	}
 	return settings, backend.Lacking(settings.Needs)
 }

@@ -3,7 +3,6 @@ package etcd
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"time"
 
@@ -40,47 +39,37 @@ func (s *Store) Snapshot(ctx context.Context) (*backend.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.snapshot()
+	return l.snapshot(), nil
 }
 
-func (l *ledger) snapshot() (*backend.Snapshot, error) {
+func (l *ledger) snapshot() *backend.Snapshot {
 	now := boot.Now()
 	snapshot := &backend.Snapshot{Settings: l.settings, SettingsSet: l.settingsSet, Usage: l.state.Usage(now)}
 	for _, seat := range l.held() {
-		c, err := l.described(seat.claim())
-		if err != nil {
-			return nil, err
-		}
-		snapshot.Held = append(snapshot.Held, backend.HeldClaim{Claim: *c, Asked: l.asked[seat.id]})
+		snapshot.Held = append(snapshot.Held,
+			backend.HeldClaim{Claim: *l.described(seat.claim()), Asked: l.asked[seat.id]})
 	}
 	for _, w := range l.state.Explain(now) {
-		c, err := l.described(&w.Claim)
-		if err != nil {
-			return nil, err
-		}
-		w.Claim = *c
+		w.Claim = *l.described(&w.Claim)
 		snapshot.Waiting = append(snapshot.Waiting, w)
 	}
 	snapshot.Conceal()
-	return snapshot, nil
+	return snapshot
 }
 
-// described adds to a claim what tells people who asks.
-func (l *ledger) described(c *backend.Claim) (*backend.Claim, error) {
-	value, ok := l.abouts[c.ID]
-	if !ok {
-		return c, nil
-	}
+// described adds to a claim what tells people who asks. Who writes below about/ decides nothing: what cannot be read is
+// left out.
+func (l *ledger) described(c *backend.Claim) *backend.Claim {
 	var about backend.Claim
-	if err := json.Unmarshal(value, &about); err != nil {
-		return nil, fmt.Errorf("reading who asks for claim %s: %w; was it written by a newer limit?", c.ID, err)
+	if json.Unmarshal(l.abouts[c.ID], &about) != nil {
+		return c
 	}
-	described := *c // who writes below about/ tells people who asks, and decides nothing
+	described := *c
 	described.Name, described.Command, described.Host, described.User = about.Name, about.Command, about.Host,
 		about.User
 	described.PID, described.QueuedAt, described.Rank = about.PID, about.QueuedAt, about.Rank
 	described.Holds = about.Holds
-	return &described, nil
+	return &described
 }
 
 // Changes sends after every change of claims or settings.

@@ -1,9 +1,10 @@
 package cli
 
-import "github.com/urfave/cli/v2"
+import (
+	"github.com/urfave/cli/v2"
 
-// defaultAgentSocket is where an agent listens, and is looked for.
-const defaultAgentSocket = "/run/limit/agent.sock"
+	"limit/backend/etcd/keeper"
+)
 
 func (p *program) agentCommand() *cli.Command {
 	return &cli.Command{
@@ -20,7 +21,7 @@ EXAMPLES:
 
 EXIT STATUS: 0; 125 limit itself failed.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "listen", Usage: "make the socket at `PATH` (" + defaultAgentSocket + ")"},
+			&cli.StringFlag{Name: "listen", Usage: "make the socket at `PATH` (" + keeper.DefaultSocket + ")"},
 			&cli.BoolFlag{Name: "check", Usage: "look at the configuration, say what the agent would do, and end"},
 		},
 		Action: p.agent,

@@ -50,7 +50,7 @@ func (p *program) agent(c *cli.Context) error {
 
 // agentSocket is where the agent listens, unless systemd has made the socket.
 func agentSocket(c *cli.Context, cfg *config.Config) string {
-	path := cmp.Or(c.String("listen"), cfg.Agent.Listen, defaultAgentSocket)
+	path := cmp.Or(c.String("listen"), cfg.Agent.Listen, keeper.DefaultSocket)
 	if absolute, err := filepath.Abs(path); err == nil {
 		return absolute
 	}

@@ -26,7 +26,7 @@ func (p *program) connectEtcd(ctx context.Context, cfg *config.Config, o storeOp
 	case config.NoAgent:
 	case "":
 		// Nobody has named this agent. Where it is not for us everything works as if none were installed.
-		client, err := keeper.TryDial(ctx, defaultAgentSocket, options)
+		client, err := keeper.TryDial(ctx, keeper.DefaultSocket, options)
 		if !errors.Is(err, keeper.ErrNotServed) {
 			return backendOf(client, err)
 		}

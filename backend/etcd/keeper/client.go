@@ -56,6 +56,9 @@ func Connect(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Client, 
 	return connect(ctx, NewLine(conn), o, "")
 }
 
+// DefaultSocket is where an agent listens, and is looked for.
+const DefaultSocket = "/run/limit/agent.sock"
+
 // Dial speaks to the agent that listens at path. Which servers of etcd, with which credentials, is the agent's to
 // know: endpoints that are given have to be its own. The options that are in force are the client's afterwards.
 func Dial(ctx context.Context, path string, o Options) (*Client, error) {
@@ -107,7 +110,11 @@ func silence(path string, err error) error {
 	if errors.As(err, &dialing) {
 		err = dialing.Err // the path is said
 	}
-	return fmt.Errorf("the agent at %s does not answer: %w; see systemctl status limit-agent", path, err)
+	advice := "is 'limit agent' running there?"
+	if path == DefaultSocket {
+		advice = "see systemctl status limit-agent"
+	}
+	return fmt.Errorf("the agent at %s does not answer: %w; %s", path, err, advice)
 }
 
 func connect(ctx context.Context, line *Line, o Options, agent string) (*Client, error) {
