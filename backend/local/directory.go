@@ -152,8 +152,8 @@ func (s *Store) create(ctx context.Context) error {
 	if s.readOnly != nil {
 		return s.readOnly
 	}
-	if err := lockWhile(ctx, root); err != nil {
-		return fmt.Errorf("locking %s: %w", dir, describeHolder(root, err))
+	if err := lockWhile(ctx, root, dir); err != nil {
+		return err
 	}
 	if err := s.createIn(ctx, root, mode); err != nil {
 		return fmt.Errorf("making the embedded store in %s: %w", dir, s.advise(err))

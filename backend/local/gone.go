@@ -112,13 +112,13 @@ func (s *Store) restore(ctx context.Context) error {
 			defer unix.Close(open)
 			s.step("lock removed state")
 			// from here on it stands still: the next who locks it follows the path
-			if err := lockWhile(ctx, open); err != nil {
-				return fmt.Errorf("locking %s: %w", s.file("state"), describeHolder(open, err))
+			if err := lockWhile(ctx, open, s.file("state")); err != nil {
+				return err
 			}
 		}
 	}
-	if err := lockWhile(ctx, s.fd); err != nil { // one process writes it
-		return fmt.Errorf("locking %s: %w", s.path, describeHolder(s.fd, err))
+	if err := lockWhile(ctx, s.fd, s.path); err != nil { // one process writes it
+		return err
 	}
 	defer flock(s.fd, unix.LOCK_UN)
 	if s.has("state") {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -288,6 +289,38 @@ func TestALockThatHangsIsWaitedForAsLongAsTheContextAndTheStoreAllow(t *testing.
 		t.Errorf("event %+v, want Granted", ev)
 	}
 	s.Close()
+}
+
+func TestAStoreThatCannotBeMadeInTimeIsOutOfReach(t *testing.T) {
+	for name, locked := range map[string]func(dir string) string{
+		"nothing is there":     func(dir string) string { return dir },
+		"the state is missing": func(dir string) string { return filepath.Join(dir, "default") },
+	} {
+		dir := t.TempDir()
+		if err := os.Chmod(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if path := locked(dir); path != dir {
+			open(t, dir).Close()
+			if err := os.Remove(filepath.Join(path, "state")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lock, err := os.Open(locked(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lock.Close()
+		if err := flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		_, err = Open(ctx, Options{Dir: dir, Create: true})
+		if !errors.Is(err, backend.ErrUnreachable) || !strings.Contains(err.Error(), fmt.Sprintf("process %d (", os.Getpid())) {
+			t.Errorf("%s: %v, want that the store is out of reach, and who has the lock", name, err)
+		}
+	}
 }
 
 // A crowd before the lock may wait for longer than the patience: while the state changes, the store can be reached.

@@ -334,15 +334,24 @@ func (s *Store) unlock() {
 	<-s.turn
 }
 
-// lockWhile waits for the lock of a file that is locked for moments only and closed by the caller, until ctx ends.
-func lockWhile(ctx context.Context, fd int) error {
+// lockWhile waits for the lock of a file that is locked for moments only and closed by the caller, until ctx ends. After
+// its deadline the store is out of reach.
+func lockWhile(ctx context.Context, fd int, name string) error {
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		if err := flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK {
-			return err
+		switch err := flock(fd, unix.LOCK_EX|unix.LOCK_NB); err {
+		case nil:
+			return nil
+		case unix.EWOULDBLOCK:
+		default:
+			return fmt.Errorf("locking %s: %w", name, err)
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			err := fmt.Errorf("locking %s: %w", name, describeHolder(fd, context.Cause(ctx)))
+			if errors.Is(err, context.DeadlineExceeded) {
+				err = fmt.Errorf("%w: %w", backend.ErrUnreachable, err)
+			}
+			return err
 		case <-time.After(jitter(wait)):
 		}
 	}
