@@ -60,3 +60,48 @@ func countedTo(n int) string {
 	}
 	return text
 }
+
+// The steps of a dag that is stopped are in sessions which no shell knows of: killed then, it leaves none stopped.
+func TestADagThatIsKilledWhileItIsStoppedLeavesNoStepStopped(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, limit(limitBinary(t)))
+	b.write("steps.yaml", `executor: {max_concurrent: 2}
+steps:
+  one: {run: "echo $$ >one-pid; until test -e go; do sleep 0.05; done; echo >one-done", pool: p}
+  two: {run: "echo $$ >two-pid; until test -e go; do sleep 0.05; done; echo >two-done", pool: q}
+`, 0o600)
+	term := b.shell()
+	term.enter(quoted(append(b.w.argv(b)[:3:3], "dag", "run", "--progress", "plain", "--log-dir", b.path("runs"), "steps.yaml")))
+	steps := map[string]int{"one": 0, "two": 0}
+	for name := range steps {
+		b.eventually(name+" runs", patience, func() bool {
+			var pid int
+			_, err := fmt.Sscan(b.read(name+"-pid"), &pid)
+			steps[name] = pid
+			return err == nil
+		})
+	}
+	for range 2 { // to be continued is no end of that
+		term.send(ctrlZ)
+		term.expect(`Stopped`)
+		term.prompt()
+		for name, pid := range steps {
+			b.eventually(name+" is stopped", patience, func() bool { return stopped(pid) })
+		}
+		term.enter("fg")
+		for name, pid := range steps {
+			b.eventually(name+" goes on", patience, func() bool { return !stopped(pid) })
+		}
+	}
+	term.send(ctrlZ)
+	term.expect(`Stopped`)
+	term.prompt()
+	term.enter("kill -9 %1")
+	if err := os.WriteFile(b.path("go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name := range steps {
+		b.eventually(name+" ends", patience, func() bool { return b.read(name+"-done") != "" })
+	}
+	b.slotFree(5 * time.Second)
+}

@@ -100,20 +100,11 @@ func (s *Supervisor) watchFor(p *Process) {
 	}
 }
 
-// unwatch ends the witness and reaps it: in a container process 1 may reap nothing. Signals that wait are forgotten:
-// they were for a command that has ended.
+// unwatch ends the witness. Signals that wait are forgotten: they were for a command that has ended.
 func (s *Supervisor) unwatch() {
-	pid := s.echoes.witness
-	if pid == 0 {
-		return
-	}
-	s.echoes = echoes{}
-	delete(s.apart, pid)
-	syscall.Kill(pid, syscall.SIGKILL)
-	for {
-		if _, err := syscall.Wait4(pid, nil, 0, nil); err != syscall.EINTR {
-			return
-		}
+	if pid := s.echoes.witness; pid != 0 {
+		s.echoes = echoes{}
+		s.endHelper(pid)
 	}
 }
 

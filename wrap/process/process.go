@@ -177,26 +177,6 @@ func (p *Process) Signal(sig syscall.Signal) {
 	}
 }
 
-// Suspend stops the command by SIGSTOP, its whole group where it has one, until Continue: while this process is to be
-// stopped itself. One that is being ended is left to go on.
-func (p *Process) Suspend() {
-	p.s.mu.Lock()
-	defer p.s.mu.Unlock()
-	if !p.gone && !p.stopping {
-		p.send(syscall.SIGSTOP)
-	}
-}
-
-// Suspended reports whether the command has stopped; not where it ends, or has ended.
-func (p *Process) Suspended() bool {
-	p.s.mu.Lock()
-	defer p.s.mu.Unlock()
-	return !p.gone && !p.stopping && stateOf(p.pid) == stopped
-}
-
-// Continue undoes Suspend.
-func (p *Process) Continue() { p.Signal(syscall.SIGCONT) }
-
 // Stop ends the command: Command.Signal and SIGCONT to its group and tree, and SIGKILL after Grace to
 // what is left. It returns at once; Done tells when all is gone. Later calls change nothing.
 func (p *Process) Stop(why Reason) { p.stop(why, now()+p.c.Grace) }

@@ -24,6 +24,7 @@ func (p *Process) hasEnded(status syscall.WaitStatus, usage syscall.Rusage) {
 	p.exit.Told = p.told()
 	p.gone = true
 	close(p.ended)
+	s.suspensions.remove(s, p)
 	if s.forward == p {
 		s.forward = nil
 		s.source.GiveBack(s.forwardOnly()...)
@@ -249,9 +250,15 @@ func (p *Process) send(sig syscall.Signal) {
 	case p.gone:
 	case p.other != nil:
 		p.other.signal(sig)
-	case p.c.ownGroup():
-		syscall.Kill(-p.pid, sig)
 	default:
-		syscall.Kill(p.pid, sig)
+		syscall.Kill(p.target(), sig)
 	}
+}
+
+// target is the command for kill(2), its group where it has one of its own.
+func (p *Process) target() int {
+	if p.c.ownGroup() {
+		return -p.pid
+	}
+	return p.pid
 }

@@ -24,19 +24,20 @@ type Supervisor struct {
 	unheard chan<- syscall.Signal
 	tasks   sync.WaitGroup
 
-	mu         sync.Mutex // also keeps process ids valid: nothing is reaped while it is held
-	procs      map[int]*Process
-	apart      map[int]bool   // children that are no part of any command, see Exclude
-	forward    *Process       // the command that signals go to
-	held       *Process       // ended, but Done waits for its descendants
-	stopped    syscall.Signal // by what forward has stopped, and this process is to
-	heedStop   bool           // TSTP and CONT come from Signals, see HeedStop
-	toStop     atomic.Bool    // TSTP was the last of them
-	handedStop bool           // TSTP was handed on to forward, which has not stopped yet
-	deferred   []syscall.Signal
-	unread     [65]uint8 // upper bound of what is in signals of each
-	echoes     echoes
-	told       [65]time.Duration // when all processes were last sent a signal, on the clock of now
+	mu          sync.Mutex // also keeps process ids valid: nothing is reaped while it is held
+	procs       map[int]*Process
+	apart       map[int]bool   // children that are no part of any command, see Exclude
+	forward     *Process       // the command that signals go to
+	held        *Process       // ended, but Done waits for its descendants
+	stopped     syscall.Signal // by what forward has stopped, and this process is to
+	heedStop    bool           // TSTP and CONT come from Signals, see HeedStop
+	toStop      atomic.Bool    // TSTP was the last of them
+	handedStop  bool           // TSTP was handed on to forward, which has not stopped yet
+	deferred    []syscall.Signal
+	unread      [65]uint8 // upper bound of what is in signals of each
+	echoes      echoes
+	suspensions suspensions
+	told        [65]time.Duration // when all processes were last sent a signal, on the clock of now
 }
 
 // NewSupervisor takes over the signals whose default is to end a process: they come from Signals, or
