@@ -79,6 +79,9 @@ func (p *program) perform(args []string) wrap.Exit {
 	if p.outlet != nil {
 		p.outlet.Close(exit.Patience(), nil)
 	}
+	if p.supervisor != nil {
+		p.supervisor.ReapHelpers()
+	}
 	return exit
 }
 

@@ -27,6 +27,7 @@ type Supervisor struct {
 	mu          sync.Mutex // also keeps process ids valid: nothing is reaped while it is held
 	procs       map[int]*Process
 	apart       map[int]bool   // children that are no part of any command, see Exclude
+	helpers     map[int]bool   // those of them that were ended and not reaped yet
 	forward     *Process       // the command that signals go to
 	held        *Process       // ended, but Done waits for its descendants
 	stopped     syscall.Signal // by what forward has stopped, and this process is to
@@ -59,6 +60,7 @@ func NewSupervisor(unheard chan<- syscall.Signal) (*Supervisor, error) {
 		unheard: unheard,
 		procs:   map[int]*Process{},
 		apart:   map[int]bool{},
+		helpers: map[int]bool{},
 	}
 	s.leader = isSessionLeader()
 	survivePipe()
@@ -166,6 +168,7 @@ func (s *Supervisor) reapAll() bool {
 		case p == nil: // an orphan of some command, or disowned
 			if !status.Stopped() {
 				delete(s.apart, pid)
+				delete(s.helpers, pid)
 				s.unwitnessed(pid)
 			}
 		case status.Stopped():

@@ -80,8 +80,11 @@ func await(t *testing.T, p *Process, d time.Duration) Exit {
 
 // TestTheWitnessIsReaped: what an ended program leaves is a zombie for good where process 1 of a container reaps nothing.
 func TestTheWitnessIsReaped(t *testing.T) {
-	s := supervisor(t)
 	for range 10 {
+		s, err := NewSupervisor(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		command, out := script(t, "echo up; exec sleep 60")
 		command.Forward = true
 		p := start(t, s, command)
@@ -95,10 +98,13 @@ func TestTheWitnessIsReaped(t *testing.T) {
 		})
 		syscall.Kill(p.pid, syscall.SIGTERM)
 		await(t, p, 10*time.Second)
+		s.Close()
+		s.ReapHelpers()
 		if err := syscall.Kill(witness, 0); err != syscall.ESRCH {
-			t.Fatalf("when the command is done the witness %d is there: %v", witness, err)
+			t.Fatalf("the witness %d is there: %v", witness, err)
 		}
 	}
+	signal.Reset()
 }
 
 func alive(pid int) bool { i := find(pid); return i.pid != 0 && !i.dead() }

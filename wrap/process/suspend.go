@@ -83,13 +83,22 @@ func (u *suspensions) remove(s *Supervisor, p *Process) {
 	}
 }
 
-// endHelper ends a child that is no command, and reaps it: in a container process 1 may reap nothing.
+// endHelper ends a child that is no command. ReapHelpers reaps it at the latest.
 func (s *Supervisor) endHelper(pid int) {
-	delete(s.apart, pid)
 	syscall.Kill(pid, syscall.SIGKILL)
-	for {
-		if _, err := syscall.Wait4(pid, nil, 0, nil); err != syscall.EINTR {
-			return
+	s.helpers[pid] = true
+}
+
+// ReapHelpers waits for children of this package's own that were ended. It comes last in a program: in a container
+// process 1 may reap nothing.
+func (s *Supervisor) ReapHelpers() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for pid := range s.helpers {
+		for {
+			if _, err := syscall.Wait4(pid, nil, 0, nil); err != syscall.EINTR {
+				break
+			}
 		}
 	}
 }
