@@ -105,6 +105,14 @@ func TestAVerbSaysWhichAgentItUsesAndFailsWithoutTheOneThatWasNamed(t *testing.T
 	if said := w.must("status"); !strings.Contains(said, "through the agent at "+socket) {
 		t.Errorf("limit status says %s", said)
 	}
+	r := w.limit("run", "--ttl", "70s", "--grace", "31s", "--pool", "p", "true")
+	if r.code != 0 || !strings.Contains(r.stderr, "--ttl has no effect: the lease is that of the agent at "+socket) ||
+		!strings.Contains(r.stderr, "--grace is cut to ") {
+		t.Errorf("limit run --ttl 70s --grace 31s exits %d: %s", r.code, r.stderr)
+	}
+	if r := w.limit("run", "--pool", "p", "true"); strings.Contains(r.stderr, "--ttl") || strings.Contains(r.stderr, "--grace") {
+		t.Errorf("limit run says %s", r.stderr)
+	}
 	if said := w.must("--agent", "none", "status"); strings.Contains(said, "agent") {
 		t.Errorf("limit --agent none status says %s", said)
 	}
@@ -112,7 +120,7 @@ func TestAVerbSaysWhichAgentItUsesAndFailsWithoutTheOneThatWasNamed(t *testing.T
 		t.Errorf("limit doctor says %s", r.stdout)
 	}
 	agent.end(syscall.SIGTERM)
-	r := w.limit("run", "--connect-timeout", "1s", "--pool", "p", "true")
+	r = w.limit("run", "--connect-timeout", "1s", "--pool", "p", "true")
 	if r.code != 125 || !strings.Contains(r.stderr, "the agent at "+socket+" does not answer") {
 		t.Errorf("without the agent limit run exits %d: %s", r.code, r.stderr)
 	}

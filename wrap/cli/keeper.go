@@ -15,6 +15,7 @@ import (
 	"limit/backend/etcd/keeper"
 	"limit/backend/local"
 	"limit/config"
+	"limit/wrap"
 	"limit/wrap/process"
 )
 
@@ -68,6 +69,23 @@ func agentOf(b backend.Backend) string {
 		return client.Agent()
 	}
 	return ""
+}
+
+// warnOfAgent tells which flags have no effect, as the lease is that of an agent.
+func (s *store) warnOfAgent(c *cli.Context, messages *wrap.Messages) {
+	client, ok := s.Backend.(*keeper.Client)
+	if !ok || client.Agent() == "" {
+		return
+	}
+	ttl, grace := client.InForce()
+	if asked, ok := durationOf(c, "ttl"); ok && asked != ttl {
+		messages.Info("--ttl has no effect: the lease is that of the agent at %s, whose agent.ttl is %s", client.Agent(),
+			ttl)
+	}
+	if asked, ok := durationOf(c, "grace"); ok && asked > grace {
+		messages.Info("--grace is cut to %s where the claim is lost: half the agent.ttl of the agent at %s", grace,
+			client.Agent())
+	}
 }
 
 // backendOf keeps a nil client from being a store.

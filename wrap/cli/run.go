@@ -188,6 +188,7 @@ func (p *program) carryOut(c *cli.Context, r *request) (err error) {
 	}
 	if err == nil {
 		defer s.Close()
+		s.warnOfAgent(c, messages)
 		run.Backend, run.Namespace = s, s.namespace
 		run.OnEntered = func(e backend.Entry) { s.warnOfLimits(c.Context, messages, e) }
 	}

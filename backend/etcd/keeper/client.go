@@ -162,6 +162,13 @@ func (c *Client) PID() int { return c.pid }
 // Agent is the path of the socket of the agent that is used, "" for none.
 func (c *Client) Agent() string { return c.agent }
 
+// InForce is how long the lease lasts and how long commands have to end: an agent has a say in both.
+func (c *Client) InForce() (ttl, grace time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.options.TTL, c.options.Grace
+}
+
 // String is etcd://h1:2379,h2:2379.
 func (c *Client) String() string {
 	c.mu.Lock()
