@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"limit/integration/binary"
 )
 
 // agent is one limit agent after the other for the commands of a world.
@@ -29,9 +31,33 @@ func newAgentWorld(t *testing.T) (*world, *agent) {
 
 func (a *agent) socket() string { return filepath.Join(a.w.dir, "agent.sock") }
 
+// config is the limit.yaml of the agent, where there is one.
+func (a *agent) config() string { return filepath.Join(a.w.dir, "agent.yaml") }
+
+func (a *agent) logFile() string { return filepath.Join(a.w.dir, "agent.log") }
+
+// rules has the agent obey others, from now on.
+func (a *agent) rules(rules string) {
+	a.w.t.Helper()
+	if err := os.WriteFile(a.config(), []byte("agent: {rules: "+rules+"}\n"), 0o600); err != nil {
+		a.w.t.Fatal(err)
+	}
+	a.cmd.Process.Signal(syscall.SIGHUP)
+}
+
 func (a *agent) start() {
 	a.w.t.Helper()
-	a.cmd = a.w.command("agent", "--listen", a.socket())
+	args := []string{"agent", "--listen", a.socket()}
+	if _, err := os.Stat(a.config()); err == nil {
+		args = append([]string{"--config", a.config()}, args...)
+	}
+	a.cmd = a.w.command(args...)
+	log, err := os.OpenFile(a.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		a.w.t.Fatal(err)
+	}
+	defer log.Close()
+	a.cmd.Stderr = log
 	if err := a.cmd.Start(); err != nil {
 		a.w.t.Fatal(err)
 	}
@@ -130,4 +156,64 @@ func TestAVerbSaysWhichAgentItUsesAndFailsWithoutTheOneThatWasNamed(t *testing.T
 	}
 	agent.start()
 	w.must("run", "--pool", "p", "true") // it waits for the agent
+}
+
+// TestTheRulesOfAnAgentHoldForAnotherUserAndAreReadAgainAtHUP: who asks is what the kernel says.
+func TestTheRulesOfAnAgentHoldForAnotherUserAndAreReadAgainAtHUP(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("another user's processes are started by root alone")
+	}
+	w, agent := newAgentWorld(t)
+	agent.end(syscall.SIGTERM)
+	agent.rules("[{users: [64999], pools: [mine]}]")
+	agent.start()
+	if err := os.Chmod(filepath.Dir(w.dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.Open(binary.Path(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	other := func(args ...string) result {
+		t.Helper()
+		cmd := w.command(args...)
+		cmd.Path, cmd.Dir, cmd.ExtraFiles = "/proc/self/fd/3", "/", []*os.File{program}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 64999, Gid: 64999}}
+		return w.ended(cmd)
+	}
+	refused := func(what string, r result) {
+		t.Helper()
+		if r.code != 125 || !strings.Contains(r.stderr, "64999") || !strings.Contains(r.stderr, "agent.rules") {
+			t.Errorf("%s: exit %d: %s; want a refusal that names the user and the rules", what, r.code, r.stderr)
+		}
+	}
+	w.must("pool", "set", "mine", "2")
+	w.must("pool", "set", "theirs", "1")
+	holder := w.command("run", "-q", "--pool", "theirs", "--", "sleep", "600")
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { holder.Process.Signal(syscall.SIGTERM); holder.Wait() }()
+	w.until("theirs is held", func() bool { return len(w.status().Held) == 1 })
+	if r := other("run", "--pool", "mine", "id", "-u"); r.code != 0 || r.stdout != "64999\n" {
+		t.Errorf("what the rules allow: exit %d: %q, %s", r.code, r.stdout, r.stderr)
+	}
+	refused("another pool", other("run", "--pool", "theirs", "true"))
+	refused("a change of limits", other("pool", "set", "mine", "9"))
+	refused("the claim of another", other("cancel", w.status().Held[0].ID))
+
+	agent.rules("[{users: [64999], pools: [theirs]}, {users: [64999], change_limits: true, pools: [none]}]")
+	w.until("the new rules are obeyed", func() bool { return other("pool", "set", "mine", "3").code == 0 })
+	refused("what was allowed before", other("run", "--pool", "mine", "true"))
+	if r := other("run", "--if-busy", "fail", "--pool", "theirs", "true"); r.code != 75 {
+		t.Errorf("a pool that is full: exit %d: %s", r.code, r.stderr)
+	}
+
+	agent.rules("[{pols: [theirs]}]")
+	w.until("the mistake is reported", func() bool {
+		log, _ := os.ReadFile(agent.logFile())
+		return strings.Contains(string(log), "pols")
+	})
+	refused("after a mistake, what the rules before it did not allow", other("run", "--pool", "mine", "true"))
 }

@@ -109,8 +109,13 @@ type result struct {
 // limit calls limit and waits for it.
 func (w *world) limit(args ...string) result {
 	w.t.Helper()
+	return w.ended(w.command(args...))
+}
+
+// ended runs a command to its end.
+func (w *world) ended(cmd *exec.Cmd) result {
+	w.t.Helper()
 	var stdout, stderr bytes.Buffer
-	cmd := w.command(args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		if _, exited := err.(*exec.ExitError); !exited {
