@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	mvccpb "go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -36,8 +37,8 @@ type gate struct {
 	retry backoff // of the goroutine
 
 	mu      sync.Mutex
-	members map[*entry]struct{} // waiting, not aside
-	seen    int64               // the latest revision at which somebody has looked at the gate
+	members map[string]*entry // waiting, not aside; by the claim's id
+	seen    int64             // the latest revision at which somebody has looked at the gate
 	present bool
 	cancel  context.CancelFunc
 	closed  bool
@@ -45,7 +46,7 @@ type gate struct {
 }
 
 func newGate(s *Store) *gate {
-	return &gate{s: s, changed: make(chan struct{}, 1), turns: make(chan int64, 1), members: map[*entry]struct{}{}}
+	return &gate{s: s, changed: make(chan struct{}, 1), turns: make(chan int64, 1), members: map[string]*entry{}}
 }
 
 // enter adds a claim that waits; at revision seen, the gate had a keeper or not.
@@ -55,7 +56,7 @@ func (g *gate) enter(e *entry, seen int64, present bool) {
 	if g.closed {
 		return
 	}
-	g.members[e] = struct{}{}
+	g.members[e.id] = e
 	if seen > g.seen {
 		g.seen, g.present = seen, present
 	}
@@ -71,7 +72,7 @@ func (g *gate) enter(e *entry, seen int64, present bool) {
 func (g *gate) leave(e *entry) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.members, e)
+	delete(g.members, e.id)
 	g.signal()
 }
 
@@ -91,6 +92,16 @@ func (g *gate) turn(_ *entry, revision int64) {
 	select {
 	case g.turns <- revision:
 	default:
+	}
+}
+
+// granted tells a claim of ours that it is: its own watch comes later. kv is what was written.
+func (g *gate) granted(id string, kv *mvccpb.KeyValue) {
+	g.mu.Lock()
+	e := g.members[id]
+	g.mu.Unlock()
+	if e != nil {
+		e.observe(kv)
 	}
 }
 
@@ -217,7 +228,7 @@ func (g *gate) works() {
 func (g *gate) waiting() []*entry {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.Collect(maps.Keys(g.members))
+	return slices.Collect(maps.Values(g.members))
 }
 
 // takeOver takes the gate that its keeper has left to us.

@@ -3,10 +3,9 @@ package etcd
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"time"
 
+	mvccpb "go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"limit/backend"
@@ -34,6 +33,7 @@ type gatekeeper struct {
 	refuse   bool              // the limits may have changed: look for claims that became impossible
 	stalled  bool              // a grant failed; what made it fail is still to come
 	epochs   map[string]*epoch // that the grant under way writes
+	records  []string          // that it writes
 }
 
 // run keeps the gate until ctx ends, the gate is another's, or none of our claims waits.
@@ -65,10 +65,7 @@ func (k *gatekeeper) run(ctx context.Context) {
 // refuse ends the waiting of all claims of this process: it must not decide by the settings that are in force now.
 // Their owners release them, and another process takes the gate.
 func (g *gate) refuse(err error) {
-	g.mu.Lock()
-	members := slices.Collect(maps.Keys(g.members))
-	g.mu.Unlock()
-	for _, e := range members {
+	for _, e := range g.waiting() {
 		e.leaveOrder(backend.Event{Kind: backend.Refused, Err: err})
 	}
 }
@@ -188,6 +185,7 @@ func (k *gatekeeper) decide(ctx context.Context) (again, ok bool) {
 			return true, true
 		}
 		k.done(granted[:n], resp.Header.Revision)
+		k.tell(granted[:n], resp.Header.Revision)
 		granted = granted[n:]
 	}
 	k.gate.works()
@@ -210,13 +208,15 @@ func (k *gatekeeper) grant(ctx context.Context, claims []*backend.Claim) (int, *
 	var then []clientv3.Op
 	dims := map[string]bool{}
 	bytes, n := 0, 0
+	k.records = nil
 	for _, c := range claims {
 		c.Grant.GrantedAt = time.Now()
 		seat := k.l.seats[c.ID]
 		r := seat.record
 		r.settle(c)
 		r.Waited, r.Grant = 0, &grant{Slots: c.Grant.Slots, At: c.Grant.GrantedAt, Index: int64(n)}
-		ops := append(k.l.puts(c, rewrite(seat.value, r), clientv3.LeaseID(seat.lease), cools),
+		next := rewrite(seat.value, r)
+		ops := append(k.l.puts(c, next, clientv3.LeaseID(seat.lease), cools),
 			clientv3.OpDelete(k.s.keys.wait(c.ID)))
 		size := 0
 		for _, op := range ops {
@@ -233,6 +233,7 @@ func (k *gatekeeper) grant(ctx context.Context, claims []*backend.Claim) (int, *
 		k.l.guard(g, c, k.base)
 		k.l.guardNesting(g, seat.Within, c.ID)
 		then, bytes, n = append(then, ops...), bytes+size, n+1
+		k.records = append(k.records, next)
 	}
 	k.epochs = k.l.nextEpochs(claims[:n])
 	then = append(then, k.l.epochPuts(k.epochs)...)
@@ -260,6 +261,14 @@ func (k *gatekeeper) done(claims []*backend.Claim, revision int64) {
 				k.l.state.HoldStart(pool, c.ID, slots, at)
 			}
 		}
+	}
+}
+
+// tell tells the claims of this process that they are granted, before their watches do.
+func (k *gatekeeper) tell(claims []*backend.Claim, revision int64) {
+	for i, c := range claims {
+		k.gate.granted(c.ID, &mvccpb.KeyValue{Key: []byte(k.s.keys.claim(c.ID)), Value: []byte(k.records[i]),
+			ModRevision: revision, Lease: k.l.seats[c.ID].lease})
 	}
 }
 

@@ -44,6 +44,9 @@ func TestAGrantThatIsDoubtedIsNotTakenForAWait(t *testing.T) {
 	e := enter(t, s, one(), backend.EnterOptions{}).(*entry)
 	e.cancel()
 	e.following.Wait() // the test takes the events from here on
+	e.session.mu.Lock()
+	e.session.sent -= time.Hour // no renewal was answered
+	e.session.mu.Unlock()
 	release(t, holder)
 	record := func() (*seat, *mvccpb.KeyValue) {
 		t.Helper()
@@ -58,9 +61,6 @@ func TestAGrantThatIsDoubtedIsNotTakenForAWait(t *testing.T) {
 		return found, resp.Kvs[0]
 	}
 	until.That(t, 20*time.Second, "it is granted", func() bool { found, _ := record(); return found.Grant != nil })
-	e.session.mu.Lock()
-	e.session.sent -= time.Hour // no renewal was answered
-	e.session.mu.Unlock()
 	_, kv := record()
 	if e.observe(kv); e.doubted == nil {
 		t.Fatal("the grant is not doubted")
