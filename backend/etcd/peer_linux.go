@@ -1,17 +1,13 @@
 package etcd
 
 import (
-	"bytes"
-	"fmt"
 	"net"
-	"os"
-	"slices"
-	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"limit/backend/etcd/keeper"
+	"limit/backend/proc"
 )
 
 // peerOf is who is at the other end: the process that has connected, as the kernel knows it.
@@ -63,22 +59,13 @@ func peerGroups(fd uintptr) ([]int, error) {
 // seenAs is how this process sees the process that a peer calls pid: under another number where the peer is in a
 // container, as one that descends from it. 0: it is not seen.
 func seenAs(peer, pid int) int {
-	of := numbers(peer)
-	if len(of.names) == 1 {
+	of := proc.Numbers(peer)
+	if len(of) == 1 {
 		return pid
 	}
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return 0
-	}
-	name := []byte(strconv.Itoa(pid))
-	for _, e := range entries {
-		seen, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		n := numbers(seen)
-		if len(n.names) == len(of.names) && bytes.Equal(n.names[len(n.names)-1], name) && descends(n, peer) {
+	for _, seen := range proc.All() {
+		n := proc.Numbers(seen)
+		if len(n) > 0 && len(n) == len(of) && n[len(n)-1] == pid && descends(seen, peer) {
 			return seen
 		}
 	}
@@ -86,36 +73,11 @@ func seenAs(peer, pid int) int {
 }
 
 // descends reports whether a process comes from another.
-func descends(n pids, from int) bool {
-	for len(n.names) > 0 && n.parent > 1 {
-		if n.parent == from {
+func descends(pid, from int) bool {
+	for parent := proc.Of(pid).Parent; parent > 1; parent = proc.Of(parent).Parent {
+		if parent == from {
 			return true
 		}
-		n = numbers(n.parent)
 	}
 	return false
-}
-
-// pids are the numbers of a process, that of the innermost container last, and of its parent.
-type pids struct {
-	names  [][]byte
-	parent int
-}
-
-func numbers(pid int) (n pids) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return n
-	}
-	for line := range bytes.Lines(status) {
-		fields := bytes.Fields(line)
-		switch {
-		case len(fields) < 2:
-		case string(fields[0]) == "PPid:":
-			n.parent, _ = strconv.Atoi(string(fields[1]))
-		case string(fields[0]) == "NSpid:":
-			n.names = slices.Clone(fields[1:])
-		}
-	}
-	return n
 }

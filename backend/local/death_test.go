@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"limit/backend"
+	"limit/backend/proc"
 )
 
 func TestASlotStaysTakenWhileTheCommandOfAKilledWrapperLives(t *testing.T) {
@@ -168,7 +169,7 @@ func TestAStoppedGatekeeperIsRelieved(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = stopped.cmd.Process.Signal(syscall.SIGSTOP)
-	eventually(t, "stop", func() bool { return processState(stopped.cmd.Process.Pid) == 'T' })
+	eventually(t, "stop", func() bool { return proc.Of(stopped.cmd.Process.Pid).State == 'T' })
 	s.unlock()
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"limit/backend/proc"
 )
 
 const (
@@ -134,7 +136,7 @@ func (g *gate) await(e *entry, survivors []survivor) {
 		if g.exits[s] != nil {
 			continue
 		}
-		exit, err := openExit(s.process.pid)
+		exit, err := proc.OpenExit(s.process.pid)
 		if err != nil {
 			g.unheard = true // it is asked again and again
 			continue
@@ -146,7 +148,7 @@ func (g *gate) await(e *entry, survivors []survivor) {
 		gone := !e.s.lives(s.process) // since it was found; the number may be another's now
 		e.running.Go(func() {
 			if !gone {
-				awaitExit(exit)
+				proc.AwaitExit(exit)
 			}
 			select {
 			case g.ended <- s.file:

@@ -1,13 +1,14 @@
 package local
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"limit/backend/proc"
 )
 
 // describeHolder adds to an error who has the lock of the state: changes take microseconds, so it hangs or is stopped.
@@ -21,7 +22,7 @@ func describeHolder(fd int, err error) error {
 	switch {
 	case pid == 0:
 		return err
-	case processState(pid) == 'T':
+	case proc.Of(pid).State == 'T':
 		return fmt.Errorf("process %d (%s) is in the middle of a change, and stopped; kill -CONT %d: %w", pid,
 			commandOf(pid), pid, err)
 	}
@@ -51,18 +52,6 @@ func lockHolder(locks string, inode uint64) int {
 			pid, _ := strconv.Atoi(fields[4])
 			return max(pid, 0)
 		}
-	}
-	return 0
-}
-
-// processState is the letter of a process's state in /proc, or 0: T is stopped.
-func processState(pid int) byte {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	if end := bytes.LastIndexByte(b, ')'); end >= 0 && end+2 < len(b) {
-		return b[end+2]
 	}
 	return 0
 }

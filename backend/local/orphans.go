@@ -2,14 +2,13 @@ package local
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
-
-	"limit/backend"
 
 	"golang.org/x/sys/unix"
+
+	"limit/backend"
+	"limit/backend/proc"
 )
 
 // findOrphans marks the held claims whose wrapper is gone while processes of its command live. /proc is searched only
@@ -30,12 +29,7 @@ func (s *Store) findOrphans(snap *backend.Snapshot, held []fileNumber) {
 	if len(suspects) == 0 {
 		return
 	}
-	processes, _ := filepath.Glob("/proc/[0-9]*")
-	for _, p := range processes {
-		pid, err := strconv.Atoi(filepath.Base(p))
-		if err != nil {
-			continue
-		}
+	for _, pid := range proc.All() {
 		for _, at := range openFiles(pid) {
 			for _, h := range suspects[at] {
 				if !slices.Contains(h.PIDs, pid) {
@@ -112,17 +106,9 @@ func openFiles(pid int) []inode {
 // numberWithin is a process's number in its own PID namespace, which is what a wrapper in a container has recorded. It
 // is below where that is not the PID namespace of this process.
 func numberWithin(pid int) (number int, below bool) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
+	numbers := proc.Numbers(pid)
+	if len(numbers) == 0 {
 		return pid, false
 	}
-	for line := range strings.Lines(string(b)) {
-		if numbers, found := strings.CutPrefix(line, "NSpid:"); found {
-			fields := strings.Fields(numbers)
-			if n, err := strconv.Atoi(fields[len(fields)-1]); err == nil {
-				return n, len(fields) > 1
-			}
-		}
-	}
-	return pid, false
+	return numbers[len(numbers)-1], len(numbers) > 1
 }

@@ -1,15 +1,13 @@
 package local
 
 import (
-	"bytes"
 	"errors"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"limit/backend/proc"
 )
 
 // tick is the unit of start times in /proc: USER_HZ is 100 on all that Go runs on.
@@ -30,17 +28,12 @@ func (s *Store) find(p lifeOf, namespace uint64) (here lifeOf, ok bool) {
 	if namespace == pidNamespace() {
 		return p, s.lives(p)
 	}
-	processes, _ := filepath.Glob("/proc/[0-9]*")
-	for _, path := range processes {
-		pid, err := strconv.Atoi(filepath.Base(path))
-		if err != nil {
-			continue
-		}
+	for _, pid := range proc.All() {
 		if number, below := numberWithin(pid); !below || number != p.pid {
 			continue
 		}
 		var st unix.Stat_t
-		foreign := unix.Stat(path+"/ns/pid", &st) == nil && st.Ino != namespace
+		foreign := unix.Stat(fmt.Sprintf("/proc/%d/ns/pid", pid), &st) == nil && st.Ino != namespace
 		if here = (lifeOf{pid, p.seen}); !foreign && s.lives(here) {
 			return here, true
 		}
@@ -67,53 +60,13 @@ func (s *Store) lives(p lifeOf) bool {
 		return false
 	}
 	if err != nil {
-		return processState(p.pid) != 'Z'
+		return proc.Of(p.pid).State != 'Z'
 	}
-	return !ended(fd)
-}
-
-// ended reports whether the process of a pidfd has: all its threads.
-func ended(pidfd int) bool {
-	poll := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(poll, 0)
-		if err != unix.EINTR {
-			return n > 0
-		}
-	}
+	return !proc.Ended(fd)
 }
 
 // startOf is when a process started, by the clock of this process's time namespace.
 func startOf(pid int) (time.Duration, bool) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, false
-	}
-	const after = 19 // fields from the state to the start
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) <= after {
-		return 0, false
-	}
-	ticks, err := strconv.ParseInt(fields[after], 10, 64)
-	return time.Duration(ticks) * tick, err == nil
-}
-
-// openExit opens what tells of a process's end.
-func openExit(pid int) (*os.File, error) {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), "pidfd"), nil
-}
-
-// awaitExit returns when the process has ended or the file is closed. It costs nothing meanwhile.
-func awaitExit(exit *os.File) {
-	if conn, err := exit.SyscallConn(); err == nil {
-		conn.Read(func(fd uintptr) bool { return ended(int(fd)) })
-	}
+	p := proc.Of(pid)
+	return time.Duration(p.Start) * tick, p.PID != 0
 }

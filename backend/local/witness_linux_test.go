@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"limit/backend"
+	"limit/backend/proc"
 )
 
 // closing is a command that closes what it inherits, as daemons do.
@@ -88,7 +89,7 @@ func TestAZombieKeepsNoSlot(t *testing.T) {
 	if err := zombie.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "zombie", func() bool { return processState(zombie.Process.Pid) == 'Z' })
+	eventually(t, "zombie", func() bool { return proc.Of(zombie.Process.Pid).State == 'Z' })
 	if s.lives(lifeOf{zombie.Process.Pid, s.clock()}) {
 		t.Error("a zombie counts as alive")
 	}

@@ -3,9 +3,6 @@
 package local
 
 import (
-	"errors"
-	"os"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -17,8 +14,3 @@ func (s *Store) find(p lifeOf, _ uint64) (lifeOf, bool) { return p, s.lives(p) }
 
 // lives reports whether a process has the number.
 func (*Store) lives(p lifeOf) bool { return p.pid > 0 && unix.Kill(p.pid, 0) != unix.ESRCH }
-
-// openExit fails: the gatekeeper polls.
-func openExit(int) (*os.File, error) { return nil, errors.ErrUnsupported }
-
-func awaitExit(*os.File) {}

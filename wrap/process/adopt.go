@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"limit/backend/proc"
 )
 
 // Other is a process that this program has not started. It is never mistaken for a later one of the same number.
@@ -28,7 +30,7 @@ func Watch(pid int) (*Other, error) {
 	}
 	o := &Other{info: find(pid), gone: make(chan struct{}), closed: make(chan struct{})}
 	o.pid = pid
-	o.exit, _ = openExit(pid)
+	o.exit, _ = proc.OpenExit(pid)
 	switch err := o.signal(0); {
 	case err == syscall.EPERM:
 		err = fmt.Errorf("process %d may not be signalled by this user: it could not be stopped when its slots "+
@@ -62,7 +64,7 @@ func (o *Other) Close() {
 
 func (o *Other) watch() {
 	if o.exit != nil {
-		if awaitExit(o.exit) {
+		if proc.AwaitExit(o.exit) {
 			close(o.gone)
 		}
 		return

@@ -11,33 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openExit opens what tells of a process's end.
-func openExit(pid int) (*os.File, error) {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), "pidfd"), nil
-}
-
-// awaitExit returns true when all threads of the process have ended, false when exit is closed.
-func awaitExit(exit *os.File) (ended bool) {
-	conn, err := exit.SyscallConn()
-	if err != nil {
-		return false
-	}
-	conn.Read(func(fd uintptr) bool {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-		ended = err == nil && n > 0
-		return ended
-	})
-	return ended
-}
-
 // Stderr opens the standard error of the process. Where it may not be shared, what is written goes to the end of the
 // file.
 func (o *Other) Stderr() (*os.File, error) {

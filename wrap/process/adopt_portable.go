@@ -9,11 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openExit fails: there is no descriptor that tells of a process's end.
-func openExit(int) (*os.File, error) { return nil, errors.ErrUnsupported }
-
-func awaitExit(*os.File) bool { return false }
-
 // Stderr fails: it cannot be reached here.
 func (o *Other) Stderr() (*os.File, error) { return nil, errors.ErrUnsupported }
 

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"limit/backend/proc"
 )
 
 // processes returns all processes that /proc shows, and whether there may be more: one was gone before its turn to be
@@ -45,34 +46,9 @@ func processes(mark string) (all []info, vanished bool) {
 
 // find returns what is known of a process; all zero where there is none.
 func find(pid int) info {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return info{}
-	}
-	return parseStat(string(data))
-}
-
-// parseStat reads a /proc/PID/stat: "PID (NAME) STATE PPID PGRP SESSION …". NAME may hold anything, even ") R".
-func parseStat(stat string) info {
-	head, _, found := strings.Cut(stat, " (")
-	end := strings.LastIndex(stat, ") ")
-	if !found || end < 0 {
-		return info{}
-	}
-	f := strings.Fields(stat[end+2:])
-	if len(f) < 20 {
-		return info{}
-	}
-	var n [4]int
-	for i, s := range []string{head, f[1], f[2], f[3]} {
-		var err error
-		if n[i], err = strconv.Atoi(s); err != nil {
-			return info{}
-		}
-	}
-	threads, _ := strconv.Atoi(f[17])
-	start, _ := strconv.ParseUint(f[19], 10, 64)
-	return info{pid: n[0], parent: n[1], group: n[2], session: n[3], state: f[0][0], threads: threads, start: start}
+	p := proc.Of(pid)
+	return info{pid: p.PID, parent: p.Parent, group: p.Group, session: p.Session, state: p.State, threads: p.Threads,
+		start: p.Start}
 }
 
 // hasMark reports whether a process was started with this entry in its environment. In the midst of an exec or of its

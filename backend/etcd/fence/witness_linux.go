@@ -1,14 +1,15 @@
 package fence
 
 import (
-	"bytes"
-	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"limit/backend/proc"
 )
 
 // Witness sees a process that is no child of ours, and never mistakes another of the same number for it.
@@ -40,20 +41,11 @@ func WatchSame(p Process) *Witness {
 // Identify tells a process from all others that have or had its number. A process that this one does not see is
 // the zero Process.
 func Identify(pid int) Process {
-	fields := stat(pid)
-	if len(fields) < 20 {
+	p := proc.Of(pid)
+	if p.PID == 0 {
 		return Process{}
 	}
-	return Process{pid, string(fields[19])}
-}
-
-// stat is what /proc tells of a process, from its state on.
-func stat(pid int) [][]byte {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return nil
-	}
-	return bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	return Process{pid, strconv.FormatUint(p.Start, 10)}
 }
 
 // Alive reports whether the process has not ended.
@@ -63,9 +55,7 @@ func (w *Witness) Alive() bool {
 	if w.fd < 0 {
 		return false
 	}
-	ended := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(ended, 0)
-	return err != nil || n == 0
+	return !proc.Ended(w.fd)
 }
 
 // Signal sends a signal to the process, if it has not ended.
@@ -92,8 +82,8 @@ func (w *Witness) Close() {
 
 // Stopped reports whether a process is stopped by a signal.
 func Stopped(pid int) bool {
-	fields := stat(pid)
-	return len(fields) > 0 && (fields[0][0] == 'T' || fields[0][0] == 't')
+	state := proc.Of(pid).State
+	return state == 'T' || state == 't'
 }
 
 // rename gives this process another name than its program has, so that a signal sent by name to limit does not reach
