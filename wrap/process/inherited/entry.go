@@ -2,6 +2,8 @@
 
 package inherited
 
+//lint:file-ignore U1000 the assembly uses these
+
 import "syscall"
 
 // entry is what the assembly keeps, in this order.

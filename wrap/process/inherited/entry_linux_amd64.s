@@ -3,8 +3,8 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// inherited: struct entry (24 bytes), then 8 for a failure, a kernel sigaction (32 bytes) to read into, and the 16 bytes that
-// become the thread-local storage of the first thread.
+// inherited: struct entry (24 bytes), then 8 for a failure, a kernel sigaction (32 bytes) to read into, and the 16
+// bytes that become the thread-local storage of the first thread.
 GLOBL	·inherited(SB), NOPTR, $80
 
 // The runtime calls what _cgo_init points to before anything else. runtime/cgo sets it where it is
@@ -75,6 +75,8 @@ limit:
 	XORQ	DX, DX
 	LEAQ	·inherited+32(SB), R10
 	SYSCALL
+	TESTQ	AX, AX
+	JNE	met // not known
 	MOVQ	·inherited+32(SB), CX
 	CMPQ	CX, need_least(R12)
 	JCC	met

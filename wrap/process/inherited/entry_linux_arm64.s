@@ -75,6 +75,7 @@ limit:
 	ADD	$32, R9, R3
 	MOVD	$261, R8
 	SVC
+	CBNZ	R0, met // not known
 	MOVD	32(R9), R11
 	MOVD	need_least(R10), R12
 	CMP	R12, R11

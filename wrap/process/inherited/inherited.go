@@ -8,6 +8,9 @@
 // set without cgo is an idea of github.com/ebitengine/purego). This was tried with Go 1.26; a test fails with a version
 // that is not in its list. Elsewhere than on linux/amd64 and linux/arm64 without cgo, and linux with it, and with the
 // build tag portable, nothing is known but HUP and INT, and State says so.
+//
+// In the same place the program ends with one line and status 125 where the runtime would give up with a traceback, for
+// want of address space, memory for data, or processes.
 package inherited
 
 // State is what was inherited.
