@@ -126,8 +126,8 @@ type seat struct {
 // unreadable is the error of a key whose value another program has written, or damaged. To remove the key of a claim
 // whose command runs would give its slot away.
 func unreadable(key []byte, err error) error {
-	return fmt.Errorf("reading %s: %w; update limit on this machine if a newer one has written it, else remove it with "+
-		"etcdctl del when no command runs under the limits of this namespace", key, err)
+	return fmt.Errorf("reading %s: %w; update limit on this machine if a newer one has written it, else remove it "+
+		"with etcdctl del when no command runs under the limits of this namespace", key, err)
 }
 
 // readSeat decodes a record; errors name the key.

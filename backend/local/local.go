@@ -334,8 +334,8 @@ func (s *Store) unlock() {
 	<-s.turn
 }
 
-// lockWhile waits for the lock of a file that is locked for moments only and closed by the caller, until ctx ends. After
-// its deadline the store is out of reach.
+// lockWhile waits for the lock of a file that is locked for moments only and closed by the caller, until ctx ends.
+// After its deadline the store is out of reach.
 func lockWhile(ctx context.Context, fd int, name string) error {
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		switch err := flock(fd, unix.LOCK_EX|unix.LOCK_NB); err {

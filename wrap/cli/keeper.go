@@ -79,8 +79,8 @@ func (s *store) warnOfAgent(c *cli.Context, messages *wrap.Messages) {
 	}
 	ttl, grace := client.InForce()
 	if asked, ok := durationOf(c, "ttl"); ok && asked != ttl {
-		messages.Info("--ttl has no effect: the lease is that of the agent at %s, whose agent.ttl is %s", client.Agent(),
-			ttl)
+		messages.Info("--ttl has no effect: the lease is that of the agent at %s, whose agent.ttl is %s",
+			client.Agent(), ttl)
 	}
 	if asked, ok := durationOf(c, "grace"); ok && asked > grace {
 		messages.Info("--grace is cut to %s where the claim is lost: half the agent.ttl of the agent at %s", grace,
