@@ -311,7 +311,7 @@ func TestByTheDeadlineNothingLivesThoughItLeftGroupAndParents(t *testing.T) {
 	if got.Reason != Lost || alive(daemon) {
 		t.Errorf("%+v, daemon alive: %v; want Lost and dead", got, alive(daemon))
 	}
-	if late := time.Since(deadline); late > 500*time.Millisecond {
+	if late := time.Since(deadline); late > 5*time.Second { // of 120 s; the machine may be busy
 		t.Errorf("done %v after the deadline", late)
 	}
 }
