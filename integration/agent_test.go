@@ -161,7 +161,7 @@ func TestAVerbSaysWhichAgentItUsesAndFailsWithoutTheOneThatWasNamed(t *testing.T
 // TestTheRulesOfAnAgentHoldForAnotherUserAndAreReadAgainAtHUP: who asks is what the kernel says.
 func TestTheRulesOfAnAgentHoldForAnotherUserAndAreReadAgainAtHUP(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("another user's processes are started by root alone")
+		t.Skip("needs root: another user's processes are started by root alone; run it as root")
 	}
 	w, agent := newAgentWorld(t)
 	agent.end(syscall.SIGTERM)

@@ -93,7 +93,7 @@ func callers(b *bench) {
 // TestWhereTheRuntimeWouldGiveUpOneLineSaysWhy: it would print a traceback and exit with 2, or die of SEGV.
 func TestWhereTheRuntimeWouldGiveUpOneLineSaysWhy(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("another user's processes are started by root alone")
+		t.Skip("needs root: another user's processes are started by root alone; run it as root")
 	}
 	b := newBench(t, limit(limitBinary(t)))
 	file, err := os.Open(limitBinary(t))
