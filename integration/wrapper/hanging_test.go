@@ -152,6 +152,7 @@ func neverAnsweringMount(b *bench) (string, *fileServer) {
 // bindMount mounts base, which it makes.
 func bindMount(b *bench, base string) (string, *fileServer) {
 	b.Helper()
+	require(b, "bindfs")
 	mount, err := os.MkdirTemp(b.dir, "mount-")
 	if err := errors.Join(err, os.Mkdir(base, 0o700)); err != nil {
 		b.Fatalf("%v", err)

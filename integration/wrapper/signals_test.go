@@ -61,6 +61,7 @@ func everySignalOnce(b *bench) {
 }
 
 func signalToAllOnce(b *bench) {
+	require(b, "pkill")
 	once := b.w.argv(b)
 	twice := append(slices.Clone(once), append(slices.Clone(once[:4]), "--")...)
 	for _, argv := range [][]string{once, twice} {
