@@ -136,7 +136,8 @@ func TestAVerbSaysWhichAgentItUsesAndFailsWithoutTheOneThatWasNamed(t *testing.T
 		!strings.Contains(r.stderr, "--grace is cut to ") {
 		t.Errorf("limit run --ttl 70s --grace 31s exits %d: %s", r.code, r.stderr)
 	}
-	if r := w.limit("run", "--pool", "p", "true"); strings.Contains(r.stderr, "--ttl") || strings.Contains(r.stderr, "--grace") {
+	r = w.limit("run", "--pool", "p", "true")
+	if strings.Contains(r.stderr, "--ttl") || strings.Contains(r.stderr, "--grace") {
 		t.Errorf("limit run says %s", r.stderr)
 	}
 	if said := w.must("--agent", "none", "status"); strings.Contains(said, "agent") {

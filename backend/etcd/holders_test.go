@@ -192,7 +192,8 @@ func TestWhatCannotBeReadAndIsNotNeededIsDoneWithout(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := other.Enter(t.Context(), one(), backend.EnterOptions{NoWait: true}); !errors.As(err, new(*backend.BusyError)) {
+		_, err := other.Enter(t.Context(), one(), backend.EnterOptions{NoWait: true})
+		if !errors.As(err, new(*backend.BusyError)) {
 			t.Errorf("%q: an eleventh: %v", damaged, err)
 		}
 		if status, err := other.Snapshot(t.Context()); err != nil || len(status.Held) != 10 {

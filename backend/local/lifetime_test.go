@@ -317,7 +317,8 @@ func TestAStoreThatCannotBeMadeInTimeIsOutOfReach(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		_, err = Open(ctx, Options{Dir: dir, Create: true})
-		if !errors.Is(err, backend.ErrUnreachable) || !strings.Contains(err.Error(), fmt.Sprintf("process %d (", os.Getpid())) {
+		holder := fmt.Sprintf("process %d (", os.Getpid())
+		if !errors.Is(err, backend.ErrUnreachable) || !strings.Contains(err.Error(), holder) {
 			t.Errorf("%s: %v, want that the store is out of reach, and who has the lock", name, err)
 		}
 	}

@@ -19,8 +19,7 @@ steps:
   long: {run: "echo $$ >long-pid; until test -e go; do sleep 0.05; done; exit 7", pool: q}
   short: {run: "test -e go || sleep 0.05", pool: p, matrix: {n: [`+countedTo(200)+`]}}
 `, 0o600)
-	term := b.shell()
-	term.enter(quoted(append(b.w.argv(b)[:3:3], "dag", "run", "--progress", "plain", "--log-dir", b.path("runs"), "steps.yaml")))
+	term := dagAtTerminal(b)
 	long := 0
 	b.eventually("the long step runs", patience, func() bool {
 		_, err := fmt.Sscan(b.read("long-pid"), &long)
@@ -52,6 +51,15 @@ steps:
 	b.slotFree(5 * time.Second)
 }
 
+// dagAtTerminal runs steps.yaml from a shell at a terminal.
+func dagAtTerminal(b *bench) *terminal {
+	b.Helper()
+	term := b.shell()
+	term.enter(quoted(append(b.w.argv(b)[:3:3], "dag", "run", "--progress", "plain", "--log-dir", b.path("runs"),
+		"steps.yaml")))
+	return term
+}
+
 // countedTo are those from 1, between commas.
 func countedTo(n int) string {
 	text := "1"
@@ -70,8 +78,7 @@ steps:
   one: {run: "echo $$ >one-pid; until test -e go; do sleep 0.05; done; echo >one-done", pool: p}
   two: {run: "echo $$ >two-pid; until test -e go; do sleep 0.05; done; echo >two-done", pool: q}
 `, 0o600)
-	term := b.shell()
-	term.enter(quoted(append(b.w.argv(b)[:3:3], "dag", "run", "--progress", "plain", "--log-dir", b.path("runs"), "steps.yaml")))
+	term := dagAtTerminal(b)
 	steps := map[string]int{"one": 0, "two": 0}
 	for name := range steps {
 		b.eventually(name+" runs", patience, func() bool {

@@ -114,7 +114,8 @@ func TestWhereTheRuntimeWouldGiveUpOneLineSaysWhy(t *testing.T) {
 		})
 		r := p.wait(patience)
 		advice := "ulimit " + limits[:2]
-		oneLine := strings.HasPrefix(r.err, "limit: ") && strings.Count(r.err, "\n") == 1 && strings.Contains(r.err, advice)
+		oneLine := strings.HasPrefix(r.err, "limit: ") && strings.Count(r.err, "\n") == 1 &&
+			strings.Contains(r.err, advice)
 		if r.code() != code || oneLine != (code == 125) {
 			t.Errorf("with ulimit %s: %s; want exit %d and one line with %q where that is 125", limits, r, code, advice)
 		}

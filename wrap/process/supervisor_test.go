@@ -78,7 +78,8 @@ func await(t *testing.T, p *Process, d time.Duration) Exit {
 	}
 }
 
-// TestTheWitnessIsReaped: what an ended program leaves is a zombie for good where process 1 of a container reaps nothing.
+// TestTheWitnessIsReaped: what an ended program leaves is a zombie for good where process 1 of a container reaps
+// nothing.
 func TestTheWitnessIsReaped(t *testing.T) {
 	for range 10 {
 		s, err := NewSupervisor(nil)
