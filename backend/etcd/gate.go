@@ -72,7 +72,9 @@ func (g *gate) enter(e *entry, seen int64, present bool) {
 func (g *gate) leave(e *entry) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.members, e.id)
+	if g.members[e.id] == e {
+		delete(g.members, e.id)
+	}
 	g.signal()
 }
 

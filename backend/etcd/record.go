@@ -134,13 +134,13 @@ func unreadable(key []byte, err error) error {
 func readSeat(id string, kv *mvccpb.KeyValue) (*seat, error) {
 	s := &seat{id: id, value: kv.Value, revision: kv.ModRevision, lease: kv.Lease}
 	err := json.Unmarshal(kv.Value, &s.record)
-	switch {
-	case s.Format > recordFormat:
+	if s.Format > recordFormat {
 		return nil, fmt.Errorf("%s has the format %d, of a newer limit; update limit on this machine", kv.Key, s.Format)
-	case err != nil:
-		return nil, unreadable(kv.Key, err)
 	}
-	if err := s.sound(); err != nil {
+	if err == nil {
+		err = s.sound()
+	}
+	if err != nil {
 		return nil, unreadable(kv.Key, err)
 	}
 	if s.Seq == 0 {

@@ -4,5 +4,3 @@ package local
 
 // describeHolder cannot tell here who has the lock.
 func describeHolder(_ int, err error) error { return err }
-
-func processState(int) byte { return 0 }

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenExit opens what tells of a process's end.
+// OpenExit opens a descriptor that becomes readable when the process has ended.
 func OpenExit(pid int) (*os.File, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {

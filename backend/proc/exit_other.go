@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// OpenExit fails: there is no descriptor that tells of a process's end.
+// OpenExit fails: this system has no such descriptor.
 func OpenExit(int) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 // AwaitExit is not called.

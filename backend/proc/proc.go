@@ -1,4 +1,4 @@
-// Package proc reads what the kernel tells of processes that are no children of this one. Where there is no /proc,
+// Package proc reads what the kernel says about processes that are not children of this one. Where there is no /proc,
 // nothing is known.
 package proc
 
